@@ -1,0 +1,3 @@
+//! Limbeck distils noisy telemetry into sustained episodes.
+
+pub mod model;

@@ -1,0 +1,79 @@
+//! Durations as Prometheus writes them: `30s`, `1h30m`, `100ms`; the parts in falling order.
+
+/// Nanoseconds in one of each unit, largest first, as Prometheus defines them.
+const UNITS: [(&str, i64); 7] = [
+    ("y", 365 * 86_400_000_000_000),
+    ("w", 7 * 86_400_000_000_000),
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+];
+
+/// Reads a duration in nanoseconds; `None` if it is none, or longer than 64 bits can hold.
+/// `0` needs no unit.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    if text == "0" {
+        return Some(0);
+    }
+    let mut total: i64 = 0;
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let count: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_lowercase).count();
+        let (_, nanos) = units.find(|(unit, _)| *unit == &rest[..letters])?;
+        rest = &rest[letters..];
+        total = total.checked_add(count.checked_mul(*nanos)?)?;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+/// Writes a duration of whole milliseconds as [`parse_duration`] reads it, otherwise in `ns`.
+pub fn format_duration(nanos: i64) -> String {
+    if nanos % 1_000_000 != 0 {
+        return format!("{nanos}ns");
+    }
+    let mut rest = nanos;
+    let mut out = String::new();
+    for (unit, size) in UNITS.iter().skip(2) {
+        if rest / size > 0 {
+            out.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_prometheus_durations() {
+        for (text, nanos) in [
+            ("30s", 30_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("100ms", 100_000_000),
+            ("0", 0),
+            ("0s", 0),
+            ("1d12h", 129_600_000_000_000),
+        ] {
+            assert_eq!(parse_duration(text), Some(nanos), "{text}");
+        }
+        for text in ["", "30", "s", "30 s", "-1s", "1m1h", "1s1s", "1.5s", "30S", "999999999y"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        for text in ["30s", "1h30m", "100ms", "0s", "1d12h", "1m0s"] {
+            let nanos = parse_duration(text).expect(text);
+            assert_eq!(parse_duration(&format_duration(nanos)), Some(nanos), "{text}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Values the product speaks of. They know no wire format: sources read them, sinks write them.
+
+pub mod duration;
+pub mod record;
+pub mod time;
+
+pub use record::{Id, Scalar, Sequence};
