@@ -52,7 +52,9 @@ fn rfc3339_shape(text: &[u8]) -> Option<usize> {
     };
     let offset_fits = match offset {
         [b'Z' | b'z'] => true,
-        [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()),
+        [b'+' | b'-', h1 @ b'0'..=b'2', h2, b':', b'0'..=b'5', m2] => {
+            h2.is_ascii_digit() && m2.is_ascii_digit() && (*h1, *h2) <= (b'2', b'3')
+        }
         _ => false,
     };
     (fits && offset_fits).then_some(digits)
