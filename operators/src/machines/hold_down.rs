@@ -1,0 +1,262 @@
+//! Hold-down: a state counts once it has lasted.
+//!
+//! # Meaning
+//!
+//! A *run* is a longest stretch of equal states; it starts at its first observation. A run of
+//! state `s` is *established* when it has lasted `hold(s)`: no other state was observed before
+//! `start + hold(s)`, and the clock has reached it. A contrary observation exactly then comes too
+//! late. A run that another follows at the same instant has no length and is never established.
+//!
+//! A *sustained* state begins with the first established run of it, is decided when that run is
+//! established, and ends where the next established run of another state starts. Runs that are
+//! never established are *absorbed*; an established run of the state that holds continues it.
+//!
+//! A key that is not observed for `expire_after` from its last observation on is forgotten then:
+//! what it sustained ends at that last observation, and what comes later starts afresh. A run
+//! established at that very instant is established first.
+//!
+//! # Cost
+//!
+//! 64 bytes or so of state a key, one deadline; constant time per event.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{Event, Key, Machine};
+
+/// An event that says which state its key is in.
+pub trait Observation: Event {
+    /// The state; two runs are one if theirs are equal.
+    type State: Copy + Debug + Ord + Serialize + DeserializeOwned + Send + 'static;
+
+    /// The observed state.
+    fn state(&self) -> Self::State;
+}
+
+/// The smallest observation: a state and when it was observed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Observed {
+    /// When.
+    pub time: i64,
+    /// What.
+    pub state: u32,
+}
+
+impl Event for Observed {
+    fn time(&self) -> i64 {
+        self.time
+    }
+}
+
+impl Observation for Observed {
+    type State = u32;
+
+    fn state(&self) -> u32 {
+        self.state
+    }
+}
+
+/// How long states are held before they count.
+pub trait Holds<K, S>: 'static {
+    /// How long a run of `state` must last; not negative.
+    fn hold(&self, key: &K, state: S) -> i64;
+
+    /// For how long a key may go without observations; positive.
+    fn expire_after(&self, key: &K) -> i64;
+}
+
+/// The same hold for every state, and no expiry.
+#[derive(Clone, Copy, Debug)]
+pub struct Uniform(i64);
+
+impl<K, S> Holds<K, S> for Uniform {
+    fn hold(&self, _: &K, _: S) -> i64 {
+        self.0
+    }
+
+    fn expire_after(&self, _: &K) -> i64 {
+        i64::MAX
+    }
+}
+
+/// The machine. See the [module documentation](self).
+#[derive(Debug)]
+pub struct HoldDown<K, E, H> {
+    holds: H,
+    events: PhantomData<fn(K, E)>,
+}
+
+impl<K, E, H> HoldDown<K, E, H> {
+    /// A hold-down with these holds.
+    pub fn new(holds: H) -> Self {
+        Self { holds, events: PhantomData }
+    }
+}
+
+impl<K, E> HoldDown<K, E, Uniform> {
+    /// A hold-down with one hold for every state.
+    pub fn uniform(hold: i64) -> Self {
+        Self::new(Uniform(hold))
+    }
+}
+
+/// What hold-down says of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Decision<S> {
+    /// A state that lasted.
+    Sustained(Sustained<S>),
+    /// A run that did not.
+    Absorbed(Absorbed<S>),
+}
+
+/// A state that lasted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Sustained<S> {
+    /// The start of its first established run.
+    pub since: i64,
+    /// Which state.
+    pub state: S,
+    /// The start of the next established run of another state; none while it holds.
+    pub until: Option<i64>,
+    /// When its first run was established.
+    pub decided: i64,
+    /// Whether it ended because observations ceased, at the last of them.
+    pub expired: bool,
+}
+
+/// A run that was never established.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Absorbed<S> {
+    /// Its first observation.
+    pub since: i64,
+    /// Which state.
+    pub state: S,
+    /// The first contrary observation; the last of its own if observations ceased.
+    pub until: i64,
+    /// How many observations it had.
+    pub observations: u32,
+}
+
+/// What hold-down remembers of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held<S> {
+    run: Option<Run<S>>,
+    sustained: Option<Holding<S>>,
+}
+
+// Derived, it would ask for a default state.
+impl<S> Default for Held<S> {
+    fn default() -> Self {
+        Self { run: None, sustained: None }
+    }
+}
+
+/// The latest run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Run<S> {
+    start: i64,
+    last: i64,
+    observations: u32,
+    state: S,
+    established: bool,
+}
+
+/// What holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Holding<S> {
+    since: i64,
+    decided: i64,
+    state: S,
+}
+
+impl<S: Copy> Holding<S> {
+    fn sustained(&self, until: Option<i64>, expired: bool) -> Decision<S> {
+        let Self { since, decided, state } = *self;
+        Decision::Sustained(Sustained { since, state, until, decided, expired })
+    }
+}
+
+impl<S: Copy> Run<S> {
+    fn absorbed(&self, until: i64) -> Decision<S> {
+        let Self { start: since, state, observations, .. } = *self;
+        Decision::Absorbed(Absorbed { since, state, until, observations })
+    }
+}
+
+impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
+    fn establishes_at(&self, key: &K, run: &Run<E::State>) -> Option<i64> {
+        (!run.established).then(|| run.start.saturating_add(self.holds.hold(key, run.state)))
+    }
+
+    fn expires_at(&self, key: &K, run: &Run<E::State>) -> i64 {
+        run.last.saturating_add(self.holds.expire_after(key))
+    }
+}
+
+impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H> {
+    type Key = K;
+    type Event = E;
+    type State = Held<E::State>;
+    type Output = Decision<E::State>;
+
+    fn event(&self, _: &K, held: &mut Self::State, event: &E, out: &mut Vec<Self::Output>) {
+        let (time, state) = (event.time(), event.state());
+        match &mut held.run {
+            Some(run) if run.state == state => {
+                run.last = time;
+                run.observations += 1;
+            }
+            run => {
+                if let Some(run) = run.as_ref().filter(|run| !run.established) {
+                    out.push(run.absorbed(time));
+                }
+                let (start, last) = (time, time);
+                *run = Some(Run { start, last, observations: 1, state, established: false });
+            }
+        }
+    }
+
+    fn deadline(&self, key: &K, held: &Self::State) -> Option<i64> {
+        let run = held.run.as_ref()?;
+        let expires = self.expires_at(key, run);
+        let due = self.establishes_at(key, run).map_or(expires, |at| at.min(expires));
+        // Where time ends nothing is due.
+        (due < i64::MAX).then_some(due)
+    }
+
+    fn elapse(&self, key: &K, held: &mut Self::State, at: i64, out: &mut Vec<Self::Output>) {
+        let Some(run) = &mut held.run else { return };
+        if self.establishes_at(key, run) == Some(at) {
+            run.established = true;
+            let ended = match &held.sustained {
+                Some(holding) if holding.state == run.state => return,
+                ended => ended.as_ref(),
+            };
+            out.extend(ended.map(|holding| holding.sustained(Some(run.start), false)));
+            held.sustained = Some(Holding { since: run.start, decided: at, state: run.state });
+        } else {
+            out.extend((!run.established).then(|| run.absorbed(run.last)));
+            out.extend(held.sustained.as_ref().map(|h| h.sustained(Some(run.last), true)));
+            *held = Held::default();
+        }
+    }
+
+    fn current(&self, _: &K, held: &Self::State, out: &mut Vec<Self::Output>) {
+        out.extend(held.sustained.as_ref().map(|holding| holding.sustained(None, false)));
+    }
+
+    fn same(&self, one: &Self::Output, other: &Self::Output) -> bool {
+        match (one, other) {
+            (Decision::Sustained(one), Decision::Sustained(other)) => {
+                (one.since, one.state) == (other.since, other.state)
+            }
+            (Decision::Absorbed(one), Decision::Absorbed(other)) => {
+                (one.since, one.state) == (other.since, other.state)
+            }
+            _ => false,
+        }
+    }
+}

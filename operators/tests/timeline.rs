@@ -1,0 +1,377 @@
+//! The timeline and its machines against naive oracles, through the harness, on random input.
+//!
+//! Event times cluster, so that ties, equal deadlines and runs without length are common; logical
+//! times follow them within and beyond lateness, and run ahead of them as well.
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::VecCollection;
+use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
+use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
+use limbeck_operators::machines::hold_down::{
+    Absorbed, Decision, HoldDown, Holds, Observation, Sustained,
+};
+use limbeck_operators::timeline::{Revised, Snapshot, Snapshots, Timeline, Timing};
+use limbeck_operators::{Event, Machine};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Reading {
+    time: i64,
+    tie: u8,
+    state: u8,
+}
+
+impl Event for Reading {
+    fn time(&self) -> i64 {
+        self.time
+    }
+}
+
+impl Observation for Reading {
+    type State = u8;
+
+    fn state(&self) -> u8 {
+        self.state
+    }
+}
+
+impl Fingerprinted for Reading {
+    fn fingerprint(&self) -> u128 {
+        u128::from(self.state)
+    }
+
+    fn content(&self) -> u64 {
+        u64::from(self.tie)
+    }
+
+    fn repeats_until(&self) -> i64 {
+        self.time + 4
+    }
+}
+
+/// Builds a machine's timeline for the harness, without and with its revisions.
+fn build<'scope, M: Machine>(
+    machine: M,
+    timing: Timing,
+    input: VecCollection<'scope, i64, (M::Key, M::Event), isize>,
+    restored: Option<&[Snapshot<M::Key>]>,
+    save_at: Option<i64>,
+) -> (VecCollection<'scope, i64, (M::Key, Revised<M::Output>), isize>, TakeSnapshot<Snapshot<M::Key>>)
+{
+    let snapshots = Snapshots::new();
+    save_at.iter().for_each(|at| snapshots.request(*at));
+    let mut timeline = Timeline::new("under test", machine, timing).with_snapshots(&snapshots);
+    if let Some(parts) = restored {
+        let keys = parts.iter().flat_map(|part| part.keys.clone()).collect();
+        let at = parts.first().map_or(0, |part| part.at);
+        timeline = timeline.restore_from(Snapshot { at, keys });
+    }
+    (timeline.build(input).oks, Box::new(move || snapshots.take()))
+}
+
+/// The events of each key that are in time and not retracted, by the clock's standing.
+fn accepted<K: Clone + Ord, E: Event>(
+    known: &[((K, E), i64, isize)],
+    timing: Timing,
+    at: i64,
+) -> BTreeMap<K, Vec<E>> {
+    let mut counts: BTreeMap<(K, E), isize> = BTreeMap::new();
+    for ((key, event), received, diff) in known {
+        if event.time() >= received - timing.lateness {
+            *counts.entry((key.clone(), event.clone())).or_default() += diff;
+        }
+    }
+    let mut keys: BTreeMap<K, Vec<E>> = BTreeMap::new();
+    for ((key, event), count) in counts {
+        if count > 0 && event.time() <= at {
+            keys.entry(key).or_default().push(event);
+        }
+    }
+    keys
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PerState {
+    holds: [i64; 3],
+    expire_after: i64,
+}
+
+impl Holds<u8, u8> for PerState {
+    fn hold(&self, _: &u8, state: u8) -> i64 {
+        self.holds[usize::from(state)]
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.expire_after
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Holding {
+    rule: PerState,
+    timing: Timing,
+}
+
+/// Hold-down by its definition: split at expiries, cut into runs, judge each run by itself.
+fn hold_down(events: &[Reading], rule: PerState, clock: i64) -> Vec<Decision<u8>> {
+    let mut out = Vec::new();
+    let mut lives: Vec<&[Reading]> = Vec::new();
+    let mut rest = events;
+    while !rest.is_empty() {
+        let gap = |pair: &[Reading]| pair[1].time >= pair[0].time + rule.expire_after;
+        let cut = rest.windows(2).position(gap).map_or(rest.len(), |last| last + 1);
+        lives.push(&rest[..cut]);
+        rest = &rest[cut..];
+    }
+    for life in lives {
+        let last = life[life.len() - 1].time;
+        let expires = last + rule.expire_after;
+        let runs: Vec<&[Reading]> = life.chunk_by(|a, b| a.state == b.state).collect();
+        let mut holding: Option<Sustained<u8>> = None;
+        for (index, run) in runs.iter().enumerate() {
+            let (start, state) = (run[0].time, run[0].state);
+            let decided = start + rule.holds[usize::from(state)];
+            let next = runs.get(index + 1).map(|run| run[0].time);
+            let established = decided <= clock
+                && next.is_none_or(|next| next > start && next >= decided)
+                && decided <= expires;
+            let observations = run.len() as u32;
+            if !established {
+                let until = next.or((expires <= clock).then_some(last));
+                out.extend(until.map(|until| {
+                    Decision::Absorbed(Absorbed { since: start, state, until, observations })
+                }));
+            } else if holding.as_ref().is_none_or(|holding| holding.state != state) {
+                let sustained =
+                    Sustained { since: start, state, until: None, decided, expired: false };
+                if let Some(ended) = holding.replace(sustained) {
+                    out.push(Decision::Sustained(Sustained { until: Some(start), ..ended }));
+                }
+            }
+        }
+        out.extend(holding.map(|holding| {
+            let expired = expires <= clock;
+            let until = expired.then_some(last);
+            Decision::Sustained(Sustained { until, expired, ..holding })
+        }));
+    }
+    out
+}
+
+impl Subject for Holding {
+    type In = (u8, Reading);
+    type Out = (u8, Decision<u8>);
+    type Saved = Snapshot<u8>;
+
+    fn tick(&self) -> i64 {
+        self.timing.tick
+    }
+
+    fn build<'scope>(
+        &self,
+        input: VecCollection<'scope, i64, Self::In, isize>,
+        restored: Option<&[Self::Saved]>,
+        save_at: Option<i64>,
+    ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
+        let (told, take) = build(HoldDown::new(self.rule), self.timing, input, restored, save_at);
+        (told.map(|(key, output)| (key, output.value)), take)
+    }
+
+    fn expected(&self, known: &[(Self::In, i64, isize)], at: i64) -> Vec<Self::Out> {
+        accepted(known, self.timing, at)
+            .into_iter()
+            .flat_map(|(key, events)| {
+                hold_down(&events, self.rule, at).into_iter().map(move |out| (key, out))
+            })
+            .collect()
+    }
+}
+
+/// What is sustained, with revisions, which the oracle counts over its own views.
+#[derive(Clone, Copy, Debug)]
+struct Revising(Holding);
+
+impl Subject for Revising {
+    type In = (u8, Reading);
+    type Out = (u8, Revised<Decision<u8>>);
+    type Saved = Snapshot<u8>;
+
+    fn tick(&self) -> i64 {
+        self.0.timing.tick
+    }
+
+    fn build<'scope>(
+        &self,
+        input: VecCollection<'scope, i64, Self::In, isize>,
+        restored: Option<&[Self::Saved]>,
+        save_at: Option<i64>,
+    ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
+        let machine = HoldDown::new(self.0.rule);
+        let (told, take) = build(machine, self.0.timing, input, restored, save_at);
+        let sustained = told.filter(|(_, told)| matches!(told.value, Decision::Sustained(_)));
+        (sustained, take)
+    }
+
+    fn expected(&self, known: &[(Self::In, i64, isize)], at: i64) -> Vec<Self::Out> {
+        let first = known.first().map_or(at, |(_, received, _)| *received);
+        let machine: HoldDown<u8, Reading, _> = HoldDown::new(self.0.rule);
+        // Everything ever told, with the revision it last had, and whether it stands.
+        let mut told: Vec<(u8, Decision<u8>, u32, bool)> = Vec::new();
+        let ticks = (first..=at).step_by(self.0.timing.tick as usize);
+        for now in ticks {
+            let until = known.partition_point(|(_, received, _)| *received <= now);
+            let mut view = self.0.expected(&known[..until], now);
+            view.retain(|(_, value)| matches!(value, Decision::Sustained(_)));
+            for (key, value, _, stands) in &mut told {
+                *stands &= view.contains(&(*key, value.clone()));
+            }
+            for (key, value) in view {
+                let same = told.iter_mut().find(|(k, v, ..)| *k == key && machine.same(v, &value));
+                match same {
+                    Some((_, v, _, true)) if *v == value => {}
+                    Some((_, v, revision, stands)) => {
+                        (*v, *revision, *stands) = (value, *revision + 1, true);
+                    }
+                    None => told.push((key, value, 1, true)),
+                }
+            }
+        }
+        let standing = told.into_iter().filter(|(.., stands)| *stands);
+        standing.map(|(key, value, revision, _)| (key, Revised { value, revision })).collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deduping(Timing);
+
+impl Subject for Deduping {
+    type In = (u8, Reading);
+    type Out = (u8, Verdict<Reading>);
+    type Saved = Snapshot<u8>;
+
+    fn tick(&self) -> i64 {
+        self.0.tick
+    }
+
+    fn build<'scope>(
+        &self,
+        input: VecCollection<'scope, i64, Self::In, isize>,
+        restored: Option<&[Self::Saved]>,
+        save_at: Option<i64>,
+    ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
+        let (told, take) = build(Dedup::new(), self.0, input, restored, save_at);
+        (told.map(|(key, output)| (key, output.value)), take)
+    }
+
+    fn expected(&self, known: &[(Self::In, i64, isize)], at: i64) -> Vec<Self::Out> {
+        let mut out = Vec::new();
+        for (key, events) in accepted(known, self.0, at) {
+            let mut passed: Vec<Reading> = Vec::new();
+            for event in events {
+                let first = passed
+                    .iter()
+                    .find(|first| first.state == event.state && event.time < first.repeats_until());
+                out.push((
+                    key,
+                    match first {
+                        Some(first) => Verdict::Repeat {
+                            fingerprint: event.fingerprint(),
+                            time: event.time,
+                            conflict: first.tie != event.tie,
+                        },
+                        None => {
+                            passed.push(event.clone());
+                            Verdict::Passed(event)
+                        }
+                    },
+                ));
+            }
+        }
+        out
+    }
+}
+
+/// Event times in a narrow range, received from 3 before to 14 after; some retracted again.
+fn histories(tick: i64) -> impl Strategy<Value = History<(u8, Reading)>> {
+    let update = (0u8..3, 0i64..60, 0u8..2, 0u8..3, -3i64..15, 0u8..12, 0i64..8);
+    prop::collection::vec(update, 0..40).prop_map(move |rows| {
+        let mut updates = Vec::new();
+        for (key, time, tie, state, delay, retract, wait) in rows {
+            let received = |delay: i64| (time + delay).div_euclid(tick) * tick;
+            let reading = Reading { time, tie, state };
+            updates.push(((key, reading.clone()), received(delay), 1));
+            if retract == 0 {
+                updates.push(((key, reading), received(delay + wait), -1));
+            }
+        }
+        updates.sort_by_key(|(_, at, _)| *at);
+        History { updates, end: 100 / tick * tick }
+    })
+}
+
+fn rules() -> impl Strategy<Value = PerState> {
+    let hold = prop_oneof![Just(0i64), 1i64..12];
+    let expire_after = prop_oneof![Just(1000i64), 1i64..25];
+    ([hold.clone(), hold.clone(), hold], expire_after)
+        .prop_map(|(holds, expire_after)| PerState { holds, expire_after })
+}
+
+fn timings() -> impl Strategy<Value = Timing> {
+    (prop_oneof![Just(0i64), 1i64..12, Just(300)], prop_oneof![Just(1i64), Just(5)])
+        .prop_map(|(lateness, tick)| Timing { lateness, tick })
+}
+
+fn holds<S: Subject>(
+    subject: &S,
+    history: &History<S::In>,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    check(subject, history, seed).map(|_| ()).map_err(TestCaseError::fail)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hold_down_is_its_definition(
+        (timing, history) in timings().prop_flat_map(|t| (Just(t), histories(t.tick))),
+        rule in rules(),
+        seed: u64,
+    ) {
+        holds(&Holding { rule, timing }, &history, seed)?;
+    }
+
+    #[test]
+    fn revisions_count_the_changes(
+        (timing, history) in timings().prop_flat_map(|t| (Just(t), histories(t.tick))),
+        rule in rules(),
+        seed: u64,
+    ) {
+        holds(&Revising(Holding { rule, timing }), &history, seed)?;
+    }
+
+    #[test]
+    fn dedup_is_its_definition(
+        (timing, history) in timings().prop_flat_map(|t| (Just(t), histories(t.tick))),
+        seed: u64,
+    ) {
+        holds(&Deduping(timing), &history, seed)?;
+    }
+
+    #[test]
+    fn all_input_negated_leaves_nothing(
+        tick in prop_oneof![Just(1i64), Just(5)],
+        seed: u64,
+        (rule, history) in (rules(), histories(5)),
+    ) {
+        let timing = Timing { lateness: 300, tick };
+        let history = history.negated(120);
+        let subject = Revising(Holding { rule, timing });
+        let told = check(&subject, &history, seed).map_err(TestCaseError::fail)?;
+        let mut left: Vec<_> = told.into_iter().map(|(out, _, diff)| (out, diff)).collect();
+        differential_dataflow::consolidation::consolidate(&mut left);
+        prop_assert_eq!(left, vec![]);
+    }
+}
