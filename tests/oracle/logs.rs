@@ -458,7 +458,7 @@ impl<'a> Writer<'a> {
             .random
             .pick(&["ready", "Ready", "ok", "unready", "NotReady", "timeout", "degraded", "slow"]);
         let load = *self.random.pick(&["high", "max", "low", "idle"]);
-        match self.random.below(40) {
+        match self.random.below(70) {
             0 => "\"ready\"".to_owned(),
             1 => "null".to_owned(),
             2 => r#"{"state":1,"load":["high"]}"#.to_owned(),
