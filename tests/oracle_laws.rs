@@ -8,7 +8,7 @@ use oracle::damage::damaged;
 use oracle::decode::{decode, is_blank};
 use oracle::lines::Draft;
 use oracle::logs::{BASE, Random, case};
-use oracle::{Disposition, Episode, Expected, MS, expected};
+use oracle::{Disposition, Episode, Expected, MS, Used, expected};
 
 fn replays(seeds: std::ops::Range<u64>, mut each: impl FnMut(oracle::logs::Case, Expected)) {
     for seed in seeds {
@@ -149,6 +149,37 @@ fn damaged_lines_are_dead_letters_and_others_are_not() {
     }
 }
 
+/// The CEL of the rule file, judged by its own library, shows the states that the closures show.
+#[test]
+fn the_rule_file_says_what_the_spec_says() {
+    let holds = |condition: &str, record: &serde_json::Value| {
+        let program = cel::Program::compile(condition).expect("the condition is CEL");
+        let mut context = cel::Context::default();
+        for name in ["type", "data"] {
+            if let Some(value) = record.get(name) {
+                context.add_variable(name, value).expect("JSON is a value");
+            }
+        }
+        matches!(program.execute(&context), Ok(cel::Value::Bool(true)))
+    };
+    replays(0..60, |case, _| {
+        let (_, rest) = case.yaml.split_once("signals:\n").expect("a section of signals");
+        let (signals, _) = rest.split_once("\nrules:").expect("a section of rules");
+        let sections: Vec<_> = signals.split("    where: ").skip(1).collect();
+        for line in case.partitions.iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n')) {
+            let Ok(record) = decode(line) else { continue };
+            for (signal, section) in case.spec.signals.iter().zip(&sections) {
+                let (condition, states) = section.split_once('\n').expect("states below");
+                let states = states.lines().filter_map(|line| line.trim().split_once(": "));
+                let shown = (states.map(|(_, condition)| holds(condition, &record.json)))
+                    .position(|fits| fits)
+                    .filter(|_| holds(condition, &record.json));
+                assert_eq!(shown, (signal.matches)(&record.json), "{:?}", record.json);
+            }
+        }
+    });
+}
+
 /// Each edge the generator is for is met by many of its logs.
 #[test]
 fn the_logs_meet_every_edge() {
@@ -177,10 +208,10 @@ fn the_logs_meet_every_edge() {
 
         let intake = oracle::intake::intake(&case.spec, &case.partitions);
         let (lateness, end) = (case.spec.lateness_ns, intake.end.unwrap_or(BASE));
-        let edge = |u: &&oracle::intake::Used| u.arrival.saturating_sub(u.event_time) == lateness;
-        meet("exactly at lateness", intake.used.iter().filter(edge).count());
-        meet("ahead", intake.used.iter().filter(|u| u.event_time > u.arrival).count());
-        meet("ahead of the end", intake.used.iter().filter(|u| u.event_time > end).count());
+        let age = |u: &Used| u.arrival.saturating_sub(u.record.event_time);
+        meet("exactly at lateness", intake.used.iter().filter(|u| age(u) == lateness).count());
+        meet("ahead", intake.used.iter().filter(|u| u.record.event_time > u.arrival).count());
+        meet("ahead of the end", intake.used.iter().filter(|u| u.record.event_time > end).count());
         for ((signal, _), history) in oracle::histories(&case.spec, &intake.used) {
             let contrary = || history.windows(2).filter(|pair| pair[0].state != pair[1].state);
             meet("no length", contrary().filter(|p| p[0].time == p[1].time).count());

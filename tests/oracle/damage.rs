@@ -95,7 +95,7 @@ fn wrong_time(draft: &Draft, random: &mut Random) -> String {
 /// Bytes that are no UTF-8, in a place that matters or in one that does not.
 fn not_utf8(draft: &Draft, random: &mut Random) -> Vec<u8> {
     let mut line = object(&draft.members()).into_bytes();
-    let bytes: &[u8] = *random.pick::<&[u8]>(&[
+    let bytes: &[u8] = random.pick::<&[u8]>(&[
         b"\xff",
         b"\xc3",
         b"\xc0\xaf",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Spec;
-use super::decode::{Order, Record, decode, is_blank};
+use super::decode::{Record, decode, is_blank};
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +22,8 @@ pub(crate) enum Disposition {
 #[derive(Clone, Debug)]
 pub(crate) struct Used {
     pub(crate) arrival: i64,
-    pub(crate) event_time: i64,
     pub(crate) subject: String,
-    pub(crate) source: String,
-    pub(crate) sequence: Order,
-    pub(crate) id: String,
+    pub(crate) record: Record,
     /// What it shows, for each signal.
     pub(crate) states: Vec<Option<usize>>,
 }
@@ -62,37 +59,25 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
         let states: Vec<_> = spec.signals.iter().map(|s| (s.matches)(&record.json)).collect();
         let matched = states.iter().any(Option::is_some);
         let age = i128::from(arrival) - i128::from(record.event_time);
-        let disposition = match record.subject.clone() {
-            Some(subject) if matched => {
-                if age > i128::from(spec.lateness_ns) {
-                    Disposition::Late
-                } else {
-                    let (source, id) = (record.source.clone(), record.id.clone());
-                    let identity = (source.clone(), id.clone(), record.event_time, subject.clone());
-                    match first.get(&identity) {
-                        Some(content) => {
-                            Disposition::Duplicate { conflict: *content != record.content() }
-                        }
-                        None => {
-                            first.insert(identity, record.content());
-                            let (event_time, sequence) = (record.event_time, record.sequence);
-                            used.push(Used {
-                                arrival,
-                                event_time,
-                                subject,
-                                source,
-                                sequence,
-                                id,
-                                states,
-                            });
-                            Disposition::Used
-                        }
-                    }
-                }
-            }
-            _ => Disposition::Unmatched,
+        let Some(subject) = record.subject.clone().filter(|_| matched) else {
+            dispositions.insert(at, Disposition::Unmatched);
+            continue;
         };
-        dispositions.insert(at, disposition);
+        if age > i128::from(spec.lateness_ns) {
+            dispositions.insert(at, Disposition::Late);
+            continue;
+        }
+        let (source, id) = (record.source.clone(), record.id.clone());
+        let identity = (source, id, record.event_time, subject.clone());
+        let content = record.content();
+        if let Some(counted) = first.get(&identity) {
+            let conflict = *counted != content;
+            dispositions.insert(at, Disposition::Duplicate { conflict });
+            continue;
+        }
+        first.insert(identity, content);
+        dispositions.insert(at, Disposition::Used);
+        used.push(Used { arrival, subject, record, states });
     }
     Intake { dispositions, used, end }
 }

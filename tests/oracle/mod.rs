@@ -28,7 +28,7 @@ use std::fmt;
 use serde_json::Value;
 
 pub(crate) use hold::{Observation, Suppressed};
-pub(crate) use intake::Disposition;
+pub(crate) use intake::{Disposition, Used};
 
 /// One millisecond.
 pub(crate) const MS: i64 = 1_000_000;
@@ -164,18 +164,18 @@ fn counts(dispositions: &BTreeMap<(usize, usize), Disposition>) -> Counts {
 }
 
 /// Every observation there is, by signal and entity, each history in order.
-pub(crate) fn histories(spec: &Spec, used: &[intake::Used]) -> Histories {
+pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
     let mut histories = Histories::new();
-    for record in used {
-        for (signal, state) in record.states.iter().enumerate() {
+    for Used { arrival, subject, record, states } in used {
+        for (signal, state) in states.iter().enumerate() {
             let Some(state) = *state else { continue };
-            histories.entry((signal, record.subject.clone())).or_default().push(Observation {
+            histories.entry((signal, subject.clone())).or_default().push(Observation {
                 time: i128::from(record.event_time),
                 source: record.source.clone(),
                 sequence: record.sequence.clone(),
                 id: record.id.clone(),
                 state,
-                known_at: floor_to_tick(record.arrival, spec.tick_ns),
+                known_at: floor_to_tick(*arrival, spec.tick_ns),
             });
         }
     }
