@@ -1,0 +1,119 @@
+//! Arrival, the clock, and one disposition for each record.
+
+use std::collections::BTreeMap;
+
+use super::Spec;
+use super::decode::{Record, decode, is_blank};
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// Unreadable, or its arrival jumps: and why.
+    DeadLetter(String),
+    Unmatched,
+    Late,
+    Duplicate {
+        conflict: bool,
+    },
+    Used,
+}
+
+/// A used record.
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    pub(crate) arrival: i64,
+    pub(crate) subject: String,
+    pub(crate) record: Record,
+    /// What it shows, for each signal.
+    pub(crate) states: Vec<Option<usize>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) dispositions: BTreeMap<(usize, usize), Disposition>,
+    pub(crate) used: Vec<Used>,
+    /// Where the clock stands at the end; `None` if no record moved it.
+    pub(crate) end: Option<i64>,
+}
+
+struct Arrived {
+    arrival: i64,
+    at: (usize, usize),
+    record: Record,
+}
+
+pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
+    let mut dispositions = BTreeMap::new();
+    let mut arrived = Vec::new();
+    for (partition, bytes) in partitions.iter().enumerate() {
+        arrive(spec, partition, bytes, &mut dispositions, &mut arrived);
+    }
+    let last = arrived.iter().map(|one| one.arrival).max();
+    let end = spec.until.or(last);
+    // Of equal records the first in this order counts.
+    arrived.sort_by_key(|one| (one.arrival, one.at));
+
+    let mut first = BTreeMap::new();
+    let mut used = Vec::new();
+    for Arrived { arrival, at, record } in arrived {
+        let states: Vec<_> = spec.signals.iter().map(|s| (s.matches)(&record.json)).collect();
+        let matched = states.iter().any(Option::is_some);
+        let age = i128::from(arrival) - i128::from(record.event_time);
+        let Some(subject) = record.subject.clone().filter(|_| matched) else {
+            dispositions.insert(at, Disposition::Unmatched);
+            continue;
+        };
+        if age > i128::from(spec.lateness_ns) {
+            dispositions.insert(at, Disposition::Late);
+            continue;
+        }
+        let (source, id) = (record.source.clone(), record.id.clone());
+        let identity = (source, id, record.event_time, subject.clone());
+        let content = record.content();
+        if let Some(counted) = first.get(&identity) {
+            let conflict = *counted != content;
+            dispositions.insert(at, Disposition::Duplicate { conflict });
+            continue;
+        }
+        first.insert(identity, content);
+        dispositions.insert(at, Disposition::Used);
+        used.push(Used { arrival, subject, record, states });
+    }
+    Intake { dispositions, used, end }
+}
+
+/// Gives each record of a partition its arrival; what is unreadable or jumps is a dead letter.
+fn arrive(
+    spec: &Spec,
+    partition: usize,
+    bytes: &[u8],
+    dispositions: &mut BTreeMap<(usize, usize), Disposition>,
+    arrived: &mut Vec<Arrived>,
+) {
+    let mut previous: Option<i64> = None;
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if is_blank(line) {
+            continue;
+        }
+        let at = (partition, index + 1);
+        let record = match decode(line) {
+            Ok(record) => record,
+            Err(reason) => {
+                dispositions.insert(at, Disposition::DeadLetter(reason));
+                continue;
+            }
+        };
+        let written = record.recorded_time.unwrap_or(record.event_time);
+        let arrival = previous.map_or(written, |previous| written.max(previous));
+        let advance = previous.map_or(0, |previous| i128::from(arrival) - i128::from(previous));
+        if advance > i128::from(spec.max_advance_ns) {
+            dispositions.insert(at, Disposition::DeadLetter("arrival jumps".to_owned()));
+            continue;
+        }
+        if spec.until.is_some_and(|until| arrival > until) {
+            return;
+        }
+        previous = Some(arrival);
+        arrived.push(Arrived { arrival, at, record });
+    }
+}

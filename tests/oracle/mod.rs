@@ -1,0 +1,278 @@
+//! The oracle: what a replay must give, computed from scratch in the plainest way.
+//!
+//! It reads the same bytes as the engine and shares nothing with it but the reading of RFC 3339.
+//! Each part follows one paragraph of the contract:
+//!
+//! - [`decode`]: one line to a record, or why it is a dead letter;
+//! - [`intake`]: arrival, the clock, and one disposition for each record;
+//! - [`hold`]: the episodes that hold for given observations and a given clock;
+//! - this file: the view at every logical time at which anything may change, and the updates as
+//!   the differences between consecutive views;
+//! - [`logs`]: small adversarial logs by seed.
+//!
+//! Cost does not matter here: every view is computed anew from all the records.
+
+// Several test binaries share this module and none uses all of it.
+#![allow(dead_code)]
+
+pub(crate) mod damage;
+pub(crate) mod decode;
+pub(crate) mod hold;
+pub(crate) mod intake;
+pub(crate) mod lines;
+pub(crate) mod logs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+pub(crate) use hold::{Observation, Suppressed};
+pub(crate) use intake::{Disposition, Used};
+
+/// One millisecond.
+pub(crate) const MS: i64 = 1_000_000;
+/// One second.
+pub(crate) const S: i64 = 1_000 * MS;
+/// One day.
+pub(crate) const DAY: i64 = 86_400 * S;
+
+/// The state a record shows, as an index into the signal's states; `None` if it shows none.
+pub(crate) type Matches = Box<dyn Fn(&Value) -> Option<usize>>;
+
+/// What a rule file says, without its syntax.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) lateness_ns: i64,
+    pub(crate) expire_after_ns: i64,
+    pub(crate) max_advance_ns: i64,
+    pub(crate) tick_ns: i64,
+    pub(crate) until: Option<i64>,
+    pub(crate) signals: Vec<SignalSpec>,
+    pub(crate) rules: Vec<RuleSpec>,
+}
+
+pub(crate) struct SignalSpec {
+    pub(crate) name: String,
+    pub(crate) states: Vec<String>,
+    /// `where` and `states` together.
+    pub(crate) matches: Matches,
+}
+
+impl fmt::Debug for SignalSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.name, self.states)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct RuleSpec {
+    pub(crate) name: String,
+    /// Index into [`Spec::signals`].
+    pub(crate) signal: usize,
+    /// One for each state of the signal.
+    pub(crate) hold_ns: Vec<i64>,
+}
+
+/// An episode as published, without id and revision. The order is that of `episodes.ndjson`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Episode {
+    pub(crate) since: i64,
+    pub(crate) entity: String,
+    pub(crate) signal: String,
+    pub(crate) rule: String,
+    pub(crate) state: String,
+    pub(crate) until: Option<i64>,
+    pub(crate) decided: i64,
+    /// Whether it ended because observations ceased.
+    pub(crate) expired: bool,
+}
+
+/// What a replay must give.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Expected {
+    /// What holds at the end, sorted.
+    pub(crate) episodes: Vec<Episode>,
+    /// By logical time: what changed, sorted, without zeros; logical times without change absent.
+    pub(crate) updates: BTreeMap<i64, Vec<(Episode, i64)>>,
+    pub(crate) counts: Counts,
+    /// Partition and line, both of `dispositions` where it is a dead letter.
+    pub(crate) dead_letters: Vec<(usize, usize)>,
+    /// By partition (from 0) and line (from 1, blank lines counted).
+    pub(crate) dispositions: BTreeMap<(usize, usize), Disposition>,
+    /// By rule, also where nothing is suppressed.
+    pub(crate) suppressed: BTreeMap<String, Suppressed>,
+}
+
+/// `records` is the sum of `used`, `late`, `duplicates`, `unmatched` and `dead_letters`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) records: usize,
+    pub(crate) used: usize,
+    pub(crate) late: usize,
+    /// With the conflicts among them.
+    pub(crate) duplicates: usize,
+    pub(crate) conflicts: usize,
+    pub(crate) unmatched: usize,
+    pub(crate) dead_letters: usize,
+}
+
+/// Observations of one signal of one entity, ordered.
+pub(crate) type Histories = BTreeMap<(usize, String), Vec<Observation>>;
+
+/// What a replay of these logs, one for each partition, must give.
+pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
+    let intake = intake::intake(spec, partitions);
+    let histories = histories(spec, &intake.used);
+    let counts = counts(&intake.dispositions);
+    let dead_letters = (intake.dispositions.iter())
+        .filter(|(_, disposition)| matches!(disposition, Disposition::DeadLetter(_)))
+        .map(|(at, _)| *at)
+        .collect();
+    let suppressed = spec.rules.iter().map(|rule| {
+        let all = histories.iter().filter(|((signal, _), _)| *signal == rule.signal);
+        let total = all.fold(Suppressed::default(), |sum, (_, history)| {
+            sum + hold::suppressed(history, &rule.hold_ns, spec.expire_after_ns, intake.end)
+        });
+        (rule.name.clone(), total)
+    });
+    Expected {
+        episodes: view(spec, &histories, i128::MAX, intake.end),
+        updates: updates(spec, &histories, intake.end),
+        counts,
+        dead_letters,
+        suppressed: suppressed.collect(),
+        dispositions: intake.dispositions,
+    }
+}
+
+fn counts(dispositions: &BTreeMap<(usize, usize), Disposition>) -> Counts {
+    let mut counts = Counts { records: dispositions.len(), ..Counts::default() };
+    for disposition in dispositions.values() {
+        match disposition {
+            Disposition::DeadLetter(_) => counts.dead_letters += 1,
+            Disposition::Unmatched => counts.unmatched += 1,
+            Disposition::Late => counts.late += 1,
+            Disposition::Duplicate { conflict } => {
+                counts.duplicates += 1;
+                counts.conflicts += usize::from(*conflict);
+            }
+            Disposition::Used => counts.used += 1,
+        }
+    }
+    counts
+}
+
+/// Every observation there is, by signal and entity, each history in order.
+pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
+    let mut histories = Histories::new();
+    for Used { arrival, subject, record, states } in used {
+        for (signal, state) in states.iter().enumerate() {
+            let Some(state) = *state else { continue };
+            histories.entry((signal, subject.clone())).or_default().push(Observation {
+                time: i128::from(record.event_time),
+                source: record.source.clone(),
+                sequence: record.sequence.clone(),
+                id: record.id.clone(),
+                state,
+                known_at: floor_to_tick(*arrival, spec.tick_ns),
+            });
+        }
+    }
+    histories.values_mut().for_each(|history| history.sort());
+    histories
+}
+
+/// The episodes at a logical time: from what is known by then, with the clock standing there, but
+/// never beyond the end of the log.
+pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64>) -> Vec<Episode> {
+    let Some(end) = end else { return Vec::new() };
+    let clock = at.min(i128::from(end));
+    let mut episodes = Vec::new();
+    for rule in &spec.rules {
+        let signal = &spec.signals[rule.signal];
+        for ((of_signal, entity), history) in histories {
+            if *of_signal != rule.signal {
+                continue;
+            }
+            let known: Vec<_> = history.iter().filter(|o| o.known_at <= at).cloned().collect();
+            let spans = hold::spans(&known, &rule.hold_ns, spec.expire_after_ns, clock);
+            episodes.extend(spans.into_iter().map(|span| Episode {
+                since: nanos(span.since),
+                entity: entity.clone(),
+                signal: signal.name.clone(),
+                rule: rule.name.clone(),
+                state: signal.states[span.state].clone(),
+                until: span.until.map(nanos),
+                decided: nanos(span.decided),
+                expired: span.expired,
+            }));
+        }
+    }
+    episodes.sort();
+    episodes
+}
+
+/// The logical times at which a view may differ from the one before: where an observation becomes
+/// known, where a run may become established, where a history may expire.
+pub(crate) fn logical_times(spec: &Spec, histories: &Histories, end: i64) -> BTreeSet<i128> {
+    let mut times = BTreeSet::new();
+    for ((signal, _), history) in histories {
+        for observation in history {
+            let holds = spec.rules.iter().filter(|rule| rule.signal == *signal);
+            let waits = holds.map(|rule| rule.hold_ns[observation.state]);
+            let deadlines = waits
+                .chain([spec.expire_after_ns])
+                .map(|wait| observation.time + i128::from(wait))
+                .filter(|deadline| *deadline <= i128::from(end));
+            times.extend(deadlines.map(|deadline| ceil_to_tick(deadline, spec.tick_ns)));
+            times.insert(observation.known_at);
+        }
+    }
+    times
+}
+
+fn updates(
+    spec: &Spec,
+    histories: &Histories,
+    end: Option<i64>,
+) -> BTreeMap<i64, Vec<(Episode, i64)>> {
+    let Some(end) = end else { return BTreeMap::new() };
+    let mut updates = BTreeMap::new();
+    let mut before = Vec::new();
+    for at in logical_times(spec, histories, end) {
+        let now = view(spec, histories, at, Some(end));
+        let changes = difference(&before, &now);
+        if !changes.is_empty() {
+            updates.insert(nanos(at), changes);
+        }
+        before = now;
+    }
+    assert_eq!(before, view(spec, histories, i128::MAX, Some(end)), "the last view is the final");
+    updates
+}
+
+/// What must be added to `before` to have `now`, sorted and without zeros.
+pub(crate) fn difference(before: &[Episode], now: &[Episode]) -> Vec<(Episode, i64)> {
+    let mut changes: BTreeMap<Episode, i64> = BTreeMap::new();
+    for (episodes, diff) in [(before, -1), (now, 1)] {
+        for episode in episodes {
+            *changes.entry(episode.clone()).or_default() += diff;
+        }
+    }
+    changes.into_iter().filter(|(_, diff)| *diff != 0).collect()
+}
+
+/// The largest multiple of the tick that is not above the time.
+pub(crate) fn floor_to_tick(time: i64, tick: i64) -> i128 {
+    i128::from(time).div_euclid(i128::from(tick)) * i128::from(tick)
+}
+
+/// The smallest multiple of the tick that is not below the time.
+pub(crate) fn ceil_to_tick(time: i128, tick: i64) -> i128 {
+    -(-time).div_euclid(i128::from(tick)) * i128::from(tick)
+}
+
+fn nanos(time: i128) -> i64 {
+    i64::try_from(time).expect("what the clock has reached fits in 64 bits")
+}
