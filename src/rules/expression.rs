@@ -59,7 +59,10 @@ pub(super) fn parse(text: &str) -> Result<IdedExpr, Vec<Fault>> {
     let (expr, source) = match parsed {
         Ok(Ok(parsed)) => parsed,
         Ok(Err(errors)) => {
-            return Err(errors.errors.iter().map(|error| syntax_fault(text, error)).collect());
+            // What follows the first is mostly its consequence.
+            let syntax = |error: &&ParseError| error.msg.starts_with("Syntax error");
+            let first = errors.errors.iter().find(syntax).or(errors.errors.first());
+            return Err(first.map(|error| syntax_fault(text, error)).into_iter().collect());
         }
         Err(_) => return Err(whole("the condition cannot be read".to_owned(), SYNTAX)),
     };
@@ -68,6 +71,14 @@ pub(super) fn parse(text: &str) -> Result<IdedExpr, Vec<Fault>> {
     check.expr(&expr, 0);
     if check.faults.is_empty() { Ok(expr) } else { Err(check.faults) }
 }
+
+/// What people write who come from another language, and what it is in CEL.
+const HABITS: [(&str, &str); 4] = [
+    ("input 'and'", "write && for `and`"),
+    ("input 'or'", "write || for `or`"),
+    ("error at: '= '", "write == to compare"),
+    ("error at: '&'", "write && for both"),
+];
 
 fn syntax_fault(text: &str, error: &ParseError) -> Fault {
     let message = error.msg.trim_start_matches("Syntax error: ");
@@ -79,7 +90,9 @@ fn syntax_fault(text: &str, error: &ParseError) -> Fault {
         ("the condition is nested too deeply".to_owned(), "split it")
     } else {
         let short = message.split(" expecting ").next().unwrap_or(message);
-        (format!("not a valid condition: {}", short.replace('\n', " ")), SYNTAX)
+        let habit = HABITS.iter().find(|(found, _)| message.contains(found));
+        let help = habit.map_or(SYNTAX, |(_, help)| help);
+        (format!("not a valid condition: {}", short.replace('\n', " ")), help)
     };
     let place = match error.pos {
         (line @ 1.., column @ 1..) => at_position(text, line as usize, column as usize),
@@ -106,10 +119,27 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn fault(&mut self, expr: &IdedExpr, message: String, help: String) {
-        let place = match self.source.offset_for(expr.id) {
+        let place = self.place(expr);
+        self.faults.push(Fault { place, message, help });
+    }
+
+    fn place(&self, expr: &IdedExpr) -> Range<usize> {
+        match self.source.offset_for(expr.id) {
             Some((start, stop)) => offsets(self.text, start as usize, stop as usize),
             None => 0..self.text.len(),
+        }
+    }
+
+    fn unknown_function(&mut self, expr: &IdedExpr, name: &str) {
+        // A call is placed at its parenthesis; the name stands before it.
+        let place = self.place(expr);
+        let before = self.text.get(..place.start).unwrap_or_default().trim_end();
+        let place = match before.strip_suffix(name) {
+            Some(rest) => rest.len()..before.len(),
+            None => place,
         };
+        let message = format!("unknown function `{name}`");
+        let help = suggestion("function", name, &FUNCTIONS);
         self.faults.push(Fault { place, message, help });
     }
 
@@ -153,8 +183,7 @@ impl Check<'_> {
                 let name = call.func_name.as_str();
                 let operator = name.starts_with(|c| matches!(c, '_' | '@' | '!' | '-'));
                 if !operator && !FUNCTIONS.contains(&name) {
-                    let message = format!("unknown function `{name}`");
-                    self.fault(expr, message, suggestion("function", name, &FUNCTIONS));
+                    self.unknown_function(expr, name);
                 }
                 call.target.iter().for_each(|target| self.expr(target, depth + 1));
                 call.args.iter().for_each(|arg| self.expr(arg, depth + 1));
@@ -226,17 +255,15 @@ mod tests {
         let env = cel::Env::default().with_optional_support(false).with_stdlib();
         let context = cel::Context::with_env(std::sync::Arc::new(env));
         let macros = ["all", "exists", "exists_one", "filter", "has", "map"];
+        let known = |text: String| {
+            let expr = Parser::new().parse(&text).expect(&text);
+            let found = cel::Value::resolve(&expr, &context);
+            !matches!(found, Err(cel::ExecutionError::UndeclaredReference(_)))
+        };
         for name in FUNCTIONS.iter().filter(|name| !macros.contains(name)) {
-            for text in [format!("{name}(1, 2, 3)"), format!("1.{name}(1, 2, 3)")] {
-                let expr = Parser::new().parse(&text).expect(&text);
-                let found = cel::Value::resolve(&expr, &context);
-                let unknown = matches!(found, Err(cel::ExecutionError::UndeclaredReference(_)));
-                if !unknown {
-                    break;
-                }
-                assert!(text.contains('.'), "{text}");
-            }
+            assert!(known(format!("{name}(1, 2)")) || known(format!("1.{name}(1, 2)")), "{name}");
         }
+        assert!(!known("1.matches(2)".to_owned()));
     }
 
     #[test]
@@ -246,7 +273,7 @@ mod tests {
             ("data.ä == 1", "ä", "not a valid condition"),
             ("'日本' == subject && ?", "?", "not a valid condition"),
             ("subject.x == 1", ".", "`subject` is text and has no field `x`"),
-            ("data.x.matches('a')", "(", "unknown function `matches`"),
+            ("data.x.matches('a')", "matches", "unknown function `matches`"),
             ("data.xs.all(x, y > 1)", "y", "unknown attribute `y`"),
             ("'x'", "'x'", "the condition is never true or false"),
             ("subject", "subject", "the condition is never true or false"),
@@ -279,7 +306,6 @@ mod tests {
                     deep("!(", "true", ")", 2000),
                     deep("[", "", "]", 4000),
                     deep("-", "1", "", 8000),
-                    deep("!", "true", "", 8000),
                     deep("", "data", ".a", 4000),
                     deep("", "1", "+1", 4000),
                     deep("data[", "0", "]", 1000),
@@ -290,6 +316,7 @@ mod tests {
                     assert!(!faults(&text).is_empty(), "{}", &text[..20]);
                 }
                 assert_eq!(faults(&deep("(", "true", ")", 40)), []);
+                assert_eq!(faults(&deep("!", "true", "", 8000)), []);
             })
             .expect("a thread")
             .join()

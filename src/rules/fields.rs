@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
-use super::diagnostics::Problems;
+use super::diagnostics::{Problems, suggestion};
 use super::yaml::{Node, Value};
 use crate::model::duration::parse_duration;
 
@@ -32,7 +32,8 @@ impl<'n> Fields<'n> {
         for (key, _) in entries {
             let name = key.text().unwrap_or_default();
             if !known.contains(&name) {
-                problems.unknown(&key.span, &format!("field of {what}"), name, known);
+                let help = suggestion("field", name, known);
+                problems.error_help(&key.span, format!("{what} has no field `{name}`"), help);
             }
         }
         Some(Self { what, at: at.clone(), entries })

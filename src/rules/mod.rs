@@ -99,4 +99,6 @@ impl Rules {
 }
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;
