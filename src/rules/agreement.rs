@@ -134,7 +134,7 @@ fn other() -> impl Strategy<Value = String> {
         (path(), path()).prop_map(|(p, q)| format!("{p} in {q}")),
         (literal(), path()).prop_map(|(l, p)| format!("{l} in {p}")),
         path().prop_map(|p| format!("size({p}) == 1")),
-        path().prop_map(|p| format!("{p}.contains('a')")),
+        (path(), path()).prop_map(|(p, q)| format!("{p}.contains({q})")),
         path().prop_map(|p| format!("{p}.exists(x, x == 'b')")),
         path().prop_map(|p| format!("{p}.all(type, type != 'b')")),
         path().prop_map(|p| format!("{p}.exists(data, data.a == 1)")),
@@ -153,9 +153,11 @@ fn condition() -> impl Strategy<Value = String> {
         4 => (literal(), operator, path()).prop_map(|(l, o, p)| format!("{l} {o} {p}")),
         2 => (path(), prop::collection::vec(literal(), 0..4))
             .prop_map(|(p, l)| format!("{p} in [{}]", l.join(", "))),
+        2 => (path(), prop::sample::select(vec!["contains", "startsWith", "endsWith"]), literal())
+            .prop_map(|(p, f, l)| format!("{p}.{f}({l})")),
         2 => has.prop_map(|p| format!("has({p})")),
         1 => path().prop_filter("never true or false", |p| p.contains('['))
-            .prop_map(|p| format!("{p}")),
+            .boxed(),
         1 => prop::sample::select(vec!["data.a", "data.b", "data.a.b", "true", "false"])
             .prop_map(str::to_owned),
         2 => other(),
@@ -207,7 +209,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_verdict_is_the_interpreters(text in condition(), records in prop::collection::vec(record(), 1..4)) {
+    fn every_verdict_is_the_interpreters(
+        text in condition(),
+        records in prop::collection::vec(record(), 1..4),
+    ) {
         let env = Arc::new(Env::default().with_optional_support(false).with_stdlib());
         let mut paths = Paths::default();
         let Ok(condition) = Condition::compile(&text, 0..0, &mut paths) else {
@@ -228,7 +233,9 @@ fn what_is_common_is_native() {
         ("data.ok", true),
         ("true", true),
         ("data.x == data.y", false),
-        ("type == 'a' && data.x.startsWith('b')", false),
+        ("type == 'a' && data.x.startsWith('b')", true),
+        ("type == 'a' && data.x.startsWith(subject)", false),
+        ("type == 'a' && size(data.x) > 1", false),
         ("b'a' == type", false),
     ] {
         let condition = Condition::compile(text, 0..0, &mut Paths::default()).expect(text);
@@ -258,7 +265,7 @@ fn a_path_of_text_does_not_read_the_data() {
             panic!("the data is read")
         }
     }
-    let text = "data.msg.contains('a') && data.n + 1 == 2 && type.startsWith('a')";
+    let text = "data.msg.contains(type) && data.n + 1 == 2 && size(type) == 1";
     let mut paths = Paths::default();
     let condition = Condition::compile(text, 0..0, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": { "msg": "bar", "n": 1 } });

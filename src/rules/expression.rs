@@ -73,7 +73,8 @@ pub(super) fn parse(text: &str) -> Result<IdedExpr, Vec<Fault>> {
 }
 
 /// What people write who come from another language, and what it is in CEL.
-const HABITS: [(&str, &str); 4] = [
+const HABITS: [(&str, &str); 5] = [
+    ("has() macro", "has asks for a field: has(data.x)"),
     ("input 'and'", "write && for `and`"),
     ("input 'or'", "write || for `or`"),
     ("error at: '= '", "write == to compare"),
@@ -101,13 +102,15 @@ fn syntax_fault(text: &str, error: &ParseError) -> Fault {
     Fault { place, message, help: help.to_owned() }
 }
 
-/// The bytes of the character at a line and column, both counted from 1.
+/// The bytes of the word or mark at a line and column, both counted from 1.
 fn at_position(text: &str, line: usize, column: usize) -> Range<usize> {
     let line_start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
     let rest = &text[line_start..];
     let start = rest.char_indices().nth(column - 1).map_or(text.len(), |(i, _)| line_start + i);
-    let width = text[start..].chars().next().map_or(0, char::len_utf8);
-    start..start + width
+    let rest = &text[start..];
+    let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let mark = rest.chars().next().map_or(0, char::len_utf8);
+    start..start + word.max(mark)
 }
 
 struct Check<'a> {
@@ -181,7 +184,7 @@ impl Check<'_> {
             }
             Expr::Call(call) => {
                 let name = call.func_name.as_str();
-                let operator = name.starts_with(|c| matches!(c, '_' | '@' | '!' | '-'));
+                let operator = name.starts_with(['_', '@', '!', '-']);
                 if !operator && !FUNCTIONS.contains(&name) {
                     self.unknown_function(expr, name);
                 }

@@ -40,7 +40,7 @@ fn sorted<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
 }
 
 /// An expression and what it asks of a record.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Interpreted {
     expr: IdedExpr,
     /// The name under which the interpreter asks for each path.
@@ -52,14 +52,8 @@ pub(super) struct Interpreted {
 }
 
 impl Interpreted {
-    pub(super) fn new(expr: IdedExpr, paths: &mut Paths) -> Self {
-        let mut new = Self {
-            expr: IdedExpr::default(),
-            slots: Vec::new(),
-            whole_data: false,
-            in_data: false,
-        };
-        let mut expr = expr;
+    pub(super) fn new(mut expr: IdedExpr, paths: &mut Paths) -> Self {
+        let mut new = Self::default();
         new.prepare(&mut expr, &mut Scope::new(), paths);
         new.expr = expr;
         new
@@ -71,15 +65,7 @@ impl Interpreted {
         if let Some(name) = dotted(expr, scope)
             && let Some(attribute) = attribute(expr, scope)
         {
-            self.whole_data |= attribute == Attribute::Data(Vec::new());
-            self.in_data |= matches!(attribute, Attribute::Data(_));
-            let name = if attribute == Attribute::Type { "@type".to_owned() } else { name };
-            if attribute == Attribute::Type {
-                expr.expr = Expr::Ident(name.clone());
-            }
-            if !self.slots.iter().any(|(known, _)| *known == name) {
-                self.slots.push((name, paths.intern(attribute)));
-            }
+            self.path(expr, name, attribute, paths);
             return;
         }
         match &mut expr.expr {
@@ -115,6 +101,30 @@ impl Interpreted {
                 scope.truncate(outer);
             }
             Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn path(
+        &mut self,
+        expr: &mut IdedExpr,
+        mut name: String,
+        attribute: Attribute,
+        paths: &mut Paths,
+    ) {
+        match &attribute {
+            Attribute::Data(keys) if keys.is_empty() => {
+                self.whole_data = true;
+                return;
+            }
+            Attribute::Data(_) => self.in_data = true,
+            Attribute::Type => {
+                name = "@type".to_owned();
+                expr.expr = Expr::Ident(name.clone());
+            }
+            _ => {}
+        }
+        if !self.slots.iter().any(|(known, _)| *known == name) {
+            self.slots.push((name, paths.intern(attribute)));
         }
     }
 

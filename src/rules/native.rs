@@ -1,6 +1,6 @@
 //! Conditions of a common shape, judged over the slots of a record: comparisons of a path with a
-//! literal, membership in a list of literals, `has`, a path that is true or false itself, and
-//! `&&`, `||`, `!` over these. Whatever else stands between goes to the interpreter, leaf by leaf.
+//! literal, membership in a list of literals, `contains`, `startsWith` and `endsWith` with a
+//! literal, `has`, a path that is true or false itself, and `&&`, `||`, `!` over these. Whatever else stands between goes to the interpreter, leaf by leaf.
 //!
 //! The meaning is the interpreter's: `false && error` and `error && false` are false, values of
 //! different types are unequal without error, but ordering them is an error.
@@ -28,6 +28,8 @@ pub(super) enum Node {
     Unequal(usize, Literal),
     Ordered(usize, Order, Literal),
     In(usize, Vec<Literal>),
+    /// The text at the slot has such a part.
+    Part(usize, Part, Box<str>),
     /// Something stands at the slot, whose keys are these.
     Has(usize, Vec<SmolStr>),
     Interpreted(Arc<Interpreted>),
@@ -42,6 +44,14 @@ pub(super) enum Order {
     GreaterOrEqual,
 }
 
+/// Where a text must have a part.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Start,
+    End,
+    Anywhere,
+}
+
 /// A literal of the rule file.
 #[derive(Clone, Debug)]
 pub(super) enum Literal {
@@ -50,7 +60,7 @@ pub(super) enum Literal {
     Int(i64),
     UInt(u64),
     Float(f64),
-    Str(SmolStr),
+    Str(Box<str>),
 }
 
 impl Node {
@@ -76,6 +86,10 @@ impl Node {
             Self::Ordered(slot, order, literal) => match literal.order(record.slot(*slot)) {
                 Some(found) => order.admits(found).into(),
                 None => Verdict::Error,
+            },
+            Self::Part(slot, part, literal) => match record.slot(*slot) {
+                Scalar::Str(text) => part.admits(text, literal).into(),
+                _ => Verdict::Error,
             },
             Self::Has(slot, keys) => match (record.slot(*slot), keys.split_last()) {
                 (Scalar::Missing, Some((_, above))) if record.is_object(above) => Verdict::False,
@@ -148,6 +162,25 @@ impl Order {
     }
 }
 
+impl Part {
+    fn admits(self, text: &str, part: &str) -> bool {
+        match self {
+            Self::Start => text.starts_with(part),
+            Self::End => text.ends_with(part),
+            Self::Anywhere => text.contains(part),
+        }
+    }
+
+    fn parse(function: &str) -> Option<Self> {
+        Some(match function {
+            "startsWith" => Self::Start,
+            "endsWith" => Self::End,
+            "contains" => Self::Anywhere,
+            _ => return None,
+        })
+    }
+}
+
 impl Literal {
     fn parse(expr: &IdedExpr) -> Option<Self> {
         let Expr::Literal(literal) = &expr.expr else { return None };
@@ -157,7 +190,7 @@ impl Literal {
             LiteralValue::Int(value) => Self::Int(*value.inner()),
             LiteralValue::UInt(value) => Self::UInt(*value.inner()),
             LiteralValue::Double(value) => Self::Float(*value.inner()),
-            LiteralValue::String(value) => Self::Str(SmolStr::new(value.inner())),
+            LiteralValue::String(value) => Self::Str(value.inner().into()),
             LiteralValue::Bytes(_) => return None,
         })
     }
@@ -165,7 +198,7 @@ impl Literal {
     fn equals(&self, value: &Scalar<'_>) -> bool {
         match (value, self) {
             (Scalar::Null, Self::Null) => true,
-            (Scalar::Str(value), Self::Str(literal)) => value.as_ref() == literal.as_str(),
+            (Scalar::Str(value), Self::Str(literal)) => **value == **literal,
             _ => self.order(value) == Some(Ordering::Equal),
         }
     }
@@ -173,7 +206,7 @@ impl Literal {
     /// How the value stands to this literal; `None` if the two have no order.
     fn order(&self, value: &Scalar<'_>) -> Option<Ordering> {
         Some(match (value, self) {
-            (Scalar::Str(a), Self::Str(b)) => a.as_ref().cmp(b.as_str()),
+            (Scalar::Str(a), Self::Str(b)) => (**a).cmp(&**b),
             (Scalar::Bool(a), Self::Bool(b)) => a.cmp(b),
             (Scalar::Int(a), Self::Int(b)) => a.cmp(b),
             (Scalar::UInt(a), Self::UInt(b)) => a.cmp(b),
@@ -198,6 +231,11 @@ pub(super) fn compile(expr: IdedExpr, paths: &mut Paths) -> Node {
             }
             if let Some(comparison) = comparison(call, paths) {
                 return comparison;
+            }
+        }
+        Expr::Call(call) => {
+            if let Some(part) = part(call, paths) {
+                return part;
             }
         }
         Expr::Literal(LiteralValue::Boolean(value)) => return Node::Always(*value.inner()),
@@ -234,6 +272,14 @@ fn connective(call: &CallExpr, paths: &mut Paths) -> Option<Node> {
         }
         _ => None,
     }
+}
+
+fn part(call: &CallExpr, paths: &mut Paths) -> Option<Node> {
+    let [literal] = call.args.as_slice() else { return None };
+    let part = Part::parse(&call.func_name)?;
+    let Literal::Str(literal) = Literal::parse(literal)? else { return None };
+    let path = attribute(call.target.as_ref()?, &Scope::new())?;
+    Some(Node::Part(paths.intern(path), part, literal))
 }
 
 fn comparison(call: &CallExpr, paths: &mut Paths) -> Option<Node> {

@@ -23,7 +23,7 @@ pub enum Format {
     /// CloudEvents 1.0 in JSON: every attribute has its place.
     CloudEvents,
     /// Any JSON object: the mapping says where the attributes are; the object itself is `data`.
-    Json(Mapping),
+    Json(Box<Mapping>),
 }
 
 /// Where the attributes of a record stand in an object.
@@ -91,7 +91,8 @@ pub enum TemplatePart {
 
 /// The keys that lead to a value through objects, outermost first; never empty.
 ///
-/// Written `a.b`; a key with a dot, a blank or a brace in it is written in backticks: `` `a.b`.c ``.
+/// Written `a.b`; a key with a dot, a blank or a brace in it is written in backticks:
+/// `` `a.b`.c ``.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath(Vec<SmolStr>);
 
@@ -154,7 +155,7 @@ impl Source {
         let fields = Fields::open(node, &key.span, "a source", &FIELDS, problems)?;
         let format = fields.require("format", "json", problems)?;
         let format = match fields::text(format, "the format", problems)? {
-            "json" => Format::Json(Mapping::read(&fields, problems)?),
+            "json" => Format::Json(Box::new(Mapping::read(&fields, problems)?)),
             "cloudevents" => {
                 for field in &FIELDS[1..] {
                     if let Some(node) = fields.get(field) {

@@ -1,6 +1,7 @@
 //! The whole file: what is right parses, and what is wrong is reported all at once.
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -87,7 +88,7 @@ rules:
               |
               = help: write `version: 1`
 
-            error: unknown field of a rule file `latness`
+            error: a rule file has no field `latness`
              --> rules.yaml:2:1
               |
             2 | latness: 5s
@@ -147,15 +148,15 @@ rules:
               --> rules.yaml:15:36
                |
             15 |       ready: data.state == "ready" and data.ok
-               |                                    ^
+               |                                    ^^^
                |
-               = help: conditions are CEL: ==, !=, <, <=, in [..], &&, ||, !, has(data.x), data.x.contains("y")
+               = help: write && for `and`
 
             error: unknown function `matches`
-              --> rules.yaml:16:35
+              --> rules.yaml:16:28
                |
             16 |       unready: "data.state.matches(\"un.*\")"
-               |                                   ^
+               |                            ^^^^^^^
                |
                = help: known: `all`, `bool`, `bytes`, `contains`, `double`, `dyn`, `endsWith`, `exists`, `exists_one`, `filter`, `has`, `int`, `map`, `size`, `startsWith`, `string`, `type`, `uint`
 
@@ -230,7 +231,7 @@ rules: {}
              --> rules.yaml:3:19
               |
             3 |   none: { states: {} }
-              |                   ^^^
+              |                   ^^
 
             error: `states` is a mapping, `key: value`, not a list
              --> rules.yaml:4:21
@@ -242,7 +243,7 @@ rules: {}
              --> rules.yaml:4:32
               |
             4 |   listed: { states: [a], from: [x] }
-              |                                ^^^^
+              |                                ^^^
 
             error: YAML tags are not supported
              --> rules.yaml:5:26
@@ -256,7 +257,7 @@ rules: {}
              --> rules.yaml:7:38
               |
             7 |   native: { format: cloudevents, id: { field: x } }
-              |                                      ^^^^^^^^^^^^^
+              |                                      ^^^^^^^^^^^^
               |
               = help: remove it, or use format: json
 
@@ -380,4 +381,36 @@ fn a_broken_signal_is_still_known_to_rules() {
     let found: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
     assert_eq!(found, ["the condition is never true or false", "unknown state `don`"]);
     assert_eq!(errors.position(&errors.iter().as_slice()[1]), (3, 47));
+}
+
+/// A text with some of its characters replaced by others.
+fn damaged(text: &'static str) -> impl Strategy<Value = String> {
+    let marks = "[]{}:#-!&*|>'\"`%@,?= \n\t\\ä日0a~.()<\u{feff}\u{85}";
+    let mark = prop::sample::select(marks.chars().collect::<Vec<_>>());
+    let letters: Vec<char> = text.chars().collect();
+    let edit = (0..letters.len(), 0..4_usize, prop::collection::vec(mark, 0..3));
+    prop::collection::vec(edit, 1..6).prop_map(move |edits| {
+        let mut letters = letters.clone();
+        for (at, removed, inserted) in edits {
+            let at = at.min(letters.len());
+            letters.splice(at..(at + removed).min(letters.len()), inserted);
+        }
+        letters.into_iter().collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_file_is_refused_or_read_but_never_harms(text in damaged(FLAT)) {
+        if let Err(errors) = Rules::parse("rules.yaml", &text) {
+            prop_assert!(errors.len() > 0);
+            prop_assert!(errors.render(true).contains("rules.yaml:"));
+            for error in errors.iter() {
+                prop_assert!(error.span.start <= text.len(), "{:?}", error);
+                errors.position(error);
+            }
+        }
+    }
 }
