@@ -1,6 +1,7 @@
 //! Conditions of a common shape, judged over the slots of a record: comparisons of a path with a
 //! literal, membership in a list of literals, `contains`, `startsWith` and `endsWith` with a
-//! literal, `has`, a path that is true or false itself, and `&&`, `||`, `!` over these. Whatever else stands between goes to the interpreter, leaf by leaf.
+//! literal, `has`, a path that is true or false itself, and `&&`, `||`, `!` over these. Whatever
+//! else stands between goes to the interpreter, leaf by leaf.
 //!
 //! The meaning is the interpreter's: `false && error` and `error && false` are false, values of
 //! different types are unequal without error, but ordering them is an error.
