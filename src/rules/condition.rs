@@ -1,0 +1,201 @@
+//! Conditions: CEL over one record, judged without reading anything else.
+//!
+//! A condition sees `id`, `source`, `type`, `subject`, `sequence`, `severity` and `traceparent`
+//! (strings) and `data` (any JSON; the empty object where a record has none). What errs when it
+//! is judged (a field that is missing, a comparison of text with a number, a result that is
+//! neither true nor false) is [`Verdict::Error`] and does not hold.
+//!
+//! Every path that conditions ask for is interned once in [`Paths`]; a record is taken apart once
+//! for all conditions, and those of a common shape are judged over these slots alone, without
+//! allocation (`native`). The rest goes to the interpreter (`interpreted`). Both agree.
+
+use std::ops::Range;
+
+use cel::common::ast::{Expr, IdedExpr};
+use smol_str::SmolStr;
+
+use super::native::{self, Node};
+use crate::model::Scalar;
+
+/// Whether a condition holds of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// It cannot be judged, and therefore does not hold.
+    Error,
+}
+
+impl Verdict {
+    /// Whether the condition holds.
+    pub fn holds(self) -> bool {
+        self == Self::True
+    }
+}
+
+impl From<bool> for Verdict {
+    fn from(value: bool) -> Self {
+        if value { Self::True } else { Self::False }
+    }
+}
+
+/// What a condition can ask of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// `id`
+    Id,
+    /// `source`
+    Source,
+    /// `type`
+    Type,
+    /// `subject`
+    Subject,
+    /// `sequence`
+    Sequence,
+    /// `severity`
+    Severity,
+    /// `traceparent`
+    Traceparent,
+    /// What stands in `data` under these keys, outermost first; without keys, `data` itself.
+    Data(Vec<SmolStr>),
+}
+
+impl Attribute {
+    /// The names that may stand at the root of a path.
+    pub(super) const ROOTS: [&str; 8] =
+        ["id", "source", "type", "subject", "sequence", "severity", "traceparent", "data"];
+
+    pub(super) fn root(name: &str) -> Option<Self> {
+        Some(match name {
+            "id" => Self::Id,
+            "source" => Self::Source,
+            "type" => Self::Type,
+            "subject" => Self::Subject,
+            "sequence" => Self::Sequence,
+            "severity" => Self::Severity,
+            "traceparent" => Self::Traceparent,
+            "data" => Self::Data(Vec::new()),
+            _ => return None,
+        })
+    }
+}
+
+/// Every attribute that some condition of the rule file asks for; its index is its slot.
+#[derive(Clone, Debug, Default)]
+pub struct Paths(Vec<Attribute>);
+
+impl Paths {
+    /// The attributes in the order of their slots.
+    pub fn as_slice(&self) -> &[Attribute] {
+        &self.0
+    }
+
+    pub(super) fn intern(&mut self, attribute: Attribute) -> usize {
+        if let Some(slot) = self.0.iter().position(|known| *known == attribute) {
+            return slot;
+        }
+        self.0.push(attribute);
+        self.0.len() - 1
+    }
+}
+
+/// A record as conditions see it. The three methods must tell one story: among equal keys of an
+/// object the first counts, and a record without `data` has the empty object.
+pub trait RecordView {
+    /// What stands at the slot's attribute in [`Paths`]. A path which leads through anything but
+    /// objects, or to a key that is not there, is [`Scalar::Missing`].
+    fn slot(&self, slot: usize) -> &Scalar<'_>;
+
+    /// The whole of `data`: computed on demand, for conditions that are not native.
+    fn data(&self) -> serde_json::Value;
+
+    /// Whether an object stands in `data` under these keys. Asked only when `has(...)` finds
+    /// nothing: in an object that means `false`, elsewhere an error.
+    fn is_object(&self, keys: &[SmolStr]) -> bool {
+        let data = self.data();
+        keys.iter().try_fold(&data, |at, key| at.get(key.as_str())).is_some_and(|v| v.is_object())
+    }
+}
+
+/// A condition of the rule file, checked and compiled.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    text: SmolStr,
+    span: Range<usize>,
+    node: Node,
+}
+
+impl Condition {
+    /// Judges a record.
+    pub fn eval(&self, record: &impl RecordView) -> Verdict {
+        self.node.eval(record)
+    }
+
+    /// As it is written in the rule file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The bytes of the rule file it is written in.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// Whether it is judged over slots alone, never by the interpreter.
+    pub fn is_native(&self) -> bool {
+        self.node.is_native()
+    }
+
+    /// Checks and compiles; the faults' places are bytes of `text`.
+    ///
+    /// Must run on a thread with [`super::STACK_BYTES`]: what is nested too deeply is found only
+    /// once it is parsed.
+    pub(super) fn compile(
+        text: &str,
+        span: Range<usize>,
+        paths: &mut Paths,
+    ) -> Result<Self, Vec<Fault>> {
+        let expression = super::expression::parse(text)?;
+        Ok(Self { text: SmolStr::new(text), span, node: native::compile(expression, paths) })
+    }
+}
+
+/// Something wrong in a condition.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Bytes of the condition's text.
+    pub(super) place: Range<usize>,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+/// The names bound by the comprehensions around an expression.
+pub(super) type Scope = Vec<String>;
+
+/// The attribute that an expression names, if it is a path: `data.a["b"].c`. Names in scope are
+/// not attributes.
+pub(super) fn attribute(expr: &IdedExpr, scope: &Scope) -> Option<Attribute> {
+    use cel::common::ast::LiteralValue;
+    let below = |operand: &IdedExpr, key: &str| match attribute(operand, scope)? {
+        Attribute::Data(mut keys) => {
+            keys.push(SmolStr::new(key));
+            Some(Attribute::Data(keys))
+        }
+        _ => None,
+    };
+    match &expr.expr {
+        Expr::Ident(name) if !scope.contains(name) => Attribute::root(name),
+        Expr::Select(select) if !select.test => below(&select.operand, &select.field),
+        Expr::Call(call) if call.func_name == cel::common::ast::operators::INDEX => {
+            match call.args.as_slice() {
+                [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(key)), .. }] => {
+                    below(operand, key.inner())
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

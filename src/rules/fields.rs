@@ -1,0 +1,137 @@
+//! Reading the fields of a rule file: each function reports what is wrong and goes on.
+
+use std::ops::Range;
+
+use smol_str::SmolStr;
+
+use super::diagnostics::{Problems, suggestion};
+use super::yaml::{Node, Value};
+use crate::model::duration::parse_duration;
+
+const NAME_BYTES_MAX: usize = 128;
+
+/// A mapping whose fields are known; it reports the others when it is opened.
+pub(super) struct Fields<'n> {
+    /// Of what it is the mapping, for messages: "a signal".
+    what: &'static str,
+    /// Where to report that a field is absent.
+    at: Range<usize>,
+    entries: &'n [(Node, Node)],
+}
+
+impl<'n> Fields<'n> {
+    /// Opens a mapping. What is absent in it is reported at `at`, its name.
+    pub(super) fn open(
+        node: &'n Node,
+        at: &Range<usize>,
+        what: &'static str,
+        known: &[&str],
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let entries = entries(node, what, problems)?;
+        for (key, _) in entries {
+            let name = key.text().unwrap_or_default();
+            if !known.contains(&name) {
+                let help = suggestion("field", name, known);
+                problems.error_help(&key.span, format!("{what} has no field `{name}`"), help);
+            }
+        }
+        Some(Self { what, at: at.clone(), entries })
+    }
+
+    /// The value of a field, if it is given.
+    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+    }
+
+    /// The value of a field that must be given.
+    pub(super) fn require(
+        &self,
+        name: &str,
+        example: &str,
+        problems: &mut Problems,
+    ) -> Option<&'n Node> {
+        let found = self.get(name);
+        if found.is_none() {
+            let message = format!("{} needs `{name}`", self.what);
+            problems.error_help(&self.at, message, format!("add `{name}: {example}`"));
+        }
+        found
+    }
+}
+
+/// The entries of a mapping.
+pub(super) fn entries<'n>(
+    node: &'n Node,
+    what: &str,
+    problems: &mut Problems,
+) -> Option<&'n [(Node, Node)]> {
+    match &node.value {
+        Value::Map(entries) => Some(entries),
+        Value::Invalid => None,
+        _ => {
+            let found = kind(node);
+            problems.error(&node.span, format!("{what} is a mapping, `key: value`, not {found}"));
+            None
+        }
+    }
+}
+
+/// The items of a list.
+pub(super) fn items<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [Node]> {
+    match &node.value {
+        Value::Seq(items) => Some(items),
+        Value::Invalid => None,
+        _ => {
+            let found = kind(node);
+            problems.error(&node.span, format!("{what} is a list, `- item`, not {found}"));
+            None
+        }
+    }
+}
+
+/// The text of a scalar that is not empty.
+pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n str> {
+    if matches!(node.value, Value::Invalid) {
+        return None;
+    }
+    let found = node.text().filter(|_| !node.is_null());
+    if found.is_none() {
+        problems.error(&node.span, format!("{what} is text, not {}", kind(node)));
+    }
+    found
+}
+
+/// A name that people refer to: short, and without blanks.
+pub(super) fn name(node: &Node, what: &str, problems: &mut Problems) -> Option<SmolStr> {
+    let name = text(node, what, problems)?;
+    let fits = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '=' | '`');
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(fits) {
+        let message = format!("`{}` cannot be {what}", name.escape_debug());
+        let help = format!("at most {NAME_BYTES_MAX} bytes, without blanks, `=` and backticks");
+        problems.error_help(&node.span, message, help);
+        return None;
+    }
+    Some(SmolStr::new(name))
+}
+
+/// A duration in nanoseconds.
+pub(super) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Option<i64> {
+    let text = text(node, what, problems)?;
+    let found = parse_duration(text);
+    if found.is_none() {
+        let message = format!("`{text}` is not a duration");
+        problems.error_help(&node.span, message, "write 30s, 1h30m, 100ms: largest unit first");
+    }
+    found
+}
+
+fn kind(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Scalar { .. } if node.is_null() => "empty",
+        Value::Scalar { .. } => "text",
+        Value::Seq(_) => "a list",
+        Value::Map(_) => "a mapping",
+        Value::Invalid => "this",
+    }
+}

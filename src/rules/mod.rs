@@ -1,0 +1,104 @@
+//! The rule file: parsed and checked as a whole before anything runs.
+//!
+//! Either everything is right, or every mistake is reported at once, each with its line, its
+//! column and what would be right. Nothing is guessed: an unknown field is a mistake. What comes
+//! out holds indices instead of names, and conditions that are compiled.
+
+mod condition;
+mod diagnostics;
+mod expression;
+mod fields;
+mod interpreted;
+mod native;
+mod read;
+mod source;
+mod yaml;
+
+use smol_str::SmolStr;
+
+pub use condition::{Attribute, Condition, Paths, RecordView, Verdict};
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use source::{FieldPath, Format, Mapping, Source, TemplatePart, Text, TimeField, TimeUnit};
+
+/// Parsing recurses as deep as the input is nested, before that can be measured.
+const STACK_BYTES: usize = 256 << 20;
+
+/// A rule file in which nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The version of the language.
+    pub version: u32,
+    /// A record is late if arrival - event time is more than this.
+    pub lateness_ns: i64,
+    /// A record whose arrival is further than this ahead of the clock is a dead letter.
+    pub max_advance_ns: i64,
+    /// A key without observations for this long expires.
+    pub expire_after_ns: i64,
+    /// At least one.
+    pub sources: Vec<Source>,
+    /// At least one.
+    pub signals: Vec<Signal>,
+    /// At least one.
+    pub rules: Vec<Rule>,
+    /// What the conditions ask of a record.
+    pub paths: Paths,
+}
+
+/// What makes an observation of a record: a canonical state.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    /// Its name.
+    pub name: SmolStr,
+    /// The index of the only source it observes; without it, all.
+    pub from: Option<usize>,
+    /// What must hold of a record to be of this signal.
+    pub filter: Option<Condition>,
+    /// The first state that fits a record is observed; at least one.
+    pub states: Vec<State>,
+}
+
+/// A canonical state.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Its name.
+    pub name: SmolStr,
+    /// When a record shows it.
+    pub when: Condition,
+}
+
+/// What makes episodes of observations.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: SmolStr,
+    /// The index of its signal.
+    pub signal: usize,
+    /// How long each state of the signal must last, by the state's index.
+    pub hold_ns: Vec<i64>,
+}
+
+impl Rules {
+    /// Parses and checks a rule file. `file_name` is what the errors call it.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
+        let read = || read::file(text);
+        let result = std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
+            match reader.spawn_scoped(scope, read) {
+                Ok(reader) => {
+                    reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                Err(error) => {
+                    let mut problems = diagnostics::Problems::default();
+                    problems.error(&(0..0), format!("the file cannot be read: {error}"));
+                    Err(problems)
+                }
+            }
+        });
+        result.map_err(|problems| Diagnostics::new(file_name, text, problems.0))
+    }
+}
+
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,363 @@
+//! Sources: how a line of some shape becomes a record.
+
+use std::ops::Range;
+
+use smol_str::SmolStr;
+
+use super::diagnostics::Problems;
+use super::fields::{self, Fields};
+use super::yaml::Node;
+
+/// Where records come from, and how they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What `from` and the command line call it.
+    pub name: SmolStr,
+    /// The shape of its lines.
+    pub format: Format,
+}
+
+/// The shape of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// CloudEvents 1.0 in JSON: every attribute has its place.
+    CloudEvents,
+    /// Any JSON object: the mapping says where the attributes are; the object itself is `data`.
+    Json(Box<Mapping>),
+}
+
+/// Where the attributes of a record stand in an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Event time.
+    pub time: TimeField,
+    /// When the collector recorded it; event time where absent.
+    pub arrival: Option<TimeField>,
+    /// The entity.
+    pub subject: Text,
+    /// Who says it.
+    pub source: Text,
+    /// What kind of record it is.
+    pub type_: Text,
+    /// The source's own number of the record.
+    pub sequence: Option<Text>,
+    /// Without it, equal records are the same record.
+    pub id: Option<Text>,
+}
+
+/// A time in an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeField {
+    /// Where it stands.
+    pub field: FieldPath,
+    /// How it is written.
+    pub unit: TimeUnit,
+}
+
+/// How a time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds since the Unix epoch.
+    Seconds,
+    /// Milliseconds since the Unix epoch.
+    Millis,
+    /// Microseconds since the Unix epoch.
+    Micros,
+    /// Nanoseconds since the Unix epoch.
+    Nanos,
+    /// As RFC 3339 says.
+    Rfc3339,
+}
+
+/// Text taken from an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// What stands in a field.
+    Field(FieldPath),
+    /// The same for every record.
+    Const(SmolStr),
+    /// Put together from fields.
+    Template(Vec<TemplatePart>),
+}
+
+/// A part of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// As written.
+    Literal(SmolStr),
+    /// `{field}`
+    Field(FieldPath),
+}
+
+/// The keys that lead to a value through objects, outermost first; never empty.
+///
+/// Written `a.b`; a key with a dot, a blank or a brace in it is written in backticks:
+/// `` `a.b`.c ``.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPath(Vec<SmolStr>);
+
+impl FieldPath {
+    /// The keys, outermost first.
+    pub fn keys(&self) -> &[SmolStr] {
+        &self.0
+    }
+
+    /// Reads a path; the error says what is wrong with it.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut keys = Vec::new();
+        let mut rest = text;
+        loop {
+            let key = if let Some(quoted) = rest.strip_prefix('`') {
+                let end = quoted.find('`').ok_or("a backtick is not closed")?;
+                rest = &quoted[end + 1..];
+                &quoted[..end]
+            } else {
+                let end = rest.find(['.', '`']).unwrap_or(rest.len());
+                let (key, after) = rest.split_at(end);
+                rest = after;
+                if key.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '}' | '[' | ']')) {
+                    return Err("a key with a blank, brace or bracket needs backticks around it");
+                }
+                key
+            };
+            if key.is_empty() {
+                return Err("a key is empty");
+            }
+            keys.push(SmolStr::new(key));
+            match rest.strip_prefix('.') {
+                Some(after) => rest = after,
+                None if rest.is_empty() => return Ok(Self(keys)),
+                None => return Err("a dot is missing between two keys"),
+            }
+        }
+    }
+}
+
+const FIELDS: [&str; 8] =
+    ["format", "time", "arrival", "subject", "source", "type", "sequence", "id"];
+const FORMATS: [&str; 2] = ["json", "cloudevents"];
+const UNITS: [(&str, TimeUnit); 5] = [
+    ("s", TimeUnit::Seconds),
+    ("ms", TimeUnit::Millis),
+    ("us", TimeUnit::Micros),
+    ("ns", TimeUnit::Nanos),
+    ("rfc3339", TimeUnit::Rfc3339),
+];
+
+impl Source {
+    /// What a rule file without `sources` reads.
+    pub(super) fn implicit() -> Self {
+        Self { name: SmolStr::new_static("cloudevents"), format: Format::CloudEvents }
+    }
+
+    pub(super) fn read(key: &Node, node: &Node, problems: &mut Problems) -> Option<Self> {
+        let name = fields::name(key, "the name of a source", problems);
+        let fields = Fields::open(node, &key.span, "a source", &FIELDS, problems)?;
+        let format = fields.require("format", "json", problems)?;
+        let format = match fields::text(format, "the format", problems)? {
+            "json" => Format::Json(Box::new(Mapping::read(&fields, problems)?)),
+            "cloudevents" => {
+                for field in &FIELDS[1..] {
+                    if let Some(node) = fields.get(field) {
+                        let message = format!("CloudEvents have a place for `{field}` already");
+                        problems.error_help(&node.span, message, "remove it, or use format: json");
+                    }
+                }
+                Format::CloudEvents
+            }
+            other => {
+                problems.unknown(&format.span, "format", other, &FORMATS);
+                return None;
+            }
+        };
+        Some(Self { name: name?, format })
+    }
+}
+
+impl Mapping {
+    fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        let time = fields
+            .require("time", "{ field: ts, unit: ms }", problems)
+            .and_then(|node| TimeField::read(node, problems));
+        let arrival = optional(fields.get("arrival"), |node| TimeField::read(node, problems));
+        let mut required = |name: &str, example: &str| {
+            let node = fields.require(name, example, problems)?;
+            Text::read(node, problems)
+        };
+        let subject = required("subject", "{ field: name }");
+        let source = required("source", "{ const: probe }");
+        let type_ = required("type", "{ field: kind }");
+        let sequence = optional(fields.get("sequence"), |node| Text::read(node, problems));
+        let id = optional(fields.get("id"), |node| Text::read(node, problems));
+        Some(Self {
+            time: time?,
+            arrival: arrival?,
+            subject: subject?,
+            source: source?,
+            type_: type_?,
+            sequence: sequence?,
+            id: id?,
+        })
+    }
+}
+
+/// Reads what may be absent; `None` only if it is there and wrong.
+fn optional<T>(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Option<Option<T>> {
+    match node {
+        Some(node) => read(node).map(Some),
+        None => Some(None),
+    }
+}
+
+impl TimeField {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let fields = Fields::open(node, &node.span, "a time", &["field", "unit"], problems)?;
+        let field = fields.require("field", "ts", problems);
+        let field = field.and_then(|node| read_path(node, problems));
+        let unit = fields.require("unit", "ms", problems)?;
+        let text = fields::text(unit, "the unit", problems)?;
+        let known = UNITS.map(|(name, _)| name);
+        match UNITS.iter().find(|(name, _)| *name == text) {
+            Some((_, unit)) => Some(Self { field: field?, unit: *unit }),
+            None => {
+                problems.unknown(&unit.span, "unit", text, &known);
+                None
+            }
+        }
+    }
+}
+
+impl Text {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        const KINDS: [&str; 3] = ["field", "const", "template"];
+        let fields = Fields::open(node, &node.span, "an attribute", &KINDS, problems)?;
+        let given: Vec<_> =
+            KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
+        let [(kind, value)] = given.as_slice() else {
+            let message = "an attribute is one of `field`, `const` and `template`";
+            problems.error_help(&node.span, message, "write { field: a.b }");
+            return None;
+        };
+        match *kind {
+            "field" => read_path(value, problems).map(Self::Field),
+            "const" => {
+                fields::text(value, "a const", problems).map(|text| Self::Const(SmolStr::new(text)))
+            }
+            _ => {
+                let text = fields::text(value, "a template", problems)?;
+                match parse_template(text) {
+                    Ok(parts) => Some(Self::Template(parts)),
+                    Err(reason) => {
+                        let help = "write \"{namespace}/{pod}\"; {{ and }} are braces";
+                        refuse(&value.span, "a template", text, reason, help, problems);
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn read_path(node: &Node, problems: &mut Problems) -> Option<FieldPath> {
+    let text = fields::text(node, "a field", problems)?;
+    FieldPath::parse(text)
+        .map_err(|reason| {
+            let help = "write a.b, or `a.b` in backticks for a key with a dot";
+            refuse(&node.span, "a field", text, reason, help, problems);
+        })
+        .ok()
+}
+
+fn refuse(
+    span: &Range<usize>,
+    what: &str,
+    text: &str,
+    reason: &str,
+    help: &str,
+    problems: &mut Problems,
+) {
+    problems.error_help(span, format!("`{text}` is not {what}: {reason}"), help);
+}
+
+fn parse_template(text: &str) -> Result<Vec<TemplatePart>, &'static str> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        literal.push_str(&rest[..at]);
+        let (brace, after) = rest[at..].split_at(1);
+        if let Some(after) = after.strip_prefix(brace) {
+            literal.push_str(brace);
+            rest = after;
+            continue;
+        }
+        if brace == "}" {
+            return Err("a brace is closed that is not open");
+        }
+        let end = closing_brace(after).ok_or("a brace is not closed")?;
+        if !literal.is_empty() {
+            parts.push(TemplatePart::Literal(SmolStr::new(std::mem::take(&mut literal))));
+        }
+        parts.push(TemplatePart::Field(FieldPath::parse(&after[..end])?));
+        rest = &after[end + 1..];
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        parts.push(TemplatePart::Literal(SmolStr::new(literal)));
+    }
+    let has_field = parts.iter().any(|part| matches!(part, TemplatePart::Field(_)));
+    if has_field { Ok(parts) } else { Err("it names no {field}; use const") }
+}
+
+/// The first closing brace outside backticks.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut quoted = false;
+    text.char_indices()
+        .find(|(_, c)| {
+            quoted ^= *c == '`';
+            !quoted && *c == '}'
+        })
+        .map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(keys: &[&str]) -> FieldPath {
+        FieldPath(keys.iter().map(SmolStr::new).collect())
+    }
+
+    #[test]
+    fn paths_descend_and_backticks_quote() {
+        for (text, keys) in [
+            ("a", vec!["a"]),
+            ("a.b.c", vec!["a", "b", "c"]),
+            ("`k8s.io/name`.x", vec!["k8s.io/name", "x"]),
+            ("a.`b c`", vec!["a", "b c"]),
+            ("über", vec!["über"]),
+        ] {
+            assert_eq!(FieldPath::parse(text), Ok(path(&keys)), "{text}");
+        }
+        for text in ["", ".", "a.", ".a", "a..b", "`a", "`a`b", "a`b`", "``", "a b", "a[0]"] {
+            assert!(FieldPath::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn templates_are_literals_and_fields() {
+        let literal = |text: &str| TemplatePart::Literal(SmolStr::new(text));
+        let field = |keys: &[&str]| TemplatePart::Field(path(keys));
+        for (text, parts) in [
+            ("{a}", vec![field(&["a"])]),
+            ("{a.b}/{c}!", vec![field(&["a", "b"]), literal("/"), field(&["c"]), literal("!")]),
+            ("{{{a}}}", vec![literal("{"), field(&["a"]), literal("}")]),
+            ("{`a}b`}", vec![field(&["a}b"])]),
+        ] {
+            assert_eq!(parse_template(text), Ok(parts), "{text}");
+        }
+        for text in ["", "a", "{", "}", "{}", "{a", "{a}}", "{a b}", "{{a}}"] {
+            assert!(parse_template(text).is_err(), "{text}");
+        }
+    }
+}
