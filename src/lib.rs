@@ -1,3 +1,4 @@
 //! Limbeck distils noisy telemetry into sustained episodes.
 
+pub mod bench;
 pub mod model;
