@@ -15,7 +15,12 @@ pub(super) fn push_flat(out: &mut Vec<u8>, event: &Event, seed: u64) {
     out.extend_from_slice(state(event));
     out.extend_from_slice(b"\",\"seq\":");
     push_decimal(out, u64::from(event.sequence));
-    push_rest(out, event, seed);
+    out.extend_from_slice(b",\"service\":\"svc-");
+    push_decimal(out, u64::from(event.entity % 40));
+    out.extend_from_slice(b"\",\"region\":\"eu-");
+    push_decimal(out, u64::from(event.entity / 40 % 4));
+    out.push(b'"');
+    push_message(out, event, seed);
     out.extend_from_slice(b"}\n");
 }
 
@@ -34,7 +39,7 @@ pub(super) fn push_cloudevent(out: &mut Vec<u8>, event: &Event, seed: u64) {
     out.extend_from_slice(b"\",\"data\":{\"state\":\"");
     out.extend_from_slice(state(event));
     out.push(b'"');
-    push_rest(out, event, seed);
+    push_message(out, event, seed);
     out.extend_from_slice(b"}}\n");
 }
 
@@ -42,14 +47,10 @@ fn state(event: &Event) -> &'static [u8] {
     if event.ready { b"ready" } else { b"unready" }
 }
 
-/// Appends what no rule reads: service, region and a message.
-fn push_rest(out: &mut Vec<u8>, event: &Event, seed: u64) {
+/// Appends what the probe had to say.
+fn push_message(out: &mut Vec<u8>, event: &Event, seed: u64) {
     let bits = mix(attempt(event, seed).wrapping_add(u64::from(event.sequence) << 32));
-    out.extend_from_slice(b",\"service\":\"svc-");
-    push_decimal(out, u64::from(event.entity % 40));
-    out.extend_from_slice(b"\",\"region\":\"eu-");
-    push_decimal(out, u64::from(event.entity / 40 % 4));
-    out.extend_from_slice(b"\",\"message\":\"readiness probe ");
+    out.extend_from_slice(b",\"message\":\"readiness probe ");
     match (event.ready, bits % 4) {
         (true, 0) => out.extend_from_slice(b"\\\"http-get\\\" ok: HTTP 200 in "),
         (true, _) => out.extend_from_slice(b"ok: HTTP 200 in "),
@@ -176,7 +177,7 @@ mod tests {
                 head,
                 r#""type":"readiness","subject":"pod-006379","time":"2026-01-01T12:34:56.789Z","#,
                 r#""recordedtime":"2026-01-01T12:34:56.790Z","sequence":"1","#,
-                r#""data":{"state":"ready","service":"svc-19","region":"eu-3","#,
+                r#""data":{"state":"ready","#,
                 r#""message":"readiness probe ok: HTTP 200 in 180 ms, attempt id dd5abd9d-0001"}}"#,
                 "\n",
             ]
@@ -188,7 +189,7 @@ mod tests {
                 head,
                 r#""type":"readiness","subject":"pod-006379","time":"2026-02-10T00:00:00.000Z","#,
                 r#""recordedtime":"2026-02-10T00:00:00.001Z","sequence":"1","#,
-                r#""data":{"state":"unready","service":"svc-19","region":"eu-3","#,
+                r#""data":{"state":"unready","#,
                 r#""message":"readiness probe failed: Get \"/ready\": timeout in 180 ms, "#,
                 r#"attempt id dd5abd9d-0001"}}"#,
                 "\n",
