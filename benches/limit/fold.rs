@@ -12,7 +12,7 @@ pub(crate) const LATENESS_MS: i64 = 5_000;
 
 /// The bytes of an entity: up to 16 as they are, longer ones by hash and place in the table's text.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[repr(packed(4))]
+#[repr(C, packed(4))]
 pub(crate) struct Key {
     low: u64,
     high: u64,
@@ -243,7 +243,7 @@ impl Table {
 
     /// Asks for the cache line that the record will need.
     #[inline]
-    fn prefetch(&self, hash: u64) {
+    pub(crate) fn prefetch(&self, hash: u64) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch reads nothing.
         unsafe {

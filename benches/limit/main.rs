@@ -156,7 +156,6 @@ fn run(args: &Args) -> io::Result<u64> {
     if let (Some(out), false) = (&args.out, args.parse_only) {
         report::write_episodes(out, tables, clock_ms)?;
     }
-    eprintln!("{counts:?}");
     Ok(counts.used + counts.late + counts.duplicates + counts.unmatched + counts.dead)
 }
 
@@ -233,6 +232,7 @@ fn evaluate_file(path: &Path) -> io::Result<(Table, i64)> {
             Line::Matched(fields) => {
                 clock_ms = clock_ms.max(fields.time_ms);
                 let record = Record::new(&fields, &mut text, clock_ms);
+                table.prefetch(record.hash);
                 batch.push(record);
                 if batch.len() == BATCH {
                     table.apply_all(&batch, &text, i64::MIN);

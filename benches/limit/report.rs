@@ -129,7 +129,15 @@ impl Start {
             "{{\"events\":{events},\"seconds\":{seconds:.4},\"events_per_second\":{:.0},\
              \"cpu_seconds\":{cpu_seconds:.4},\"peak_rss_bytes\":{}}}",
             events as f64 / seconds,
-            usage.ru_maxrss * 1024
+            peak_rss_bytes(),
         );
     }
+}
+
+/// The peak of this program alone: what `getrusage` says includes the program that started it.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
+    kib.unwrap_or(0_u64) * 1024
 }

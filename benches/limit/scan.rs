@@ -281,7 +281,7 @@ mod wide {
     use std::arch::x86_64::*;
 
     use super::{
-        Field, Fields, GAP_BYTES, Layout, Line, READABLE_BYTES, USUAL_ORDER, eight_digits, scan_one,
+        Field, Fields, GAP_BYTES, Gap, Layout, Line, READABLE_BYTES, eight_digits, scan_one,
     };
 
     const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
@@ -296,13 +296,7 @@ mod wide {
                 // The end is looked for first: so the next line need not wait for the values.
                 // SAFETY: `READABLE_BYTES` bytes are readable from here.
                 let end = unsafe { line_end(block, at) };
-                let found = unsafe {
-                    if layout.usual {
-                        same_layout::<true>(block, at, layout)
-                    } else {
-                        same_layout::<false>(block, at, layout)
-                    }
-                };
+                let found = unsafe { same_layout(block, at, layout) };
                 if let Some(fields) = found {
                     take(Line::Matched(fields));
                     at = end + 1;
@@ -313,89 +307,107 @@ mod wide {
         }
     }
 
-    /// The fields of the line at `at`, if it has the layout. Where the fields come in the usual
-    /// order, the compiler knows which is which.
+    /// The fields of the line at `at`, if it has the layout.
     ///
     /// # Safety
-    /// `READABLE_BYTES` bytes stand in the block from `at`. Each of the `FIELDS` steps goes at most
-    /// `GAP_BYTES` further for its gap and as many for its value, and loads as many.
+    /// `READABLE_BYTES` bytes stand in the block from `at`. Each of the `FIELDS` values goes at most
+    /// `GAP_BYTES` further for its gap and as many for itself, and loads as many.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     #[inline]
-    unsafe fn same_layout<'a, const USUAL: bool>(
-        block: &'a [u8],
-        at: usize,
-        layout: &Layout,
-    ) -> Option<Fields<'a>> {
+    unsafe fn same_layout<'a>(block: &'a [u8], at: usize, layout: &Layout) -> Option<Fields<'a>> {
         let mut fields = Fields { time_ms: 0, entity: b"", unready: false, sequence: 0 };
         let mut here = at;
-        for (gap, usual) in layout.gaps.iter().zip(USUAL_ORDER) {
-            // SAFETY: see above.
-            let there = unsafe { load(block, here) };
-            let expected = unsafe { load(&gap.bytes, 0) };
-            let equal = _mm256_movemask_epi8(_mm256_cmpeq_epi8(there, expected)) as u32;
-            if equal & gap.mask != gap.mask {
-                return None;
-            }
-            here += gap.len;
-            match if USUAL { usual } else { gap.field } {
-                Field::Time => {
-                    // SAFETY: 16 bytes are readable.
-                    let text = unsafe { block.as_ptr().add(here).cast::<u128>().read_unaligned() };
-                    let text = u128::from_le(text);
-                    let vector = unsafe { _mm_loadu_si128(block.as_ptr().add(here).cast()) };
-                    let digits = digits_of(vector);
-                    if digits == 0 || digits == 16 {
-                        return None;
-                    }
-                    let zeros = u128::from(ASCII_ZEROS) << 64 | u128::from(ASCII_ZEROS);
-                    let values = (text ^ zeros) << (8 * (16 - digits));
-                    fields.time_ms = (eight_digits(values as u64) * 100_000_000
-                        + eight_digits((values >> 64) as u64))
-                        as i64;
-                    here += digits as usize;
-                }
-                Field::Entity => {
-                    let there = unsafe { load(block, here) };
-                    let quotes = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(b'"' as i8));
-                    let escapes = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(b'\\' as i8));
-                    let highest = _mm256_set1_epi8(0x1f);
-                    let controls = _mm256_cmpeq_epi8(_mm256_max_epu8(there, highest), highest);
-                    let stops = _mm256_or_si256(_mm256_or_si256(quotes, escapes), controls);
-                    let stops = _mm256_movemask_epi8(stops) as u32;
-                    let len = stops.trailing_zeros() as usize;
-                    if len == GAP_BYTES || block[here + len] != b'"' {
-                        return None;
-                    }
-                    fields.entity = &block[here..here + len];
-                    here += len;
-                }
-                Field::State => {
-                    // SAFETY: 8 bytes are readable.
-                    let text = unsafe { block.as_ptr().add(here).cast::<u64>().read_unaligned() };
-                    let text = u64::from_le(text);
-                    fields.unready = text == u64::from_le_bytes(*b"unready\"");
-                    let ready = text << 16 == u64::from_le_bytes(*b"\0\0ready\"");
-                    if !(fields.unready | ready) {
-                        return None;
-                    }
-                    here += 5 + 2 * usize::from(fields.unready);
-                }
-                Field::Sequence => {
-                    // SAFETY: 16 bytes are readable.
-                    let text = unsafe { block.as_ptr().add(here).cast::<u64>().read_unaligned() };
-                    let vector = unsafe { _mm_loadu_si128(block.as_ptr().add(here).cast()) };
-                    let digits = digits_of(vector);
-                    if digits == 0 || digits > 8 {
-                        return None;
-                    }
-                    let values = (u64::from_le(text) ^ ASCII_ZEROS) << (8 * (8 - digits));
-                    fields.sequence = eight_digits(values) + 1;
-                    here += digits as usize;
+        let [first, second, third, fourth] = &layout.gaps;
+        // SAFETY: see above.
+        unsafe {
+            if layout.usual {
+                // The same as below, without a choice at every value.
+                here = time(block, skip(block, here, first)?, &mut fields)?;
+                here = entity(block, skip(block, here, second)?, &mut fields)?;
+                here = state(block, skip(block, here, third)?, &mut fields)?;
+                here = sequence(block, skip(block, here, fourth)?, &mut fields)?;
+            } else {
+                for gap in &layout.gaps {
+                    here = skip(block, here, gap)?;
+                    here = match gap.field {
+                        Field::Time => time(block, here, &mut fields)?,
+                        Field::Entity => entity(block, here, &mut fields)?,
+                        Field::State => state(block, here, &mut fields)?,
+                        Field::Sequence => sequence(block, here, &mut fields)?,
+                    };
                 }
             }
         }
         // A number could go on where no gap follows; a string has its quote there.
         matches!(block[here], b',' | b'}' | b'"' | b' ').then_some(fields)
+    }
+
+    /// Where the gap ends that starts at `here`, if it has the right bytes.
+    ///
+    /// # Safety
+    /// 32 bytes are readable from `here`, here and in the four below.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn skip(block: &[u8], here: usize, gap: &Gap) -> Option<usize> {
+        let (there, expected) = unsafe { (load(block, here), load(&gap.bytes, 0)) };
+        let equal = _mm256_movemask_epi8(_mm256_cmpeq_epi8(there, expected)) as u32;
+        (equal & gap.mask == gap.mask).then_some(here + gap.len)
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn time(block: &[u8], here: usize, fields: &mut Fields<'_>) -> Option<usize> {
+        let text = unsafe { block.as_ptr().add(here).cast::<u128>().read_unaligned() };
+        let digits = unsafe { digits_at(block, here) };
+        if digits == 0 || digits == 16 {
+            return None;
+        }
+        let zeros = u128::from(ASCII_ZEROS) << 64 | u128::from(ASCII_ZEROS);
+        let values = (u128::from_le(text) ^ zeros) << (8 * (16 - digits));
+        let high = eight_digits(values as u64);
+        let low = eight_digits((values >> 64) as u64);
+        fields.time_ms = (high * 100_000_000 + low) as i64;
+        Some(here + digits as usize)
+    }
+
+    #[target_feature(enable = "avx2,bmi1")]
+    #[inline]
+    unsafe fn entity<'a>(block: &'a [u8], here: usize, fields: &mut Fields<'a>) -> Option<usize> {
+        let there = unsafe { load(block, here) };
+        let quotes = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(b'"' as i8));
+        let escapes = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(b'\\' as i8));
+        let highest = _mm256_set1_epi8(0x1f);
+        let controls = _mm256_cmpeq_epi8(_mm256_max_epu8(there, highest), highest);
+        let stops = _mm256_or_si256(_mm256_or_si256(quotes, escapes), controls);
+        let len = (_mm256_movemask_epi8(stops) as u32).trailing_zeros() as usize;
+        if len == GAP_BYTES || block[here + len] != b'"' {
+            return None;
+        }
+        fields.entity = &block[here..here + len];
+        Some(here + len)
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn state(block: &[u8], here: usize, fields: &mut Fields<'_>) -> Option<usize> {
+        let text = unsafe { block.as_ptr().add(here).cast::<u64>().read_unaligned() };
+        let text = u64::from_le(text);
+        fields.unready = text == u64::from_le_bytes(*b"unready\"");
+        let ready = text << 16 == u64::from_le_bytes(*b"\0\0ready\"");
+        (fields.unready | ready).then_some(here + 5 + 2 * usize::from(fields.unready))
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn sequence(block: &[u8], here: usize, fields: &mut Fields<'_>) -> Option<usize> {
+        let text = unsafe { block.as_ptr().add(here).cast::<u64>().read_unaligned() };
+        let digits = unsafe { digits_at(block, here) };
+        if digits == 0 || digits > 8 {
+            return None;
+        }
+        let values = (u64::from_le(text) ^ ASCII_ZEROS) << (8 * (8 - digits));
+        fields.sequence = eight_digits(values) + 1;
+        Some(here + digits as usize)
     }
 
     /// # Safety
@@ -406,10 +418,14 @@ mod wide {
         unsafe { _mm256_loadu_si256(bytes.as_ptr().add(at).cast()) }
     }
 
-    /// How many digits stand in front.
+    /// How many digits stand at `here`, up to 16.
+    ///
+    /// # Safety
+    /// 16 bytes are readable from `here`.
     #[target_feature(enable = "avx2,bmi1")]
     #[inline]
-    fn digits_of(text: __m128i) -> u32 {
+    unsafe fn digits_at(block: &[u8], here: usize) -> u32 {
+        let text = unsafe { _mm_loadu_si128(block.as_ptr().add(here).cast()) };
         let values = _mm_xor_si128(text, _mm_set1_epi8(b'0' as i8));
         let nine = _mm_set1_epi8(9);
         let digits = _mm_cmpeq_epi8(_mm_max_epu8(values, nine), nine);
