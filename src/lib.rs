@@ -1,4 +1,5 @@
 //! Limbeck distils noisy telemetry into sustained episodes.
 
+pub mod bench;
 pub mod model;
 pub mod rules;

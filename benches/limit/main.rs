@@ -1,0 +1,324 @@
+//! The limit program: what can be reached for one rule by a program that does nothing else.
+//!
+//! It reads the flap workload in its flat shape and evaluates the rule of the benchmark: lateness
+//! 5 s, hold 30 s for both states. Its rows are those of the contract.
+//!
+//!     cargo bench --bench limit -- FILE... --out OUT.ndjson [--threads N] [--parse-only]
+//!     cargo bench --bench limit -- --generate FILE [--events N] [--entities N] [--seed N]
+//!                                  [--disorder SECONDS] [--cloudevents]
+//!     cargo bench --bench limit -- FILE --split N       writes FILE.0 and so on, by entity
+//!     cargo bench --bench limit -- --self-test
+//!
+//! Several files are partitions, each with its own arrival, and share no entity; every file has its
+//! own thread. One file and several threads share the work chunk by chunk.
+//!
+//! What it relies on beyond the contract: sequences are numbers, and no two records of an entity
+//! that have equal times and sequences differ in content only. Such records would be counted as
+//! duplicates here, and give the same rows. It judges nothing that it skips.
+
+#![allow(unsafe_code, reason = "wide loads whose bounds are argued, and the system's own counters")]
+#![allow(missing_docs, reason = "a program, not a library")]
+
+mod fold;
+mod input;
+mod report;
+mod scan;
+mod self_test;
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Barrier, RwLock};
+
+use limbeck::bench::workload::Workload;
+
+use fold::{Counts, Key, Record, Table};
+use input::{Blocks, Chunks};
+use scan::{Fields, Layout, Line, scan};
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Args {
+    files: Vec<PathBuf>,
+    out: Option<PathBuf>,
+    threads: usize,
+    parse_only: bool,
+    split: usize,
+    generate: Option<PathBuf>,
+    cloudevents: bool,
+    self_test: bool,
+    workload: Workload,
+}
+
+impl Args {
+    fn read() -> Result<Self, String> {
+        let mut read = Self::default();
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+            let number = |text: String| text.parse().map_err(|_| format!("{text}: no number"));
+            match arg.as_str() {
+                // Cargo says that this is a bench.
+                "--bench" => {}
+                "--out" => read.out = Some(value()?.into()),
+                "--threads" => read.threads = number(value()?)? as usize,
+                "--parse-only" => read.parse_only = true,
+                "--split" => read.split = number(value()?)? as usize,
+                "--generate" => read.generate = Some(value()?.into()),
+                "--cloudevents" => read.cloudevents = true,
+                "--events" => read.workload.events = number(value()?)?,
+                "--entities" => read.workload.entities = number(value()?)? as u32,
+                "--seed" => read.workload.seed = number(value()?)?,
+                "--disorder" => {
+                    read.workload.disorder_ns = number(value()?)? as i64 * 1_000_000_000;
+                }
+                "--self-test" => read.self_test = true,
+                file if !file.starts_with('-') => read.files.push(file.into()),
+                other => return Err(format!("{other}: no such option")),
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn main() -> ExitCode {
+    let start = report::Start::now();
+    let done = Args::read().and_then(|args| {
+        if args.self_test {
+            return self_test::run().map_err(|e| e.to_string());
+        }
+        if let Some(path) = &args.generate {
+            return generate(path, &args).map_err(|e| format!("{}: {e}", path.display()));
+        }
+        // Without a file there is nothing to measure; `cargo bench` runs every bench so.
+        if args.files.is_empty() {
+            return Ok(());
+        }
+        if args.split > 0 {
+            return split(&args.files[0], args.split).map_err(|e| e.to_string());
+        }
+        let events = run(&args).map_err(|e| e.to_string())?;
+        start.report(events);
+        Ok(())
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("limit: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(path: &Path, args: &Args) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    if args.cloudevents {
+        args.workload.write_cloudevents(&mut file)
+    } else {
+        args.workload.write_flat(&mut file)
+    }
+}
+
+/// Writes the lines of each entity, in their order, to one of several files. Lines without an
+/// entity go to the first.
+fn split(path: &Path, parts: usize) -> io::Result<()> {
+    let part_path = |part: usize| format!("{}.{part}", path.display());
+    let mut outs = (0..parts)
+        .map(|part| {
+            File::create(part_path(part)).map(|file| BufWriter::with_capacity(1 << 20, file))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut blocks = Blocks::open(path)?;
+    while let Some(block) = blocks.next()? {
+        for line in block.split_inclusive(|byte| *byte == b'\n') {
+            let mut part = 0;
+            scan(line, &mut Layout::unknown(), &mut |line| {
+                if let Line::Matched(fields) = line {
+                    part = (Key::new(fields.entity).hash() % parts as u64) as usize;
+                }
+            });
+            outs[part].write_all(line)?;
+        }
+    }
+    outs.iter_mut().try_for_each(|out| out.flush())
+}
+
+/// Runs what was asked for; the number of records read.
+fn run(args: &Args) -> io::Result<u64> {
+    let threads = args.threads.max(1);
+    let (tables, clock_ms, counts) = if args.files.len() > 1 || threads == 1 {
+        run_files(args)?
+    } else {
+        run_chunks(&args.files[0], threads, args.parse_only)?
+    };
+    if let (Some(out), false) = (&args.out, args.parse_only) {
+        report::write_episodes(out, tables, clock_ms)?;
+    }
+    Ok(counts.used + counts.late + counts.duplicates + counts.unmatched + counts.dead)
+}
+
+type Outcome = (Vec<Table>, i64, Counts);
+
+fn join(outcomes: Vec<io::Result<(Table, i64)>>) -> io::Result<Outcome> {
+    let mut tables = Vec::new();
+    let mut clock_ms = i64::MIN;
+    let mut counts = Counts::default();
+    for outcome in outcomes {
+        let (table, last_ms) = outcome?;
+        clock_ms = clock_ms.max(last_ms);
+        counts.add(&table.counts);
+        tables.push(table);
+    }
+    Ok((tables, clock_ms, counts))
+}
+
+/// Every file with a thread of its own; a single one with this thread.
+fn run_files(args: &Args) -> io::Result<Outcome> {
+    let run_file = if args.parse_only { parse_file } else { evaluate_file };
+    if let [file] = &args.files[..] {
+        return join(vec![run_file(file)]);
+    }
+    join(std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            args.files.iter().map(|file| scope.spawn(move || run_file(file))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+    }))
+}
+
+/// Uses every field, so that none of the reading can be left out.
+#[inline]
+fn consume(sum: u64, fields: &Fields<'_>) -> u64 {
+    let entity =
+        fields.entity.len() as u64 + u64::from(fields.entity.first().copied().unwrap_or(0));
+    sum.wrapping_add(fields.time_ms as u64)
+        .wrapping_add(fields.sequence)
+        .wrapping_add(u64::from(fields.unready))
+        .wrapping_add(entity)
+}
+
+/// Only reads the fields: the floor of every evaluation.
+fn parse_file(path: &Path) -> io::Result<(Table, i64)> {
+    let mut table = Table::new();
+    let mut layout = Layout::unknown();
+    let mut sum = 0;
+    let mut blocks = Blocks::open(path)?;
+    while let Some(block) = blocks.next()? {
+        scan(block, &mut layout, &mut |line| match line {
+            Line::Matched(fields) => {
+                sum = consume(sum, &fields);
+                table.counts.used += 1;
+            }
+            other => _ = table.counts.count(&other),
+        });
+    }
+    black_box(sum);
+    Ok((table, i64::MIN))
+}
+
+/// Evaluates the rule on one file. Records wait in a small batch while the cache lines of their
+/// entities are on the way.
+fn evaluate_file(path: &Path) -> io::Result<(Table, i64)> {
+    const BATCH: usize = 32;
+    let mut table = Table::new();
+    let mut layout = Layout::unknown();
+    let mut clock_ms = i64::MIN;
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut text = Vec::new();
+    let mut blocks = Blocks::open(path)?;
+    while let Some(block) = blocks.next()? {
+        scan(block, &mut layout, &mut |line| match line {
+            Line::Matched(fields) => {
+                clock_ms = clock_ms.max(fields.time_ms);
+                let record = Record::new(&fields, &mut text, clock_ms);
+                table.prefetch(record.hash);
+                batch.push(record);
+                if batch.len() == BATCH {
+                    table.apply_all(&batch, &text, i64::MIN);
+                    batch.clear();
+                    text.clear();
+                }
+            }
+            other => clock_ms = clock_ms.max(table.counts.count(&other)),
+        });
+    }
+    table.apply_all(&batch, &text, i64::MIN);
+    Ok((table, clock_ms))
+}
+
+/// What one thread has read of one chunk, by the thread that keeps the entity.
+struct Read {
+    records: Vec<Vec<Record>>,
+    text: Vec<u8>,
+    clock_ms: i64,
+}
+
+/// Evaluates the rule on one file with several threads. In every round each reads one chunk and
+/// hands the records to the threads that keep their entities; these take them in, chunk by chunk in
+/// the order of the file. Two sets of buffers make one meeting a round enough.
+fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outcome> {
+    let empty = || {
+        let records = vec![Vec::new(); threads];
+        RwLock::new(Read { records, text: Vec::new(), clock_ms: i64::MIN })
+    };
+    let sets: [Vec<_>; 2] = std::array::from_fn(|_| (0..threads).map(|_| empty()).collect());
+    let barrier = Barrier::new(threads);
+    let chunks = Chunks::open(path)?;
+    let work = |me: usize| -> io::Result<(Table, i64)> {
+        let mut table = Table::new();
+        let mut layout = Layout::unknown();
+        let mut buffer = Vec::new();
+        let (mut clock_ms, mut sum) = (i64::MIN, 0);
+        for round in 0..chunks.count().div_ceil(threads) {
+            let set = &sets[round % 2];
+            let block = chunks.read(round * threads + me, &mut buffer);
+            let block = block.expect("a file that could be opened can be read");
+            if parse_only {
+                scan(block, &mut layout, &mut |line| match line {
+                    Line::Matched(fields) => {
+                        sum = consume(sum, &fields);
+                        table.counts.used += 1;
+                    }
+                    other => _ = table.counts.count(&other),
+                });
+                continue;
+            }
+            set[me].write().expect("no thread panics").refill(block, &mut layout, &mut table);
+            barrier.wait();
+            for read in set {
+                let read = read.read().expect("no thread panics");
+                table.apply_all(&read.records[me], &read.text, clock_ms);
+                clock_ms = clock_ms.max(read.clock_ms);
+            }
+        }
+        black_box(sum);
+        Ok((table, clock_ms))
+    };
+    let work = &work;
+    join(std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|me| scope.spawn(move || work(me))).collect();
+        running.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+    }))
+}
+
+impl Read {
+    /// Reads a chunk. Its clock starts anew: what came before is known when it is taken in.
+    fn refill(&mut self, block: &[u8], layout: &mut Layout, table: &mut Table) {
+        self.records.iter_mut().for_each(Vec::clear);
+        self.text.clear();
+        let mut clock_ms = i64::MIN;
+        let keepers = self.records.len() as u64;
+        scan(block, layout, &mut |line| match line {
+            Line::Matched(fields) => {
+                clock_ms = clock_ms.max(fields.time_ms);
+                let record = Record::new(&fields, &mut self.text, clock_ms);
+                // The table uses the high bits of the hash.
+                let keeper = (record.hash as u32 as u64 * keepers) >> 32;
+                self.records[keeper as usize].push(record);
+            }
+            other => clock_ms = clock_ms.max(table.counts.count(&other)),
+        });
+        self.clock_ms = clock_ms;
+    }
+}

@@ -1,0 +1,5 @@
+//! What the benchmarks share: the workload they run on.
+
+mod lines;
+mod random;
+pub mod workload;
