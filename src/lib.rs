@@ -3,3 +3,5 @@
 pub mod bench;
 pub mod model;
 pub mod rules;
+pub mod sinks;
+pub mod sources;

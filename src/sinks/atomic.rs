@@ -1,0 +1,203 @@
+//! Files that appear whole or not at all.
+//!
+//! Guarantee: the files of a set get their names only after all of them are complete and on disk,
+//! the last of them (the *seal*) after the others. Wherever that breaks off, there is either no
+//! seal or a seal with all its files; a seal that stood there before is removed first, so that it
+//! never stands beside files that are not its own.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::OutputError;
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A directory that can be written.
+#[derive(Clone, Debug)]
+pub struct OutputDir {
+    path: PathBuf,
+}
+
+impl OutputDir {
+    /// Makes the directory if it is not there, and tries that files can be made in it.
+    ///
+    /// # Errors
+    /// [`OutputError::CannotCreate`], if it can be neither found nor made, is no directory, or
+    /// cannot be written.
+    pub fn create(path: &Path) -> Result<Self, OutputError> {
+        fs::create_dir_all(path).map_err(|error| match path.is_file() {
+            true => OutputError::cannot_create(path, &"it is a file"),
+            false => OutputError::cannot_create(path, &error),
+        })?;
+        let (_, probe) = create_unique(path, "probe")?;
+        fs::remove_file(&probe).map_err(|error| OutputError::cannot_create(path, &error))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts a file of this directory; see [`AtomicFile::create`].
+    ///
+    /// # Errors
+    /// [`OutputError::CannotCreate`].
+    pub fn file(&self, name: &str) -> Result<AtomicFile, OutputError> {
+        AtomicFile::create(&self.path, name)
+    }
+
+    /// Puts a set of files of this directory in place, in this order; the last is the seal.
+    ///
+    /// # Errors
+    /// [`OutputError::WriteFailed`]. As long as nothing had been renamed, nothing has changed but
+    /// that an earlier seal may be gone; in any case there is no seal.
+    pub fn commit(&self, files: Vec<AtomicFile>) -> Result<(), OutputError> {
+        let mut synced = Vec::with_capacity(files.len());
+        for file in files {
+            debug_assert_eq!(file.dir, self.path, "a set of files is of one directory");
+            synced.push(file.sync()?);
+        }
+        let Some(seal) = synced.pop() else { return Ok(()) };
+        seal.remove_earlier()?;
+        sync_dir(&self.path)?;
+        for file in synced {
+            file.rename()?;
+        }
+        sync_dir(&self.path)?;
+        seal.rename()?;
+        sync_dir(&self.path)
+    }
+}
+
+/// A file that is written under a temporary name, `.NAME.partial-…`, and removed when dropped
+/// without having been committed.
+pub struct AtomicFile {
+    dir: PathBuf,
+    file: BufWriter<File>,
+    names: Names,
+}
+
+/// The temporary file and the name that it shall have; removes the file when dropped.
+struct Names {
+    partial: PathBuf,
+    whole: PathBuf,
+    renamed: bool,
+}
+
+impl AtomicFile {
+    /// Starts the file `name` in `dir`.
+    ///
+    /// # Errors
+    /// [`OutputError::CannotCreate`], also if a directory has that name.
+    pub fn create(dir: &Path, name: &str) -> Result<Self, OutputError> {
+        let whole = dir.join(name);
+        if whole.is_dir() {
+            return Err(OutputError::cannot_create(&whole, &"it is a directory"));
+        }
+        let (file, partial) = create_unique(dir, name)?;
+        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        let names = Names { partial, whole, renamed: false };
+        Ok(Self { dir: dir.to_owned(), file, names })
+    }
+
+    /// The name that the file shall have.
+    pub fn path(&self) -> &Path {
+        &self.names.whole
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// [`OutputError::WriteFailed`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| OutputError::write_failed(&self.names.whole, &error))
+    }
+
+    /// Puts the file in place, replacing one that has its name.
+    ///
+    /// # Errors
+    /// [`OutputError::WriteFailed`]; then the file is not in place, or not surely so.
+    pub fn commit(self) -> Result<(), OutputError> {
+        let dir = self.dir.clone();
+        self.sync()?.rename()?;
+        sync_dir(&dir)
+    }
+
+    /// Brings all of the content to the disk.
+    fn sync(self) -> Result<Names, OutputError> {
+        let Self { file, names, .. } = self;
+        let written = file.into_inner().map_err(io::IntoInnerError::into_error);
+        written
+            .and_then(|file| file.sync_all())
+            .map_err(|error| OutputError::write_failed(&names.whole, &error))?;
+        Ok(names)
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Names {
+    fn rename(mut self) -> Result<(), OutputError> {
+        fs::rename(&self.partial, &self.whole)
+            .map_err(|error| OutputError::write_failed(&self.whole, &error))?;
+        self.renamed = true;
+        Ok(())
+    }
+
+    fn remove_earlier(&self) -> Result<(), OutputError> {
+        match fs::remove_file(&self.whole) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(OutputError::write_failed(&self.whole, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // Nothing can be done about a failure here, and the name says what the file is.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// Makes a file that no one else has: `.NAME.partial-PROCESS-NUMBER`.
+pub(super) fn create_unique(dir: &Path, name: &str) -> Result<(File, PathBuf), OutputError> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = dir.join(format!(".{name}.partial-{}-{number}", process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(OutputError::cannot_create(&dir.join(name), &error)),
+        }
+    }
+}
+
+/// Makes renames last.
+fn sync_dir(dir: &Path) -> Result<(), OutputError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| OutputError::write_failed(dir, &error))
+}

@@ -1,0 +1,18 @@
+//! Where results go: files that appear whole or not at all, and the sort behind sorted ones.
+//!
+//! - `atomic`: an output directory, and files that get their name only when all are complete.
+//! - `sort`: an external sort of updates that consolidates them, in bounded memory.
+//! - `run`: the sorted runs which that sort keeps on disk.
+//! - `error`: why an output cannot be created or written.
+
+pub mod atomic;
+pub mod error;
+mod run;
+pub mod sort;
+
+#[cfg(test)]
+mod tests;
+
+pub use atomic::{AtomicFile, OutputDir};
+pub use error::OutputError;
+pub use sort::{Sorted, Sorter};

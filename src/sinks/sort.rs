@@ -1,0 +1,217 @@
+//! An external sort of updates that consolidates them, in bounded memory.
+//!
+//! Guarantee: what comes out depends on what was pushed alone, not on its order or on the memory:
+//! each item once, by rising order, with the sum of its diffs, unless that is 0. `Ord` must tell
+//! all items apart that differ.
+//!
+//! Memory: the items take at most `memory_bytes_max` as the caller measures them (what an allocator
+//! adds to each is not in it). Merging takes, for each of at most 64 runs, two blocks of 64 KiB or
+//! of one item if that is larger: about 8 MiB. Open files: one for each level of runs; a level
+//! holds 64 times what the one before it holds.
+
+use std::iter::FusedIterator;
+use std::mem;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::OutputError;
+use super::run::{Merge, Part, Run, RunFile, add_diffs};
+
+/// How many runs are merged at once, at most.
+const FAN_IN_MAX: usize = 64;
+
+/// Room for this many items is made at first.
+const ITEMS_MIN: usize = 64;
+
+/// Runs of about equal size.
+struct Level {
+    file: RunFile,
+    runs: Vec<Run>,
+}
+
+/// Takes updates in any order and gives them back sorted and consolidated.
+///
+/// ```
+/// # fn main() -> Result<(), limbeck::sinks::OutputError> {
+/// use limbeck::sinks::Sorter;
+///
+/// let mut sorter = Sorter::new(&std::env::temp_dir(), 1 << 20, String::len);
+/// sorter.push("b".to_owned(), 1)?;
+/// sorter.push("a".to_owned(), 1)?;
+/// sorter.push("b".to_owned(), -1)?;
+/// let sorted = sorter.finish()?.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(sorted, [("a".to_owned(), 1)]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Sorter<T> {
+    dir: PathBuf,
+    memory_bytes_max: usize,
+    heap_bytes_of: fn(&T) -> usize,
+    items: Vec<(T, i64)>,
+    /// The sum of `heap_bytes_of` the items.
+    heap_bytes: usize,
+    levels: Vec<Level>,
+}
+
+impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
+    const ITEM_BYTES: usize = size_of::<(T, i64)>();
+
+    /// A sort that sets aside on disk, in `dir`, what does not fit in `memory_bytes_max`.
+    /// `heap_bytes_of` says how much an item owns besides its own size.
+    pub fn new(dir: &Path, memory_bytes_max: usize, heap_bytes_of: fn(&T) -> usize) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            memory_bytes_max,
+            heap_bytes_of,
+            items: Vec::new(),
+            heap_bytes: 0,
+            levels: Vec::new(),
+        }
+    }
+
+    /// Adds an update.
+    ///
+    /// # Errors
+    /// [`OutputError`], if memory is full and the items cannot be set aside on disk. The sort is of
+    /// no more use then.
+    pub fn push(&mut self, item: T, diff: i64) -> Result<(), OutputError> {
+        if diff == 0 {
+            return Ok(());
+        }
+        let heap_bytes = (self.heap_bytes_of)(&item);
+        if !self.has_room(heap_bytes) {
+            self.make_room()?;
+        }
+        self.heap_bytes += heap_bytes;
+        self.items.push((item, diff));
+        Ok(())
+    }
+
+    /// Gives back all updates, sorted and consolidated.
+    ///
+    /// # Errors
+    /// [`OutputError`], if what was set aside on disk cannot be read or merged.
+    pub fn finish(mut self) -> Result<Sorted<T>, OutputError> {
+        self.consolidate();
+        let mut lowest = 0;
+        while self.levels.iter().map(|level| level.runs.len()).sum::<usize>() > FAN_IN_MAX {
+            if self.levels[lowest].runs.len() > 1 {
+                self.merge_level(lowest)?;
+            }
+            lowest += 1;
+        }
+        let mut parts = vec![Part::Memory(mem::take(&mut self.items).into_iter())];
+        for level in &self.levels {
+            parts.extend(level.runs.iter().map(|run| Part::File(level.file.reader(*run))));
+        }
+        Ok(Sorted { merge: Some(Merge::new(parts, &self.dir)?) })
+    }
+
+    /// Whether one more item fits; makes the vector longer if that keeps within the limit.
+    fn has_room(&mut self, heap_bytes: usize) -> bool {
+        let (len, capacity) = (self.items.len(), self.items.capacity());
+        let heap_bytes = self.heap_bytes + heap_bytes;
+        if len == 0 {
+            return true;
+        }
+        if len < capacity {
+            return capacity * Self::ITEM_BYTES + heap_bytes <= self.memory_bytes_max;
+        }
+        // As many items of the average size as fit in all.
+        let fitting = self.memory_bytes_max / (Self::ITEM_BYTES + heap_bytes / (len + 1)).max(1);
+        let grown = (2 * capacity).max(ITEMS_MIN).min(fitting);
+        // A little longer would soon be too short again.
+        let worth_it = grown > capacity + capacity / 8;
+        if worth_it {
+            self.items.reserve_exact(grown - len);
+        }
+        worth_it
+    }
+
+    /// Consolidates; if that does not free half of the memory, sets the items aside on disk.
+    fn make_room(&mut self) -> Result<(), OutputError> {
+        self.consolidate();
+        if 2 * (self.items.len() * Self::ITEM_BYTES + self.heap_bytes) <= self.memory_bytes_max {
+            return Ok(());
+        }
+        // The vector starts anew, as the size of the items to come may be another.
+        let items = mem::take(&mut self.items);
+        self.heap_bytes = 0;
+        let file = &mut self.level(0)?.file;
+        let mut writer = file.writer()?;
+        for (item, diff) in items {
+            writer.put(&item, diff)?;
+        }
+        let run = writer.finish()?;
+        self.add_run(0, run)
+    }
+
+    /// Sorts the items in memory and makes equal ones one.
+    fn consolidate(&mut self) {
+        self.items.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.items.dedup_by(|later, first| {
+            let equal = later.0 == first.0;
+            if equal {
+                first.1 = add_diffs(first.1, later.1);
+            }
+            equal
+        });
+        self.items.retain(|(_, diff)| *diff != 0);
+        self.heap_bytes = self.items.iter().map(|(item, _)| (self.heap_bytes_of)(item)).sum();
+    }
+
+    fn level(&mut self, number: usize) -> Result<&mut Level, OutputError> {
+        while self.levels.len() <= number {
+            let file = RunFile::create(&self.dir)?;
+            self.levels.push(Level { file, runs: Vec::new() });
+        }
+        Ok(&mut self.levels[number])
+    }
+
+    fn add_run(&mut self, number: usize, run: Run) -> Result<(), OutputError> {
+        let level = self.level(number)?;
+        level.runs.push(run);
+        if level.runs.len() == FAN_IN_MAX { self.merge_level(number) } else { Ok(()) }
+    }
+
+    /// Merges the runs of a level to one run of the next.
+    fn merge_level(&mut self, number: usize) -> Result<(), OutputError> {
+        self.level(number + 1)?;
+        let dir = self.dir.clone();
+        let (level, next) = match &mut self.levels[number..] {
+            [level, next, ..] => (level, next),
+            _ => unreachable!("the next level has just been made"),
+        };
+        let parts = level.runs.drain(..).map(|run| Part::File(level.file.reader(run))).collect();
+        let mut merge = Merge::<T>::new(parts, &dir)?;
+        let mut writer = next.file.writer()?;
+        while let Some((item, diff)) = merge.next()? {
+            writer.put(&item, diff)?;
+        }
+        let run = writer.finish()?;
+        level.file.clear()?;
+        self.add_run(number + 1, run)
+    }
+}
+
+/// The updates, sorted and consolidated. After an error it ends.
+pub struct Sorted<T> {
+    merge: Option<Merge<T>>,
+}
+
+impl<T: Ord + DeserializeOwned> Iterator for Sorted<T> {
+    type Item = Result<(T, i64), OutputError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.merge.as_mut()?.next().transpose();
+        if !matches!(next, Some(Ok(_))) {
+            self.merge = None;
+        }
+        next
+    }
+}
+
+impl<T: Ord + DeserializeOwned> FusedIterator for Sorted<T> {}

@@ -1,0 +1,274 @@
+//! The plain bytes of an input, cut into blocks of whole numbered lines.
+//!
+//! Guarantees: which lines there are, their numbers, and which are oversized depend on the bytes
+//! of the input alone, not on the size of the blocks or of the reads. An oversized line is never
+//! held: at most `max(block_bytes, line_bytes_max + 1)` bytes are in a block while it is filled,
+//! and at most `line_bytes_max` of an unfinished line between two blocks.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+use super::error::InputError;
+use super::open::Opened;
+
+/// How much of an oversized line is kept.
+pub const HEAD_BYTES_MAX: usize = 1024;
+
+/// The smallest block: holds a byte order mark.
+const BLOCK_BYTES_MIN: usize = 4;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Some lines of an input that follow one another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The lines that are not oversized, whole, each with its newline; the last line of the input
+    /// may lack it.
+    pub bytes: Vec<u8>,
+    /// The number of the first line of the block, oversized or not; the first of an input is 1.
+    pub first_line: u64,
+    /// The oversized lines, by rising number.
+    pub oversized: Vec<Oversized>,
+}
+
+/// A line that is longer than a line may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its number.
+    pub line: u64,
+    /// Its first bytes, at most [`HEAD_BYTES_MAX`].
+    pub head: Vec<u8>,
+    /// How long it is, without its newline.
+    pub bytes: u64,
+}
+
+impl Block {
+    /// The lines that are not oversized: number, bytes without the newline (`\n` or `\r\n`), and
+    /// where in `self.bytes` these bytes are.
+    pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8], Range<usize>)> {
+        let mut newlines = memchr_iter(b'\n', &self.bytes);
+        let mut oversized = self.oversized.iter().peekable();
+        let mut number = self.first_line;
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            if start == self.bytes.len() {
+                return None;
+            }
+            while oversized.next_if(|line| line.line == number).is_some() {
+                number += 1;
+            }
+            let newline = newlines.next();
+            let mut end = newline.unwrap_or(self.bytes.len());
+            let next = newline.map_or(end, |at| at + 1);
+            if newline.is_some() && end > start && self.bytes[end - 1] == b'\r' {
+                end -= 1;
+            }
+            let line = (number, &self.bytes[start..end], start..end);
+            number += 1;
+            start = next;
+            Some(line)
+        })
+    }
+}
+
+/// How the input stands.
+enum End {
+    /// There may be more.
+    Open,
+    /// All of it has been read.
+    Whole,
+    /// It broke off.
+    Failed(InputError),
+}
+
+/// Reads an input as blocks.
+pub struct Blocks {
+    input: Opened,
+    block_bytes: usize,
+    line_bytes_max: usize,
+    /// The unfinished last line of the block before.
+    tail: Vec<u8>,
+    /// The number of the first line that no block has had yet.
+    line: u64,
+    /// That line, if it is oversized and its newline has not come yet.
+    skipped: Option<Oversized>,
+    at_start: bool,
+    end: End,
+}
+
+impl Blocks {
+    /// Blocks of about `block_bytes`; a line of more than `line_bytes_max` bytes before its `\n`
+    /// is oversized.
+    pub fn new(input: Opened, block_bytes: usize, line_bytes_max: usize) -> Self {
+        Self {
+            input,
+            block_bytes: block_bytes.max(BLOCK_BYTES_MIN),
+            line_bytes_max,
+            tail: Vec::new(),
+            line: 1,
+            skipped: None,
+            at_start: true,
+            end: End::Open,
+        }
+    }
+
+    /// The input that is read.
+    pub fn input(&self) -> &Opened {
+        &self.input
+    }
+
+    /// The next block, in the memory of `reuse`, whose bytes do not matter (leaving them in saves
+    /// clearing the memory again). `None` is the end, which stays the end.
+    ///
+    /// # Errors
+    /// [`InputError::Damaged`] or [`InputError::ReadFailed`], once, after all whole lines; it names
+    /// the line that was cut off.
+    pub fn next_block(&mut self, reuse: Vec<u8>) -> Option<Result<Block, InputError>> {
+        let mut block = Block { bytes: reuse, first_line: self.line, oversized: Vec::new() };
+        let mut filled = self.take_tail(&mut block.bytes);
+        let mut target = self.block_bytes.max(filled);
+        loop {
+            filled = self.fill(&mut block.bytes, filled, target);
+            filled = self.skip(&mut block, filled);
+            let whole = match self.end {
+                End::Whole => filled,
+                _ => memrchr(b'\n', &block.bytes[..filled]).map_or(0, |at| at + 1),
+            };
+            if whole > 0 || !block.oversized.is_empty() {
+                self.finish(&mut block, whole, filled);
+                return Some(Ok(block));
+            }
+            match std::mem::replace(&mut self.end, End::Whole) {
+                End::Whole => return None,
+                End::Failed(mut error) => {
+                    if filled > 0 || !self.tail.is_empty() || self.skipped.take().is_some() {
+                        error.cut_off(self.line);
+                    }
+                    return Some(Err(error));
+                }
+                End::Open => self.end = End::Open,
+            }
+            if filled > self.line_bytes_max {
+                self.skipped = Some(oversized(self.line, &block.bytes[..filled]));
+                filled = 0;
+            }
+            let line_target = (2 * filled).min(self.line_bytes_max.saturating_add(1));
+            target = self.block_bytes.max(line_target);
+        }
+    }
+
+    /// Puts the unfinished line of the block before at the start of this one.
+    fn take_tail(&mut self, bytes: &mut Vec<u8>) -> usize {
+        let len = self.tail.len();
+        if bytes.len() < len {
+            bytes.resize(len, 0);
+        }
+        bytes[..len].copy_from_slice(&self.tail);
+        self.tail.clear();
+        len
+    }
+
+    /// Reads until `target` bytes are there or the input ends; returns how many are.
+    fn fill(&mut self, bytes: &mut Vec<u8>, mut filled: usize, target: usize) -> usize {
+        if bytes.len() < target {
+            bytes.resize(target, 0);
+        }
+        while filled < target && matches!(self.end, End::Open) {
+            match self.input.read_some(&mut bytes[filled..target]) {
+                Ok(0) => self.end = End::Whole,
+                Ok(count) => filled += count,
+                Err(error) => self.end = End::Failed(error),
+            }
+        }
+        if self.at_start && bytes[..filled].starts_with(BYTE_ORDER_MARK) {
+            bytes.copy_within(BYTE_ORDER_MARK.len()..filled, 0);
+            filled -= BYTE_ORDER_MARK.len();
+        }
+        self.at_start = false;
+        filled
+    }
+
+    /// Drops what belongs to the oversized line that is being skipped, if any; returns how many
+    /// bytes are left.
+    fn skip(&mut self, block: &mut Block, filled: usize) -> usize {
+        let Some(mut line) = self.skipped.take() else { return filled };
+        let newline = memchr(b'\n', &block.bytes[..filled]);
+        let more = &block.bytes[..newline.unwrap_or(filled)];
+        let head_missing = HEAD_BYTES_MAX - line.head.len();
+        line.head.extend_from_slice(&more[..more.len().min(head_missing)]);
+        line.bytes += more.len() as u64;
+        if newline.is_none() && !matches!(self.end, End::Whole) {
+            self.skipped = Some(line);
+            return 0;
+        }
+        block.oversized.push(line);
+        let rest = newline.map_or(filled, |at| at + 1);
+        block.bytes.copy_within(rest..filled, 0);
+        filled - rest
+    }
+
+    /// Cuts the block to its whole lines, takes the oversized ones out, and keeps the rest.
+    fn finish(&mut self, block: &mut Block, whole: usize, filled: usize) {
+        let rest = &block.bytes[whole..filled];
+        let rest_is_oversized = rest.len() > self.line_bytes_max && matches!(self.end, End::Open);
+        let skipped = rest_is_oversized.then(|| oversized(0, rest));
+        if !rest_is_oversized {
+            self.tail.extend_from_slice(rest);
+        }
+        block.bytes.truncate(whole);
+        self.line = take_out_oversized(block, self.line_bytes_max);
+        if let Some(line) = skipped {
+            self.skipped = Some(Oversized { line: self.line, ..line });
+        }
+    }
+}
+
+fn oversized(line: u64, bytes: &[u8]) -> Oversized {
+    let head = bytes[..bytes.len().min(HEAD_BYTES_MAX)].to_vec();
+    Oversized { line, head, bytes: bytes.len() as u64 }
+}
+
+/// Moves the oversized lines from the bytes of a block to its list; returns the number after its
+/// last line.
+fn take_out_oversized(block: &mut Block, line_bytes_max: usize) -> u64 {
+    let bytes = &mut block.bytes;
+    let mut number = block.first_line + block.oversized.len() as u64;
+    let (mut read, mut kept) = (0, 0);
+    while read < bytes.len() {
+        let good_end = read + good_lines_bytes(&bytes[read..], line_bytes_max);
+        number += count_lines(&bytes[read..good_end]);
+        if read != kept {
+            bytes.copy_within(read..good_end, kept);
+        }
+        kept += good_end - read;
+        read = good_end;
+        if read < bytes.len() {
+            let newline = memchr(b'\n', &bytes[read..]).map(|at| read + at);
+            let end = newline.unwrap_or(bytes.len());
+            block.oversized.push(oversized(number, &bytes[read..end]));
+            number += 1;
+            read = newline.map_or(end, |at| at + 1);
+        }
+    }
+    bytes.truncate(kept);
+    number
+}
+
+/// How many bytes the lines before the first oversized one take. Looks for the *last* newline
+/// within reach of each, so that it touches few bytes.
+fn good_lines_bytes(bytes: &[u8], line_bytes_max: usize) -> usize {
+    let mut start = 0;
+    while bytes.len() - start > line_bytes_max {
+        match memrchr(b'\n', &bytes[start..=start + line_bytes_max]) {
+            Some(at) => start += at + 1,
+            None => return start,
+        }
+    }
+    bytes.len()
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    let unfinished = bytes.last().is_some_and(|byte| *byte != b'\n');
+    memchr_iter(b'\n', bytes).count() as u64 + u64::from(unfinished)
+}

@@ -1,0 +1,134 @@
+//! Why an input cannot be read, or not to its end.
+
+use std::error::Error;
+use std::fmt;
+
+/// What went wrong with an input: each has a *what*, a *detail* and a *hint*.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputError {
+    /// Nothing is there.
+    Missing {
+        /// The input as the user named it.
+        input: String,
+    },
+    /// A directory stands where a file is needed.
+    Directory {
+        /// The input as the user named it.
+        input: String,
+    },
+    /// Something is there, but it may not or cannot be opened.
+    Unreadable {
+        /// The input as the user named it.
+        input: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A kind of archive that is not read.
+    Unsupported {
+        /// The input as the user named it.
+        input: String,
+        /// The kind of archive.
+        format: &'static str,
+    },
+    /// The archive is truncated or corrupt. What was whole before it has been delivered.
+    Damaged {
+        /// The input as the user named it.
+        input: String,
+        /// Where the damage was noticed, in bytes of the input as it is stored.
+        offset: u64,
+        /// What is wrong there.
+        detail: String,
+        /// The line that the damage cut off, which is not a record; `None` if it cut none.
+        line: Option<u64>,
+    },
+    /// Reading failed on the way. What came before it has been delivered.
+    ReadFailed {
+        /// The input as the user named it.
+        input: String,
+        /// How many bytes of the input as it is stored could be read.
+        offset: u64,
+        /// What the system said.
+        detail: String,
+        /// The line that the failure cut off, which is not a record; `None` if it cut none.
+        line: Option<u64>,
+    },
+}
+
+impl InputError {
+    /// The input as the user named it.
+    pub fn input(&self) -> &str {
+        match self {
+            Self::Missing { input }
+            | Self::Directory { input }
+            | Self::Unreadable { input, .. }
+            | Self::Unsupported { input, .. }
+            | Self::Damaged { input, .. }
+            | Self::ReadFailed { input, .. } => input,
+        }
+    }
+
+    /// What happened, in a few words.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "the input does not exist",
+            Self::Directory { .. } => "the input is a directory",
+            Self::Unreadable { .. } => "the input cannot be opened",
+            Self::Unsupported { .. } => "the input is an archive of another kind",
+            Self::Damaged { .. } => "the archive is damaged",
+            Self::ReadFailed { .. } => "reading the input failed",
+        }
+    }
+
+    /// Where and how it happened.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Missing { input } | Self::Directory { input } => input.clone(),
+            Self::Unreadable { input, detail } => format!("{input}: {detail}"),
+            Self::Unsupported { input, format } => format!("{input} looks like {format}"),
+            Self::Damaged { input, offset, detail, line }
+            | Self::ReadFailed { input, offset, detail, line } => {
+                let cut = line.map(|line| format!(", line {line} is cut off"));
+                format!("{input}: at byte {offset}: {detail}{}", cut.unwrap_or_default())
+            }
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "check the spelling; `-` means standard input",
+            Self::Directory { .. } => "name a file: plain, .gz or .zst",
+            Self::Unreadable { .. } => "check the permissions of the file and its directories",
+            Self::Unsupported { .. } => "unpack it first, for instance through a pipe to `-`",
+            Self::Damaged { .. } => "what was whole has been read; fetch or make the archive again",
+            Self::ReadFailed { .. } => "what came before has been read; check the device",
+        }
+    }
+
+    /// The exit code of a process that ends for it, after sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Missing { .. }
+            | Self::Directory { .. }
+            | Self::Unreadable { .. }
+            | Self::Unsupported { .. } => 66,
+            Self::Damaged { .. } => 65,
+            Self::ReadFailed { .. } => 74,
+        }
+    }
+
+    /// Notes the line that was cut off, where the kind of error has one.
+    pub(super) fn cut_off(&mut self, number: u64) {
+        if let Self::Damaged { line, .. } | Self::ReadFailed { line, .. } = self {
+            *line = Some(number);
+        }
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.what(), self.detail(), self.hint())
+    }
+}
+
+impl Error for InputError {}

@@ -1,0 +1,20 @@
+//! Where records come from: log files and standard input, read as blocks of whole lines.
+//!
+//! - `open`: a path becomes a stream of plain bytes, whatever it is compressed with.
+//! - `gzip`, `zstd`: decoders that deliver all that is whole before they report damage.
+//! - `blocks`: the stream becomes numbered blocks of whole lines.
+//! - `error`: why an input cannot be read, or not to its end.
+
+pub mod blocks;
+pub mod error;
+mod gzip;
+pub mod open;
+mod raw;
+mod zstd;
+
+#[cfg(test)]
+mod tests;
+
+pub use blocks::{Block, Blocks, Oversized};
+pub use error::InputError;
+pub use open::{Opened, open};

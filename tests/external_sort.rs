@@ -1,0 +1,47 @@
+//! The sort keeps to its memory. This is a process of its own, as the peak of a process counts all
+//! that its tests do.
+
+use std::fs;
+
+use limbeck::sinks::Sorter;
+
+const ROWS: u64 = 10_000_000;
+const BUDGET_BYTES: usize = 64 << 20;
+const GROWTH_BYTES_MAX: u64 = 200 << 20;
+
+/// The most memory that this process has had.
+fn peak_rss_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux says what a process uses");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
+    let kilobytes = line.split_ascii_whitespace().nth(1).expect("a number");
+    kilobytes.parse::<u64>().expect("a number") * 1024
+}
+
+#[test]
+fn ten_million_rows_are_sorted_in_bounded_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let before = peak_rss_bytes();
+    let mut sorter = Sorter::new(dir.path(), BUDGET_BYTES, String::len);
+    // A permutation of 0..2^24, cut to the rows: an odd factor loses no bit.
+    let mut pushed = 0;
+    for n in 0..1_u64 << 24 {
+        let key = (n * 0x9e_3779_b1 + 12_345) & 0xff_ffff;
+        if key < ROWS {
+            sorter
+                .push(format!("{key:020}{:080x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), 1)
+                .expect("a push");
+            pushed += 1;
+        }
+    }
+    assert_eq!(pushed, ROWS);
+    let mut expected = 0;
+    for row in sorter.finish().expect("a merge") {
+        let (row, diff) = row.expect("a row");
+        assert_eq!((row[..20].parse(), diff), (Ok(expected), 1));
+        expected += 1;
+    }
+    assert_eq!(expected, ROWS);
+    let growth = peak_rss_bytes() - before;
+    println!("peak memory grew by {} MiB", growth >> 20);
+    assert!(growth < GROWTH_BYTES_MAX, "{growth}");
+}
