@@ -74,8 +74,8 @@ impl OutputError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::CannotCreate { .. } => "name a directory that exists or can be made and written",
-            Self::WriteFailed { .. } => "check the free space; no output has been put in place",
-            Self::ReadBackFailed { .. } => "check the device; no output has been put in place",
+            Self::WriteFailed { .. } => "check the free space; the output is not complete",
+            Self::ReadBackFailed { .. } => "check the device; the output is not complete",
         }
     }
 

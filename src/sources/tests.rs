@@ -372,3 +372,17 @@ fn a_pipe_is_read_to_its_end() {
     assert!(bytes == payload(5, 1_000_000) && error.is_none());
     feeder.join().expect("the feeder does not panic").unwrap();
 }
+
+#[test]
+fn a_named_pipe_is_opened_by_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+    assert!(made.success());
+    let target = path.clone();
+    let feeder = std::thread::spawn(move || std::fs::write(target, zstd_of(b"one\ntwo")));
+    let input = open(&path).unwrap();
+    assert_eq!(input.size_bytes(), None);
+    assert_eq!(read_all(input, 64), (b"one\ntwo".to_vec(), None));
+    feeder.join().expect("the feeder does not panic").unwrap();
+}
