@@ -256,11 +256,7 @@ impl Table {
 
     /// Takes records in, in their order.
     pub(crate) fn apply_all(&mut self, records: &[Record], text: &[u8], earlier_ms: i64) {
-        const AHEAD: usize = 8;
-        for (at, record) in records.iter().enumerate() {
-            if let Some(soon) = records.get(at + AHEAD) {
-                self.prefetch(soon.hash);
-            }
+        for record in records {
             self.apply(record, text, earlier_ms);
         }
     }
