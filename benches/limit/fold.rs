@@ -1,6 +1,6 @@
 //! The state of every entity: reorder buffer, run and episode, in one table.
 //!
-//! State: 128 bytes an entity at a load of at most three quarters; in them is room for some
+//! State: 128 bytes an entity at a load of at most one half; in them is room for some
 //! observations, and those behind the horizon are folded only when there is no more.
 
 use smallvec::SmallVec;
@@ -58,11 +58,18 @@ impl Key {
 }
 
 /// One observation, without its entity. The lowest bit of `order` is the state, above it is the
-/// sequence, so that the fields in this order are the order of observations.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// sequence: first by time and then by this is the order of observations.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Observation {
     time_ms: i64,
     order: u64,
+}
+
+impl Observation {
+    /// Both as one number: they are compared without a branch between them.
+    fn rank(self) -> i128 {
+        i128::from(self.time_ms) << 64 | i128::from(self.order)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -208,7 +215,7 @@ impl Table {
                 &short[..len]
             }
             ..8 => {
-                short[..8].copy_from_slice(&(key.low << (8 * (8 - len)) as u32).to_be_bytes());
+                short[..8].copy_from_slice(&(key.low << (8 * (8 - len) as u32 % 64)).to_be_bytes());
                 &short[..len]
             }
             _ => &self.long_keys[key.high as usize..][..len],
@@ -256,11 +263,7 @@ impl Table {
 
     /// Takes records in, in their order.
     pub(crate) fn apply_all(&mut self, records: &[Record], text: &[u8], earlier_ms: i64) {
-        const AHEAD: usize = 8;
-        for (at, record) in records.iter().enumerate() {
-            if let Some(soon) = records.get(at + AHEAD) {
-                self.prefetch(soon.hash);
-            }
+        for record in records {
             self.apply(record, text, earlier_ms);
         }
     }
@@ -286,15 +289,20 @@ impl Table {
         if entry.pending.len() >= PENDING {
             entry.settle(horizon_ms, &mut self.episodes);
         }
-        let mut at = entry.pending.len();
-        while at > 0 && entry.pending[at - 1] > observation {
+        let pending = &entry.pending[..];
+        let mut at = pending.len();
+        while at > 0 && pending[at - 1].rank() > observation.rank() {
             at -= 1;
         }
-        if at > 0 && entry.pending[at - 1] == observation {
+        if at > 0 && pending[at - 1] == observation {
             self.counts.duplicates += 1;
             return;
         }
-        entry.pending.insert(at, observation);
+        if at == pending.len() {
+            entry.pending.push(observation);
+        } else {
+            entry.pending.insert(at, observation);
+        }
         self.counts.used += 1;
     }
 
@@ -330,7 +338,7 @@ impl Table {
     fn occupy(&mut self, place: usize, key: &Key) -> usize {
         self.occupied += 1;
         self.entries[place].key = *key;
-        if self.occupied * 4 <= self.entries.len() * 3 {
+        if self.occupied * 2 <= self.entries.len() {
             return place;
         }
         let larger = self.entries.len() * 2;

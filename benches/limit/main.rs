@@ -38,6 +38,9 @@ use fold::{Counts, Key, Record, Table};
 use input::{Blocks, Chunks};
 use scan::{Fields, Layout, Line, scan};
 
+/// So many records wait for the cache lines of their entities at a time.
+const BATCH: usize = 32;
+
 /// What the command line asks for.
 #[derive(Default)]
 struct Args {
@@ -217,10 +220,9 @@ fn parse_file(path: &Path) -> io::Result<(Table, i64)> {
     Ok((table, i64::MIN))
 }
 
-/// Evaluates the rule on one file. Records wait in a small batch while the cache lines of their
-/// entities are on the way.
+/// Evaluates the rule on one file. Records wait in a batch while the cache lines of their entities
+/// are on the way.
 fn evaluate_file(path: &Path) -> io::Result<(Table, i64)> {
-    const BATCH: usize = 32;
     let mut table = Table::new();
     let mut layout = Layout::unknown();
     let mut clock_ms = i64::MIN;
@@ -268,10 +270,11 @@ fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outco
     let work = |me: usize| -> io::Result<(Table, i64)> {
         let mut table = Table::new();
         let mut layout = Layout::unknown();
-        let mut buffer = Vec::new();
+        let mut buffer = Chunks::buffer();
         let (mut clock_ms, mut sum) = (i64::MIN, 0);
         for round in 0..chunks.count().div_ceil(threads) {
             let set = &sets[round % 2];
+            // An error here would leave the others waiting.
             let block = chunks.read(round * threads + me, &mut buffer);
             let block = block.expect("a file that could be opened can be read");
             if parse_only {
@@ -288,7 +291,10 @@ fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outco
             barrier.wait();
             for read in set {
                 let read = read.read().expect("no thread panics");
-                table.apply_all(&read.records[me], &read.text, clock_ms);
+                for batch in read.records[me].chunks(BATCH) {
+                    batch.iter().for_each(|record| table.prefetch(record.hash));
+                    table.apply_all(batch, &read.text, clock_ms);
+                }
                 clock_ms = clock_ms.max(read.clock_ms);
             }
         }

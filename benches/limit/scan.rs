@@ -310,8 +310,8 @@ mod wide {
     /// The fields of the line at `at`, if it has the layout.
     ///
     /// # Safety
-    /// `READABLE_BYTES` bytes stand in the block from `at`. Each of the `FIELDS` values goes at most
-    /// `GAP_BYTES` further for its gap and as many for itself, and loads as many.
+    /// `READABLE_BYTES` bytes stand in the block from `at`. Each of the `FIELDS` values goes at
+    /// most `GAP_BYTES` further for its gap and as many for itself, and loads as many.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     #[inline]
     unsafe fn same_layout<'a>(block: &'a [u8], at: usize, layout: &Layout) -> Option<Fields<'a>> {

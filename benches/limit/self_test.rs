@@ -60,7 +60,8 @@ fn disturbed(log: &str) -> String {
         let disturbed = match number % 16 {
             0 => format!("{record}"),
             1 => format!(
-                "{{ \"message\" : {message}, \"seq\" : {seq} , \"state\":{state},\"x\":[{{\"ts\":1}}],\
+                "{{ \"message\" : {message}, \"seq\" : {seq} , \"state\":{state},\
+                 \"x\":[{{\"ts\":1}}],\
                  \"kind\":\"readiness\",\t\"entity\" :{entity},\"ts\":{ts} }}\r"
             ),
             2 => line.replace("\"pod-", "\"\\u0070od-").replace("\"seq\"", "\"s\\u0065q\""),
@@ -142,7 +143,8 @@ impl Episode {
         let time = |ms: i64| format_rfc3339(ms * 1_000_000);
         let until = self.until_ms.map_or("null".to_owned(), |ms| format!("\"{}\"", time(ms)));
         format!(
-            "{{\"entity\":{},\"state\":\"{}\",\"since\":\"{}\",\"until\":{until},\"decided\":\"{}\"}}\n",
+            "{{\"entity\":{},\"state\":\"{}\",\"since\":\"{}\",\"until\":{until},\
+             \"decided\":\"{}\"}}\n",
             json!(entity),
             self.state,
             time(self.since_ms),

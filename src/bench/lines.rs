@@ -159,7 +159,8 @@ mod tests {
             line(push_flat, false, START_MS + 27),
             [
                 head,
-                r#""kind":"readiness","state":"unready","seq":1,"service":"svc-19","region":"eu-3","#,
+                r#""kind":"readiness","state":"unready","seq":1,"#,
+                r#""service":"svc-19","region":"eu-3","#,
                 r#""message":"readiness probe failed: Get \"/ready\": timeout in 180 ms, "#,
                 r#"attempt id dd5abd9d-0001"}"#,
                 "\n",

@@ -123,7 +123,8 @@ impl Workload {
 
     /// Writes the workload as CloudEvents, one JSON object a line, about 300 bytes each.
     ///
-    /// The data holds state and message. A repeat has the id of its original and, as from a collector, its own `recordedtime`.
+    /// The data holds state and message. A repeat has the id of its original and, as from a
+    /// collector, its own `recordedtime`.
     pub fn write_cloudevents(&self, out: &mut impl Write) -> io::Result<()> {
         self.write_lines(out, push_cloudevent)
     }
