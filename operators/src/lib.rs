@@ -1,7 +1,9 @@
 //! Deterministic operators in time for timely and differential dataflow.
 
+pub mod gather;
 pub mod harness;
 pub mod hash;
+pub mod intake;
 mod machine;
 pub mod machines;
 pub mod timeline;

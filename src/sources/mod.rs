@@ -3,9 +3,11 @@
 //! - `open`: a path becomes a stream of plain bytes, whatever it is compressed with.
 //! - `gzip`, `zstd`: decoders that deliver all that is whole before they report damage.
 //! - `blocks`: the stream becomes numbered blocks of whole lines.
+//! - `decode`: a line becomes a record.
 //! - `error`: why an input cannot be read, or not to its end.
 
 pub mod blocks;
+pub mod decode;
 pub mod error;
 mod gzip;
 pub mod open;

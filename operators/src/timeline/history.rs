@@ -143,7 +143,7 @@ impl<M: Machine> History<M> {
         key: &M::Key,
         moment: Moment,
         scratch: &mut Scratch<M>,
-        tell: &mut impl FnMut(&Revised<M::Output>, isize),
+        tell: &mut impl FnMut(Revised<M::Output>, isize),
     ) {
         scratch.fresh.clear();
         let replaced = match self.to_refold(moment.clock) {
@@ -155,8 +155,13 @@ impl<M: Machine> History<M> {
         let folded = scratch.fresh.len();
         machine.current(key, &self.head, &mut scratch.fresh);
 
-        let held = self.current.iter().map(|held| &held.value);
-        if folded > 0 || !replaced.is_empty() || !held.eq(scratch.fresh.iter()) {
+        let settled = self.current.is_empty() && self.withdrawn.is_empty();
+        if self.base.is_none() && folded == scratch.fresh.len() && settled {
+            // All that is said is final and new: nothing of it is kept.
+            for value in scratch.fresh.drain(..) {
+                tell(Revised { value, revision: 1 }, 1);
+            }
+        } else if folded > 0 || !replaced.is_empty() || !self.still_holds(&scratch.fresh) {
             scratch.old.extend(self.emitted[replaced.clone()].iter().cloned());
             scratch.old.extend(self.current.drain(..));
             reconcile(machine, moment.logical, scratch, &mut self.withdrawn, tell);
@@ -166,6 +171,10 @@ impl<M: Machine> History<M> {
             self.emitted.splice(replaced, scratch.new.drain(..));
         }
         self.compact(moment.horizon);
+    }
+
+    fn still_holds(&self, outputs: &[M::Output]) -> bool {
+        self.current.iter().map(|held| &held.value).eq(outputs)
     }
 
     /// The entries that must be folded again: from, and until at least.
@@ -403,7 +412,7 @@ fn reconcile<M: Machine>(
     logical: i64,
     scratch: &mut Scratch<M>,
     withdrawn: &mut Vec<(i64, Revised<M::Output>)>,
-    tell: &mut impl FnMut(&Revised<M::Output>, isize),
+    tell: &mut impl FnMut(Revised<M::Output>, isize),
 ) {
     let Scratch { fresh, old, new } = scratch;
     let unchanged = old.iter().zip(fresh.iter()).take_while(|(o, f)| o.value == **f).count();
@@ -420,17 +429,17 @@ fn reconcile<M: Machine>(
                 new.push(earlier);
                 continue;
             }
-            tell(&earlier, -1);
             new.push(Revised { value, revision: earlier.revision + 1 });
+            tell(earlier, -1);
         } else {
             let gone = withdrawn.iter().position(|(_, gone)| machine.same(&gone.value, &value));
             let revision = gone.map_or(1, |at| withdrawn.swap_remove(at).1.revision + 1);
             new.push(Revised { value, revision });
         }
-        tell(new.last().expect("pushed above"), 1);
+        tell(new.last().expect("pushed above").clone(), 1);
     }
     for gone in old.drain(..) {
-        tell(&gone, -1);
+        tell(gone.clone(), -1);
         withdrawn.push((logical, gone));
     }
     fresh.clear();

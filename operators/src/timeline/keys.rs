@@ -10,7 +10,7 @@ use crate::machine::{Event, Machine};
 
 /// Receives what a timeline says: key, output, logical time, difference.
 pub(super) trait Tell<M: Machine> {
-    fn output(&mut self, key: &M::Key, output: &Revised<M::Output>, logical: i64, diff: isize);
+    fn output(&mut self, key: &M::Key, output: Revised<M::Output>, logical: i64, diff: isize);
     fn rejected(&mut self, rejected: Rejected<M::Key, M::Event>, logical: i64, diff: isize);
 }
 

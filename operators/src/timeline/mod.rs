@@ -380,8 +380,8 @@ where
     A: Give<((M::Key, Revised<M::Output>), i64, isize)>,
     B: Give<(Rejected<M::Key, M::Event>, i64, isize)>,
 {
-    fn output(&mut self, key: &M::Key, output: &Revised<M::Output>, logical: i64, diff: isize) {
-        self.ok.give_one(((key.clone(), output.clone()), logical, diff));
+    fn output(&mut self, key: &M::Key, output: Revised<M::Output>, logical: i64, diff: isize) {
+        self.ok.give_one(((key.clone(), output), logical, diff));
     }
 
     fn rejected(&mut self, rejected: Rejected<M::Key, M::Event>, logical: i64, diff: isize) {

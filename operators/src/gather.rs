@@ -1,0 +1,55 @@
+//! All updates of a collection on one worker, a complete logical time after the other.
+//!
+//! Guarantees: what reaches the receiver is consolidated and sorted by (logical time, record), each
+//! logical time once and whole; it depends on the collection alone. State: the updates whose
+//! logical time is not complete yet.
+
+use differential_dataflow::VecCollection;
+use differential_dataflow::consolidation::consolidate_updates;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+
+use crate::machine::Data;
+
+/// Brings all updates to worker 0 and gives `receive` those of complete logical times.
+///
+/// The stream that comes back is empty; its frontier says what has been received.
+pub fn gather<'scope, D: Data>(
+    updates: VecCollection<'scope, i64, D, isize>,
+    name: &str,
+    mut receive: impl FnMut(Vec<(D, i64, isize)>) + 'static,
+) -> Stream<'scope, i64, Vec<()>> {
+    let to_first = Exchange::new(|_: &(D, i64, isize)| 0);
+    updates.inner.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        to_first,
+        name,
+        move |capability, _| {
+            // Held so that the output's frontier waits for the receiver.
+            let mut held = Some(capability);
+            let mut pending: Vec<(D, i64, isize)> = Vec::new();
+            move |(input, frontier), _output| {
+                input.for_each(|_, batch| pending.append(batch));
+                let Some(capability) = &mut held else { return };
+                let frontier = frontier.frontier().first().copied();
+                let until = frontier.unwrap_or(i64::MAX);
+                if until <= *capability.time() {
+                    return;
+                }
+                let complete =
+                    pending.extract_if(.., |(_, at, _)| *at < until || frontier.is_none());
+                let mut complete: Vec<_> = complete.collect();
+                if !complete.is_empty() {
+                    consolidate_updates(&mut complete);
+                    complete.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+                    receive(complete);
+                }
+                match frontier {
+                    Some(frontier) => capability.downgrade(&frontier),
+                    None => held = None,
+                }
+            }
+        },
+    )
+}

@@ -1,0 +1,224 @@
+//! Where a source's records keep what is wanted of them: compiled once from the rule file.
+
+use smol_str::SmolStr;
+
+use crate::rules::{
+    Attribute, FieldPath, Format, Mapping, Paths, Source, TemplatePart, Text, TimeField, TimeUnit,
+};
+
+/// A key that something looks at, or an object on the way to one. Node 0 is the record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Node {
+    /// The keys beneath, with their nodes.
+    pub(super) children: Vec<(SmolStr, usize)>,
+    /// Which capture takes its value.
+    pub(super) capture: Option<usize>,
+    /// Whether it may not be repeated.
+    pub(super) unique: bool,
+}
+
+/// Where a text comes from.
+#[derive(Clone, Debug)]
+pub(super) enum From {
+    Capture(usize, SmolStr),
+    Const(SmolStr),
+    Template(Vec<Part>),
+}
+
+/// A part of a template.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Literal(SmolStr),
+    Capture(usize),
+}
+
+/// Where a time comes from: capture, unit, and what messages call it.
+#[derive(Clone, Debug)]
+pub(super) struct TimeFrom {
+    pub(super) capture: usize,
+    pub(super) unit: TimeUnit,
+    pub(super) name: SmolStr,
+}
+
+/// What fills a slot of the conditions.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fill {
+    Capture(usize),
+    /// The whole of `data`; a record without has the empty object.
+    Data(usize),
+    Id,
+    Source,
+    Type,
+    Subject,
+    Sequence,
+    Missing,
+}
+
+/// The whole layout.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) nodes: Vec<Node>,
+    pub(super) captures: usize,
+    pub(super) time: TimeFrom,
+    pub(super) arrival: Option<TimeFrom>,
+    pub(super) subject: From,
+    pub(super) source: From,
+    pub(super) type_: From,
+    pub(super) sequence: Option<From>,
+    pub(super) id: Option<From>,
+    pub(super) slots: Vec<Fill>,
+    /// CloudEvents: an attribute is a string, and `id` is required.
+    pub(super) strict: bool,
+    /// Where the conditions' `data` stands; nowhere if it is the record itself.
+    pub(super) data_key: Option<&'static str>,
+}
+
+impl Layout {
+    pub(super) fn new(source: &Source, paths: &Paths) -> Self {
+        match &source.format {
+            Format::CloudEvents => Self::cloudevents(paths),
+            Format::Json(mapping) => Self::json(mapping, paths),
+        }
+    }
+
+    fn cloudevents(paths: &Paths) -> Self {
+        let mut tree = Tree::new();
+        let time = |tree: &mut Tree, name: &'static str| TimeFrom {
+            capture: tree.attribute(&[name.into()]),
+            unit: TimeUnit::Rfc3339,
+            name: name.into(),
+        };
+        let text = |tree: &mut Tree, name: &'static str| {
+            From::Capture(tree.attribute(&[name.into()]), name.into())
+        };
+        let mut layout = Self {
+            time: time(&mut tree, "time"),
+            arrival: Some(time(&mut tree, "recordedtime")),
+            subject: text(&mut tree, "subject"),
+            source: text(&mut tree, "source"),
+            type_: text(&mut tree, "type"),
+            sequence: Some(text(&mut tree, "sequence")),
+            id: Some(text(&mut tree, "id")),
+            slots: Vec::new(),
+            strict: true,
+            data_key: Some("data"),
+            nodes: Vec::new(),
+            captures: 0,
+        };
+        tree.attribute(&["data".into()]);
+        layout.fill_slots(paths, &mut tree);
+        layout
+    }
+
+    fn json(mapping: &Mapping, paths: &Paths) -> Self {
+        let mut tree = Tree::new();
+        let mut layout = Self {
+            time: tree.time(&mapping.time),
+            arrival: mapping.arrival.as_ref().map(|field| tree.time(field)),
+            subject: tree.text(&mapping.subject),
+            source: tree.text(&mapping.source),
+            type_: tree.text(&mapping.type_),
+            sequence: mapping.sequence.as_ref().map(|text| tree.text(text)),
+            id: mapping.id.as_ref().map(|text| tree.text(text)),
+            slots: Vec::new(),
+            strict: false,
+            data_key: None,
+            nodes: Vec::new(),
+            captures: 0,
+        };
+        layout.fill_slots(paths, &mut tree);
+        layout
+    }
+
+    fn fill_slots(&mut self, paths: &Paths, tree: &mut Tree) {
+        for attribute in paths.as_slice() {
+            let extension = |name: &'static str, tree: &mut Tree| match self.strict {
+                true => Fill::Capture(tree.capture(&[name.into()])),
+                false => Fill::Missing,
+            };
+            self.slots.push(match attribute {
+                Attribute::Id => Fill::Id,
+                Attribute::Source => Fill::Source,
+                Attribute::Type => Fill::Type,
+                Attribute::Subject => Fill::Subject,
+                Attribute::Sequence => Fill::Sequence,
+                Attribute::Severity => extension("severity", tree),
+                Attribute::Traceparent => extension("traceparent", tree),
+                Attribute::Data(keys) => {
+                    let root = self.data_key.map(SmolStr::new_static);
+                    let path: Vec<_> = root.into_iter().chain(keys.iter().cloned()).collect();
+                    match keys.is_empty() {
+                        true => Fill::Data(tree.capture(&path)),
+                        false => Fill::Capture(tree.capture(&path)),
+                    }
+                }
+            });
+        }
+        self.nodes = std::mem::take(&mut tree.nodes);
+        self.captures = tree.captures;
+    }
+}
+
+/// The wanted keys as a tree, while it grows.
+struct Tree {
+    nodes: Vec<Node>,
+    captures: usize,
+}
+
+impl Tree {
+    fn new() -> Self {
+        Self { nodes: vec![Node::default()], captures: 0 }
+    }
+
+    fn node(&mut self, path: &[SmolStr]) -> usize {
+        path.iter().fold(0, |at, key| {
+            let known = self.nodes[at].children.iter().find(|(known, _)| known == key);
+            known.map(|(_, node)| *node).unwrap_or_else(|| {
+                self.nodes.push(Node::default());
+                let node = self.nodes.len() - 1;
+                self.nodes[at].children.push((key.clone(), node));
+                node
+            })
+        })
+    }
+
+    fn capture(&mut self, path: &[SmolStr]) -> usize {
+        let node = self.node(path);
+        *self.nodes[node].capture.get_or_insert_with(|| {
+            self.captures += 1;
+            self.captures - 1
+        })
+    }
+
+    /// A capture of what may not be repeated.
+    fn attribute(&mut self, path: &[SmolStr]) -> usize {
+        let node = self.node(path);
+        self.nodes[node].unique = true;
+        self.capture(path)
+    }
+
+    fn time(&mut self, field: &TimeField) -> TimeFrom {
+        let name = dotted(&field.field);
+        TimeFrom { capture: self.attribute(field.field.keys()), unit: field.unit, name }
+    }
+
+    fn text(&mut self, text: &Text) -> From {
+        match text {
+            Text::Field(path) => From::Capture(self.attribute(path.keys()), dotted(path)),
+            Text::Const(text) => From::Const(text.clone()),
+            Text::Template(parts) => From::Template(
+                parts
+                    .iter()
+                    .map(|part| match part {
+                        TemplatePart::Literal(text) => Part::Literal(text.clone()),
+                        TemplatePart::Field(path) => Part::Capture(self.attribute(path.keys())),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+fn dotted(path: &FieldPath) -> SmolStr {
+    path.keys().join(".").into()
+}

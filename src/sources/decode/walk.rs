@@ -1,0 +1,229 @@
+//! One pass over a line of JSON: the wanted values are captured, the rest is checked and skipped.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::layout::Node;
+use crate::model::Scalar;
+
+/// What a walk leaves behind.
+#[derive(Debug, Default)]
+pub(super) struct Captured<'a> {
+    /// By capture number.
+    pub(super) values: Vec<Scalar<'a>>,
+    /// Which nodes have been met: among equal keys the first counts.
+    met: Vec<bool>,
+}
+
+impl<'a> Captured<'a> {
+    /// Walks one line.
+    pub(super) fn walk(
+        &mut self,
+        line: &'a str,
+        nodes: &[Node],
+        captures: usize,
+    ) -> Result<(), serde_json::Error> {
+        self.values.clear();
+        self.values.resize(captures, Scalar::Missing);
+        self.met.clear();
+        self.met.resize(nodes.len(), false);
+        let mut json = serde_json::Deserializer::from_str(line);
+        json.deserialize_map(Object { nodes, at: 0, captured: self })?;
+        json.end()
+    }
+}
+
+/// Reads an object whose keys are the children of a node.
+struct Object<'n, 'c, 'a> {
+    nodes: &'n [Node],
+    at: usize,
+    captured: &'c mut Captured<'a>,
+}
+
+impl<'a> Object<'_, '_, 'a> {
+    fn read<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(child) = map.next_key_seed(Child(&self.nodes[self.at]))? {
+            let Some(at) = child else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if std::mem::replace(&mut self.captured.met[at], true) {
+                if self.nodes[at].unique {
+                    let parent = &self.nodes[self.at].children;
+                    let name = parent.iter().find(|(_, node)| *node == at).map(|(key, _)| key);
+                    let name = name.map_or("", |name| name.as_str());
+                    return Err(A::Error::custom(format!("`{name}` is repeated")));
+                }
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let captured = &mut *self.captured;
+            map.next_value_seed(Value(Object { nodes: self.nodes, at, captured }))?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Visitor<'a> for Object<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<(), A::Error> {
+        self.read(map)
+    }
+}
+
+/// Reads a key: which child it names, if one.
+struct Child<'n>(&'n Node);
+
+impl<'a> DeserializeSeed<'a> for Child<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Child<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.children.iter().find(|(child, _)| child == key).map(|(_, node)| *node))
+    }
+}
+
+/// Reads the value of a node, whatever it is.
+struct Value<'n, 'c, 'a>(Object<'n, 'c, 'a>);
+
+impl<'a> Value<'_, '_, 'a> {
+    fn capture<E>(self, value: Scalar<'a>) -> Result<(), E> {
+        if let Some(capture) = self.0.nodes[self.0.at].capture {
+            self.0.captured.values[capture] = value;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> DeserializeSeed<'a> for Value<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Value<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.capture(Scalar::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.capture(Scalar::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.capture(Scalar::Int(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.capture(i64::try_from(value).map_or(Scalar::UInt(value), Scalar::Int))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.capture(Scalar::Float(value))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'a str) -> Result<(), E> {
+        self.capture(Scalar::Str(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.capture(Scalar::Str(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        self.capture(Scalar::Composite)
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<(), A::Error> {
+        let Object { nodes, at, captured } = self.0;
+        Object { nodes, at, captured: &mut *captured }.read(map)?;
+        Value(Object { nodes, at, captured }).capture(Scalar::Composite)
+    }
+}
+
+/// Any JSON value in which the first of repeated keys counts.
+pub(super) struct FirstWins(pub(super) serde_json::Value);
+
+impl<'de> serde::Deserialize<'de> for FirstWins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FirstWinsVisitor).map(Self)
+    }
+}
+
+struct FirstWinsVisitor;
+
+impl<'de> Visitor<'de> for FirstWinsVisitor {
+    type Value = serde_json::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(serde_json::Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(FirstWins(item)) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let FirstWins(value) = map.next_value()?;
+            object.entry(key).or_insert(value);
+        }
+        Ok(object.into())
+    }
+}
