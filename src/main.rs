@@ -1,1 +1,7 @@
-fn main() {}
+//! The `limbeck` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    limbeck::cli::run()
+}

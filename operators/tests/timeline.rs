@@ -139,9 +139,11 @@ fn hold_down(events: &[Reading], rule: PerState, clock: i64) -> Vec<Decision<u8>
                 && decided <= expires;
             let observations = run.len() as u32;
             if !established {
-                let until = next.or((expires <= clock).then_some(last));
-                out.extend(until.map(|until| {
-                    Decision::Absorbed(Absorbed { since: start, state, until, observations })
+                let ended = next.map(|next| (next, false));
+                let ended = ended.or((expires <= clock).then_some((last, true)));
+                out.extend(ended.map(|(until, expired)| {
+                    let since = start;
+                    Decision::Absorbed(Absorbed { since, state, until, observations, expired })
                 }));
             } else if holding.as_ref().is_none_or(|holding| holding.state != state) {
                 let sustained =

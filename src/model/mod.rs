@@ -1,7 +1,10 @@
 //! Values the product speaks of. They know no wire format: sources read them, sinks write them.
 
 pub mod duration;
+pub mod episode;
+pub mod ledger;
 pub mod record;
+pub mod sighting;
 pub mod time;
 
 pub use record::{Id, Scalar, Sequence};

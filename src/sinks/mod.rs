@@ -3,10 +3,14 @@
 //! - `atomic`: an output directory, and files that get their name only when all are complete.
 //! - `sort`: an external sort of updates that consolidates them, in bounded memory.
 //! - `run`: the sorted runs which that sort keeps on disk.
+//! - `report`: the thread that writes a replay's outputs; `json`: their rows; `digest`: their hash.
 //! - `error`: why an output cannot be created or written.
 
 pub mod atomic;
+pub mod digest;
 pub mod error;
+mod json;
+pub mod report;
 mod run;
 pub mod sort;
 

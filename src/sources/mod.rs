@@ -4,12 +4,14 @@
 //! - `gzip`, `zstd`: decoders that deliver all that is whole before they report damage.
 //! - `blocks`: the stream becomes numbered blocks of whole lines.
 //! - `decode`: a line becomes a record.
+//! - `intake`: files to workers: decoding threads, arrival, lateness, backpressure.
 //! - `error`: why an input cannot be read, or not to its end.
 
 pub mod blocks;
 pub mod decode;
 pub mod error;
 mod gzip;
+pub mod intake;
 pub mod open;
 mod raw;
 mod zstd;

@@ -138,6 +138,8 @@ pub struct Absorbed<S> {
     pub until: i64,
     /// How many observations it had.
     pub observations: u32,
+    /// Whether observations ceased before anything contrary was observed.
+    pub expired: bool,
 }
 
 /// What hold-down remembers of a key.
@@ -180,9 +182,9 @@ impl<S: Copy> Holding<S> {
 }
 
 impl<S: Copy> Run<S> {
-    fn absorbed(&self, until: i64) -> Decision<S> {
+    fn absorbed(&self, until: i64, expired: bool) -> Decision<S> {
         let Self { start: since, state, observations, .. } = *self;
-        Decision::Absorbed(Absorbed { since, state, until, observations })
+        Decision::Absorbed(Absorbed { since, state, until, observations, expired })
     }
 }
 
@@ -211,7 +213,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
             }
             run => {
                 if let Some(run) = run.as_ref().filter(|run| !run.established) {
-                    out.push(run.absorbed(time));
+                    out.push(run.absorbed(time, false));
                 }
                 let (start, last) = (time, time);
                 *run = Some(Run { start, last, observations: 1, state, established: false });
@@ -238,7 +240,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
             out.extend(ended.map(|holding| holding.sustained(Some(run.start), false)));
             held.sustained = Some(Holding { since: run.start, decided: at, state: run.state });
         } else {
-            out.extend((!run.established).then(|| run.absorbed(run.last)));
+            out.extend((!run.established).then(|| run.absorbed(run.last, true)));
             out.extend(held.sustained.as_ref().map(|h| h.sustained(Some(run.last), true)));
             *held = Held::default();
         }

@@ -291,7 +291,8 @@ impl<M: Machine> History<M> {
             }
             self.recent.drain(..last);
             self.folded -= last;
-            self.emitted.drain(..emitted as usize);
+            // Nothing is kept of what was final at once.
+            self.emitted.drain(..(emitted as usize).min(self.emitted.len()));
             for entry in &mut self.recent[..self.folded] {
                 entry.emitted -= emitted;
             }

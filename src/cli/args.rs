@@ -1,0 +1,107 @@
+//! The arguments, with their help.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::model::duration::parse_duration;
+use crate::model::time::{TimeError, parse_rfc3339};
+
+/// Distils noisy telemetry into sustained episodes, the same bytes on every replay.
+#[derive(Debug, Parser)]
+#[command(name = "limbeck", version, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Checks rule files: every error at once, with line and column.
+    #[command(after_help = "Example:\n  limbeck check rules.yaml\n\n\
+        Exits with 0 if all is well, with 78 if something is wrong.")]
+    Check {
+        /// The rule files.
+        #[arg(required = true, value_name = "RULES")]
+        rules: Vec<PathBuf>,
+    },
+    /// Replays recorded logs through rules into episodes.
+    #[command(after_help = "Examples:\n  \
+        limbeck replay --rules rules.yaml --log probes.ndjson.zst --out out/\n  \
+        zcat probes.gz | limbeck replay --rules rules.yaml --log - --out out/\n  \
+        limbeck replay --rules rules.yaml --log probe=a.ndjson --log probe=b.ndjson --out out/\n\n\
+        Writes episodes.ndjson, updates.ndjson, dead-letter.ndjson and summary.json. They are the\n\
+        same bytes for any number of workers and processes (but for speed and memory in the\n\
+        summary), and appear together when the replay is done.\n\n\
+        Exits with 0 if all was read; 65 if a log is damaged (what was whole is output), 66 if one\n\
+        is missing, 73 if the outputs cannot be created, 74 if reading or writing fails on the\n\
+        way, 78 if the rule file is wrong.")]
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplayArgs {
+    /// The rule file.
+    #[arg(long)]
+    pub(super) rules: PathBuf,
+    /// The logs, each a partition: files (plain, gzip, zstd) or `-` for standard input.
+    /// `SOURCE=PATH` names the source of the rule file that reads it.
+    #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
+    pub(super) log: Vec<LogArg>,
+    /// The directory for the outputs; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Workers in this process; as many as there are processors unless said otherwise.
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// Replays what arrived until then, and lets time pass to it (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    pub(super) until: Option<i64>,
+    /// How finely history is resolved; final episodes are the same for every tick.
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = tick)]
+    pub(super) tick: i64,
+    /// How many processes replay together; each is started with the same logs.
+    #[arg(long, value_name = "N", requires = "hosts")]
+    pub(super) processes: Option<usize>,
+    /// Which of the processes this is, from 0; process 0 writes the outputs.
+    #[arg(long, value_name = "I", requires = "hosts")]
+    pub(super) process: Option<usize>,
+    /// A file with HOST:PORT of each process, a line each.
+    #[arg(long, value_name = "FILE")]
+    pub(super) hosts: Option<PathBuf>,
+}
+
+/// A log as it was written.
+#[derive(Clone, Debug)]
+pub(super) struct LogArg(std::ffi::OsString);
+
+impl From<std::ffi::OsString> for LogArg {
+    fn from(text: std::ffi::OsString) -> Self {
+        Self(text)
+    }
+}
+
+impl LogArg {
+    pub(super) fn text(&self) -> std::borrow::Cow<'_, str> {
+        self.0.to_string_lossy()
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(&self.0)
+    }
+}
+
+fn instant(text: &str) -> Result<i64, String> {
+    parse_rfc3339(text).map_err(|error| match error {
+        TimeError::NotRfc3339 => "write it as RFC 3339, as 2026-01-01T00:00:00Z".to_owned(),
+        TimeError::OutOfRange => "outside of the years 1678 to 2261".to_owned(),
+    })
+}
+
+fn tick(text: &str) -> Result<i64, String> {
+    match parse_duration(text) {
+        Some(tick) if tick > 0 => Ok(tick),
+        _ => Err("write a duration above zero, as 100ms or 1s".to_owned()),
+    }
+}

@@ -1,0 +1,160 @@
+//! The command line: what is asked for, what is said back, and the exit code (after sysexits).
+//!
+//! 0 done, 1 the work itself found differences, 2 usage, 65 the input is damaged, 66 it is missing
+//! or unreadable, 73 the output cannot be created, 74 reading or writing failed, 78 configuration.
+
+mod args;
+mod say;
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Command, LogArg, ReplayArgs};
+use crate::replay::{self, Cluster, Log, Options};
+use crate::rules::Rules;
+
+const CONFIGURATION: u8 = 78;
+const MISSING: u8 = 66;
+const USAGE: u8 = 2;
+
+/// Runs the command that the arguments ask for.
+pub fn run() -> ExitCode {
+    let code = match Args::parse().command {
+        Command::Check { rules } => check(&rules),
+        Command::Replay(args) => replay(&args),
+    };
+    ExitCode::from(code)
+}
+
+/// Says what is wrong on standard error, and gives the code back.
+fn fail(code: u8, what: &dyn std::fmt::Display) -> u8 {
+    eprintln!("limbeck: {what}");
+    code
+}
+
+/// Reads a rule file, or says every error of it.
+fn load(path: &Path) -> Result<Rules, u8> {
+    let name = path.display().to_string();
+    let text = fs::read(path).map_err(|error| {
+        fail(MISSING, &format!("the rule file cannot be read: {name}: {error}"))
+    })?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        fail(CONFIGURATION, &format!("{name}:{line}: not valid UTF-8; a rule file is text"))
+    })?;
+    Rules::parse(&name, &text).map_err(|problems| {
+        eprintln!("{}", problems.render(io::stderr().is_terminal()));
+        CONFIGURATION
+    })
+}
+
+fn check(paths: &[std::path::PathBuf]) -> u8 {
+    let mut worst = 0;
+    for path in paths {
+        match load(path) {
+            Ok(rules) => {
+                let line = say::checked(&path.display().to_string(), &rules);
+                // A closed pipe is no failure of the check.
+                let _ = writeln!(io::stdout(), "{line}");
+            }
+            Err(code) => worst = worst.max(code),
+        }
+    }
+    worst
+}
+
+fn replay(args: &ReplayArgs) -> u8 {
+    let rules = match load(&args.rules) {
+        Ok(rules) => rules,
+        Err(code) => return code,
+    };
+    let options = match options(args, &rules) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    match replay::replay(&rules, &options) {
+        Ok(replayed) => {
+            for error in &replayed.damaged {
+                eprintln!("limbeck: {error}");
+            }
+            if let Some(summary) = &replayed.summary {
+                // A closed pipe is no failure of the replay.
+                let _ = write!(io::stdout(), "{}", say::summary(summary, &options.out));
+            }
+            replayed.damaged.iter().map(|error| error.exit_code()).max().unwrap_or(0)
+        }
+        Err(failure) => fail(failure.exit_code(), &failure),
+    }
+}
+
+fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
+    let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = logs.iter().filter(|log| log.path.as_os_str() == "-").count();
+    if inputs > 1 {
+        return Err(fail(USAGE, &"standard input can be read once: `-` stands for only one log"));
+    }
+    let workers = match args.workers {
+        Some(workers) => workers.get(),
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    Ok(Options {
+        logs,
+        out: args.out.clone(),
+        workers,
+        until_ns: args.until,
+        tick_ns: args.tick,
+        cluster: cluster(args)?,
+        progress: true,
+    })
+}
+
+/// Finds the source that reads a log.
+fn resolve(log: &LogArg, rules: &Rules) -> Result<Log, u8> {
+    let names = || {
+        let names: Vec<_> = rules.sources.iter().map(|source| source.name.as_str()).collect();
+        names.join(", ")
+    };
+    let known = |name: &str| rules.sources.iter().position(|source| source.name == name);
+    // A name before `=` is a source if the rule file has it, otherwise part of a file's name.
+    if let Some((name, path)) = log.text().split_once('=') {
+        if let Some(source) = known(name) {
+            return Ok(Log { path: path.into(), source });
+        }
+        if !log.path().exists() {
+            let what = format!("`{name}` is no source of the rule file; it has: {}", names());
+            return Err(fail(USAGE, &what));
+        }
+    }
+    if rules.sources.len() > 1 {
+        let path = log.text();
+        let what =
+            format!("which source reads {path}? Write SOURCE={path} with one of: {}", names());
+        return Err(fail(USAGE, &what));
+    }
+    Ok(Log { path: log.path(), source: 0 })
+}
+
+fn cluster(args: &ReplayArgs) -> Result<Option<Cluster>, u8> {
+    let Some(file) = &args.hosts else { return Ok(None) };
+    let text = fs::read_to_string(file).map_err(|error| {
+        fail(MISSING, &format!("the hosts cannot be read: {}: {error}", file.display()))
+    })?;
+    let hosts: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let (processes, process) = (args.processes.unwrap_or(hosts.len()), args.process.unwrap_or(0));
+    if hosts.len() < processes || process >= processes {
+        let what = format!(
+            "process {process} of {processes} cannot be: {} has {} lines of HOST:PORT",
+            file.display(),
+            hosts.len()
+        );
+        return Err(fail(USAGE, &what));
+    }
+    let hosts = hosts.into_iter().take(processes).collect();
+    Ok(Some(Cluster { hosts, process }))
+}

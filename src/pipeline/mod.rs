@@ -1,0 +1,157 @@
+//! The whole flow, on one screen.
+//!
+//! ```text
+//!     sightings ─▶ duplicates ─▶ observations ─▶ hold-down ─▶ episodes ─▶ gathered
+//!     (by entity)      │         (by entity, rule)   │        on worker 0, by logical time
+//!     ledger ──────────┴──────────── counts ─────────┴──────▶ gathered
+//! ```
+//!
+//! Guarantees: what is gathered is, at each logical time, a function of the log, the rules and the
+//! tick alone. State: per entity, the fingerprints inside the lateness; per entity and rule, a
+//! [hold-down](limbeck_operators::machines::hold_down).
+
+mod observations;
+
+use differential_dataflow::AsCollection;
+use limbeck_operators::gather::gather;
+use limbeck_operators::intake;
+use limbeck_operators::machines::dedup::Dedup;
+use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds};
+use limbeck_operators::timeline::{Timeline, Timing};
+use smol_str::SmolStr;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concatenate, Input, Inspect, OkErr, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle, Scope};
+
+use crate::model::episode::{Catalog, Episode};
+use crate::model::ledger::{Count, Entry};
+use crate::model::sighting::{Observation, Sighting};
+use crate::rules::Rules;
+use crate::sources::intake::Batch;
+
+/// An update of a collection: record, logical time, difference.
+pub type Update<D> = (D, i64, isize);
+
+/// An entity and a rule, by its number in the rule file.
+type Lane = (SmolStr, u16);
+
+/// What arrives on worker 0, by complete logical times.
+#[derive(Debug)]
+pub enum Gathered {
+    /// Changes of episodes, sorted.
+    Episodes(Vec<Update<Episode>>),
+    /// What became of other records.
+    Ledger(Vec<Update<Entry>>),
+}
+
+/// The inputs of the flow.
+pub struct Inputs {
+    sightings: InputHandle<i64, CapacityContainerBuilder<Vec<Update<(SmolStr, Sighting)>>>>,
+    ledger: InputHandle<i64, CapacityContainerBuilder<Vec<Update<Entry>>>>,
+}
+
+impl intake::Inputs<Batch> for Inputs {
+    fn give(&mut self, mut batch: Batch) {
+        self.sightings.send_batch(&mut batch.sightings);
+        self.ledger.send_batch(&mut batch.ledger);
+    }
+
+    fn advance_to(&mut self, time: i64) {
+        self.sightings.advance_to(time);
+        self.ledger.advance_to(time);
+        self.sightings.flush();
+        self.ledger.flush();
+    }
+}
+
+/// Builds the flow; `receive` is called on worker 0.
+pub fn build(
+    scope: Scope<'_, i64>,
+    rules: &Rules,
+    timing: Timing,
+    receive: impl Fn(Gathered) + Clone + 'static,
+) -> (Inputs, ProbeHandle<i64>) {
+    let catalog = Catalog::new(rules);
+    let (sightings_in, sightings) = scope.new_input();
+    let (ledger_in, ledger) = scope.new_input();
+
+    // A record is received once and for all: its own time here is its logical time.
+    let received = Timing { lateness: 0, ..timing };
+    let firsts =
+        Timeline::new("duplicates", Dedup::new(), received).build(sightings.as_collection());
+    let (observations, repeats) = observations::observe(firsts.oks, rules);
+
+    let holds = RuleHolds::new(rules);
+    let lanes = Timeline::new("hold-down", HoldDown::<Lane, Observation, _>::new(holds), timing)
+        .build_local(observations);
+    let (episodes, absorbed) =
+        lanes.oks.inner.ok_err(move |(((entity, rule), output), at, diff)| {
+            let revision = output.revision;
+            match output.value {
+                Decision::Sustained(sustained) => {
+                    let (signal, rule, state) = catalog.ranks(rule, sustained.state);
+                    let episode = Episode {
+                        since_ns: sustained.since,
+                        entity,
+                        signal,
+                        rule,
+                        state,
+                        until_ns: sustained.until,
+                        decided_ns: sustained.decided,
+                        expired: sustained.expired,
+                        revision,
+                    };
+                    Ok((episode, at, diff))
+                }
+                Decision::Absorbed(run) => {
+                    let (_, rule, _) = catalog.ranks(rule, 0);
+                    let what = match run.expired {
+                        true => Count::Expired(rule),
+                        false => Count::HeldDown(rule),
+                    };
+                    Err((Entry::Count(what), at, diff * run.observations as isize))
+                }
+            }
+        });
+
+    // Lateness is judged at the door, exactly: nothing can be too late for the timelines.
+    let too_late = firsts.errs.inner.map(|(rejected, ..)| format!("{rejected:?}"));
+    let final_already = lanes.errs.inner.map(|(rejected, ..)| format!("{rejected:?}"));
+    let impossible = scope.concatenate([too_late, final_already]);
+    impossible.inspect(|rejected| panic!("an event in time was rejected: {rejected}"));
+
+    let to_episodes = receive.clone();
+    let episodes = gather(episodes.as_collection(), "episodes", move |updates| {
+        to_episodes(Gathered::Episodes(updates));
+    });
+    let ledger = scope.concatenate([ledger, repeats, absorbed]);
+    let ledger = gather(ledger.as_collection(), "ledger", move |updates| {
+        receive(Gathered::Ledger(updates));
+    });
+    let (probe, _) = scope.concatenate([episodes, ledger]).probe();
+    (Inputs { sightings: sightings_in, ledger: ledger_in }, probe)
+}
+
+/// The holds of a rule file's rules.
+struct RuleHolds {
+    hold_ns: Vec<Vec<i64>>,
+    expire_after_ns: i64,
+}
+
+impl RuleHolds {
+    fn new(rules: &Rules) -> Self {
+        let hold_ns = rules.rules.iter().map(|rule| rule.hold_ns.clone()).collect();
+        Self { hold_ns, expire_after_ns: rules.expire_after_ns }
+    }
+}
+
+impl Holds<Lane, u16> for RuleHolds {
+    fn hold(&self, (_, rule): &Lane, state: u16) -> i64 {
+        self.hold_ns[usize::from(*rule)][usize::from(state)]
+    }
+
+    fn expire_after(&self, _: &Lane) -> i64 {
+        self.expire_after_ns
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a replay has no outputs.
+
+use std::fmt;
+
+use crate::sinks::OutputError;
+use crate::sources::InputError;
+
+/// Why a replay has no outputs.
+#[derive(Debug)]
+pub enum Failure {
+    /// A log cannot be read at all.
+    Input(InputError),
+    /// The outputs cannot be created or written.
+    Output(OutputError),
+    /// The workers could not be started.
+    Start(String),
+    /// A worker stopped: a broken invariant, which is a defect.
+    Worker(String),
+}
+
+impl Failure {
+    /// The exit code of the contract.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input(error) => error.exit_code(),
+            Self::Output(error) => error.exit_code(),
+            Self::Start(_) => 69,
+            Self::Worker(_) => 70,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(error) => error.fmt(f),
+            Self::Output(error) => error.fmt(f),
+            Self::Start(detail) => write!(f, "the workers cannot be started: {detail}"),
+            Self::Worker(detail) => {
+                write!(f, "a worker stopped on a defect of limbeck: {detail}; nothing was output")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        Self::Output(error)
+    }
+}

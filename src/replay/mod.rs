@@ -1,0 +1,221 @@
+//! A replay: logs through the flow into outputs, on any number of workers and processes.
+
+mod failure;
+mod progress;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use limbeck_operators::intake::{Feed, Intake, intake};
+use limbeck_operators::timeline::Timing;
+use timely::CommunicationConfig;
+
+pub use failure::Failure;
+
+use crate::model::episode::Catalog;
+use crate::pipeline::{self, Gathered};
+use crate::rules::Rules;
+use crate::sinks::report::{self, Reporter, Summary};
+use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, read};
+use crate::sources::{InputError, open};
+
+/// Batches that wait for a worker, and that a worker has on their way.
+const CHANNEL_MAX: usize = 2;
+const IN_FLIGHT_MAX: usize = 4;
+
+/// A log file and the source of the rule file that reads it.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// The number of the source.
+    pub source: usize,
+}
+
+/// Several processes that replay together; all are started with the same logs.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// `HOST:PORT` of each process.
+    pub hosts: Vec<String>,
+    /// Which of them this is, from 0; process 0 writes the outputs.
+    pub process: usize,
+}
+
+/// What to replay, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The logs, each a partition.
+    pub logs: Vec<Log>,
+    /// Where the outputs go.
+    pub out: PathBuf,
+    /// Workers in this process.
+    pub workers: usize,
+    /// The instant at which the replay ends; at the last arrival if none.
+    pub until_ns: Option<i64>,
+    /// How finely history is resolved.
+    pub tick_ns: i64,
+    /// The processes, if several.
+    pub cluster: Option<Cluster>,
+    /// Whether to draw a progress bar where standard error is a terminal.
+    pub progress: bool,
+}
+
+/// What came of a replay.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The summary, as written; `None` on a process that writes no outputs.
+    pub summary: Option<Summary>,
+    /// Inputs that could not be read to their end. What was whole has been replayed.
+    pub damaged: Vec<InputError>,
+}
+
+/// Replays logs through rules.
+///
+/// # Errors
+///
+/// [`Failure`], if there are no outputs.
+pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the engine's own metric: events per second")]
+    let started = Instant::now();
+    let partitions = open_partitions(options)?;
+    let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
+    let writing = match writes {
+        true => Some(report::start(options.out.clone(), Catalog::new(rules), names(options))?),
+        false => None,
+    };
+    let (reporter, writing) = writing.unzip();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (feeds, intakes): (Vec<_>, Vec<_>) =
+        (0..options.workers).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
+    let workers = start_workers(rules, options, intakes, reporter, &stop)?;
+    let outcome = feed(partitions, rules, options, &feeds, &stop);
+    drop(feeds);
+    for worker in workers.join() {
+        worker.map_err(Failure::Worker)?;
+    }
+
+    let mut damaged = outcome.damaged;
+    damaged.sort_by_key(|error| error.input().to_owned());
+    let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
+    let mut written = writing.finish()?;
+    written.summary.complete = damaged.is_empty() && !outcome.stopped;
+    written.summary.events_per_second =
+        (written.summary.records as f64 / started.elapsed().as_secs_f64()).round();
+    written.summary.peak_rss_bytes = peak_rss_bytes();
+    Ok(Replayed { summary: Some(written.commit()?), damaged })
+}
+
+/// The partitions that this process reads, in the order of the command line. All logs are opened,
+/// so that a missing one is known before any work.
+fn open_partitions(options: &Options) -> Result<Vec<Partition>, Failure> {
+    let (process, processes) =
+        options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
+    let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
+    mine.map(|(number, log)| {
+        let input = open(&log.path)?;
+        Ok(Partition { number, source: log.source, input })
+    })
+    .collect()
+}
+
+fn names(options: &Options) -> Vec<String> {
+    options.logs.iter().map(|log| log.path.display().to_string()).collect()
+}
+
+fn timing(rules: &Rules, options: &Options) -> Timing {
+    Timing { lateness: rules.lateness_ns, tick: options.tick_ns }
+}
+
+/// Reads on this thread until everything has been taken over by the workers.
+fn feed(
+    partitions: Vec<Partition>,
+    rules: &Rules,
+    options: &Options,
+    feeds: &[Feed<Batch>],
+    stop: &AtomicBool,
+) -> Outcome {
+    let clockwork = Clockwork {
+        timing: timing(rules, options),
+        max_advance_ns: rules.max_advance_ns,
+        until_ns: options.until_ns,
+    };
+    let sizes: Option<u64> = partitions.iter().map(|p| p.input.size_bytes()).sum();
+    let bar = progress::Bar::new(options.progress, sizes);
+    let outcome =
+        read(partitions, &Matcher::new(rules), clockwork, feeds, stop, &|bytes| bar.at(bytes));
+    bar.finish();
+    outcome
+}
+
+type Workers = timely::communication::WorkerGuards<()>;
+
+fn start_workers(
+    rules: &Rules,
+    options: &Options,
+    intakes: Vec<Intake<Batch>>,
+    reporter: Option<Reporter>,
+    stop: &Arc<AtomicBool>,
+) -> Result<Workers, Failure> {
+    let communication = match &options.cluster {
+        None if options.workers == 1 => CommunicationConfig::Thread,
+        None => CommunicationConfig::Process(options.workers),
+        Some(cluster) => CommunicationConfig::Cluster {
+            threads: options.workers,
+            process: cluster.process,
+            addresses: cluster.hosts.clone(),
+            report: false,
+            zerocopy: false,
+        },
+    };
+    let config = timely::Config { communication, worker: timely::WorkerConfig::default() };
+    let intakes: Mutex<Vec<Option<Intake<Batch>>>> =
+        Mutex::new(intakes.into_iter().map(Some).collect());
+    let reporter = Mutex::new(reporter);
+    let (rules, timing, stop) = (rules.clone(), timing(rules, options), Arc::clone(stop));
+    let local = options.workers;
+    timely::execute(config, move |worker| {
+        let taken = |slot: usize| intakes.lock().ok().and_then(|mut all| all[slot].take());
+        let mine = taken(worker.index() % local).expect("each worker takes its own intake");
+        let reporter = match worker.index() {
+            0 => reporter.lock().ok().and_then(|mut reporter| reporter.take()),
+            _ => None,
+        };
+        let _defect = StopsProcess;
+        let stop = Arc::clone(&stop);
+        let receive = move |gathered: Gathered| {
+            let failed = reporter.as_ref().is_some_and(|r| r.report(gathered).is_err());
+            if failed {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let (mut inputs, probe) =
+            worker.dataflow(|scope| pipeline::build(scope, &rules, timing, receive));
+        mine.drive(worker, &mut inputs, &probe);
+    })
+    .map_err(Failure::Start)
+}
+
+/// A worker that panics has met a broken invariant. The others would wait for it for ever, and no
+/// output is better than a wrong one: the process ends, and the outputs are not put in place.
+struct StopsProcess;
+
+impl Drop for StopsProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let defect = Failure::Worker("the message above says which".to_owned());
+            eprintln!("limbeck: {defect}");
+            std::process::exit(i32::from(defect.exit_code()));
+        }
+    }
+}
+
+/// The most memory that this process has had, as the kernel counts it; 0 where it does not say.
+pub fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kilobytes.unwrap_or(0u64) * 1024
+}

@@ -1,0 +1,87 @@
+//! Published rows as JSON, the same bytes for the same row.
+
+use crate::model::episode::{Catalog, Episode};
+use crate::model::ledger::DeadLetter;
+use crate::model::time::push_rfc3339;
+
+/// Appends a text as a JSON string.
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a Vec takes every write");
+}
+
+/// Appends a member whose value is an instant.
+fn push_instant(out: &mut Vec<u8>, key: &[u8], nanos: i64) {
+    out.extend(key);
+    out.push(b'"');
+    push_rfc3339(out, nanos);
+    out.push(b'"');
+}
+
+/// Appends an id, without quotes.
+pub(super) fn push_id(out: &mut Vec<u8>, id: u128) {
+    use std::io::Write;
+    write!(out, "{id:032x}").expect("a Vec takes every write");
+}
+
+/// Appends an episode as a CloudEvent.
+pub(super) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episode) {
+    let (signal, rule, state) = catalog.names(episode);
+    out.extend(br#"{"specversion":"1.0","id":""#);
+    push_id(out, catalog.id(episode));
+    out.extend(br#"","source":"limbeck","type":"dev.limbeck.episode.v1","subject":"#);
+    push_text(out, &episode.entity);
+    push_instant(out, br#","time":"#, episode.since_ns);
+    out.extend(br#","datacontenttype":"application/json","data":{"entity":"#);
+    push_text(out, &episode.entity);
+    for (key, name) in
+        [(&br#","rule":"#[..], rule), (br#","signal":"#, signal), (br#","state":"#, state)]
+    {
+        out.extend(key);
+        push_text(out, name);
+    }
+    push_instant(out, br#","since":"#, episode.since_ns);
+    match episode.until_ns {
+        Some(until) => push_instant(out, br#","until":"#, until),
+        None => out.extend(br#","until":null"#),
+    }
+    push_instant(out, br#","decided":"#, episode.decided_ns);
+    let reason: &[u8] = match (episode.until_ns, episode.expired) {
+        (None, _) => b"null",
+        (_, true) => br#""expired""#,
+        (_, false) => br#""changed""#,
+    };
+    out.extend(br#","reason":"#);
+    out.extend(reason);
+    out.extend(format!(",\"revision\":{}}}}}", episode.revision).as_bytes());
+}
+
+/// Appends an update of an episode, as a line. `supersedes` is the id that it takes the place of.
+pub(super) fn push_update(
+    out: &mut Vec<u8>,
+    catalog: &Catalog,
+    (episode, at, diff): &(Episode, i64, isize),
+    supersedes: Option<u128>,
+) {
+    push_instant(out, br#"{"at":"#, *at);
+    out.extend(format!(",\"diff\":{diff}").as_bytes());
+    if let Some(id) = supersedes {
+        out.extend(br#","supersedes":""#);
+        push_id(out, id);
+        out.push(b'"');
+    }
+    out.extend(br#","artifact":"#);
+    push_episode(out, catalog, episode);
+    out.extend(b"}\n");
+}
+
+/// Appends a dead letter, as a line.
+pub(super) fn push_dead_letter(out: &mut Vec<u8>, file: &str, letter: &DeadLetter) {
+    out.extend(br#"{"file":"#);
+    push_text(out, file);
+    out.extend(format!(",\"line\":{},\"column\":{}", letter.line, letter.column).as_bytes());
+    out.extend(br#","reason":"#);
+    push_text(out, &letter.reason);
+    out.extend(br#","record":"#);
+    push_text(out, &letter.record);
+    out.extend(b"}\n");
+}

@@ -1,0 +1,288 @@
+//! The thread that writes a replay's outputs, so that the workers need not.
+//!
+//! Guarantees: the files appear whole and together, the summary last; what they say depends on
+//! what was gathered alone. State: what fits in memory of two external sorts, one of episodes and
+//! one of dead letters, and the counts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::Serialize;
+
+use super::digest::Digest;
+use super::json::{push_dead_letter, push_episode, push_update};
+use super::{AtomicFile, OutputDir, OutputError, Sorter};
+use crate::model::episode::{Catalog, Episode};
+use crate::model::ledger::{Count, DeadLetter, Entry};
+use crate::pipeline::{Gathered, Update};
+
+/// How many gathered batches may wait for the writer.
+const QUEUE_MAX: usize = 16;
+const EPISODES_BYTES_MAX: usize = 48 << 20;
+const DEAD_LETTERS_BYTES_MAX: usize = 8 << 20;
+
+/// What a replay found, as `summary.json` says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Lines that are not blank. Each is exactly one of the next five.
+    pub records: u64,
+    /// Observations of some signal.
+    pub used: u64,
+    /// Too late.
+    pub late: u64,
+    /// There before.
+    pub duplicates: u64,
+    /// Unreadable, or impossible.
+    pub dead_letters: u64,
+    /// Of no signal, or no state.
+    pub unmatched: u64,
+    /// Duplicates that say something else.
+    pub conflicts: u64,
+    /// Conditions that could not be judged.
+    pub condition_errors: u64,
+    /// Episodes at the end.
+    pub episodes: u64,
+    /// Changes of episodes on the way.
+    pub updates: u64,
+    /// Observations in no episode, by rule and reason.
+    pub suppressed: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// Of all updates.
+    pub digest: String,
+    /// Whether the whole of every log was read.
+    pub complete: bool,
+    /// Records per second of wall time, start to end.
+    pub events_per_second: f64,
+    /// The most memory that the process had.
+    pub peak_rss_bytes: u64,
+}
+
+/// Hands what was gathered to the writing thread.
+#[derive(Clone)]
+pub struct Reporter {
+    gathered: Sender<Gathered>,
+}
+
+impl Reporter {
+    /// Hands over, waiting while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// If the writer has failed; [`Writing::finish`] says why.
+    pub fn report(&self, gathered: Gathered) -> Result<(), WriterGone> {
+        self.gathered.send(gathered).map_err(|_| WriterGone)
+    }
+}
+
+/// The writing thread has ended before its time.
+#[derive(Clone, Copy, Debug)]
+pub struct WriterGone;
+
+/// The writing thread.
+pub struct Writing {
+    thread: JoinHandle<Result<Written, OutputError>>,
+}
+
+/// Outputs that are written but not yet in place.
+pub struct Written {
+    dir: OutputDir,
+    files: Vec<AtomicFile>,
+    summary_file: AtomicFile,
+    /// To be completed by whoever knows the rest.
+    pub summary: Summary,
+}
+
+/// Creates the outputs in a directory and starts the thread that writes them.
+///
+/// # Errors
+///
+/// If they cannot be created.
+pub fn start(
+    dir: PathBuf,
+    catalog: Catalog,
+    files: Vec<String>,
+) -> Result<(Reporter, Writing), OutputError> {
+    let dir = OutputDir::create(&dir)?;
+    let mut writer = Writer {
+        episodes_file: dir.file("episodes.ndjson")?,
+        updates_file: dir.file("updates.ndjson")?,
+        dead_letter_file: dir.file("dead-letter.ndjson")?,
+        summary_file: dir.file("summary.json")?,
+        episodes: Sorter::new(dir.path(), EPISODES_BYTES_MAX, Episode::heap_bytes),
+        dead_letters: Sorter::new(dir.path(), DEAD_LETTERS_BYTES_MAX, DeadLetter::heap_bytes),
+        dir,
+        catalog,
+        files,
+        counts: BTreeMap::new(),
+        updates: 0,
+        digest: Digest::default(),
+        line: Vec::new(),
+    };
+    let (sender, receiver): (_, Receiver<Gathered>) = bounded(QUEUE_MAX);
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            for gathered in receiver {
+                match gathered {
+                    Gathered::Episodes(updates) => writer.episodes(updates)?,
+                    Gathered::Ledger(entries) => writer.ledger(entries)?,
+                }
+            }
+            writer.finish()
+        })
+        .expect("a thread can be started");
+    Ok((Reporter { gathered: sender }, Writing { thread }))
+}
+
+impl Writing {
+    /// Waits until all that was reported is written. Every [`Reporter`] must be gone.
+    ///
+    /// # Errors
+    ///
+    /// The first failure to write.
+    pub fn finish(self) -> Result<Written, OutputError> {
+        match self.thread.join() {
+            Ok(written) => written,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Written {
+    /// Puts the outputs in place, the summary last.
+    ///
+    /// # Errors
+    ///
+    /// If that fails; then no summary is in place.
+    pub fn commit(mut self) -> Result<Summary, OutputError> {
+        let mut text = serde_json::to_vec_pretty(&self.summary).expect("plain values encode");
+        text.push(b'\n');
+        self.summary_file.put(&text)?;
+        self.files.push(self.summary_file);
+        self.dir.commit(self.files)?;
+        Ok(self.summary)
+    }
+}
+
+struct Writer {
+    dir: OutputDir,
+    episodes_file: AtomicFile,
+    updates_file: AtomicFile,
+    dead_letter_file: AtomicFile,
+    summary_file: AtomicFile,
+    episodes: Sorter<Episode>,
+    dead_letters: Sorter<DeadLetter>,
+    catalog: Catalog,
+    files: Vec<String>,
+    counts: BTreeMap<Count, u64>,
+    updates: u64,
+    digest: Digest,
+    line: Vec<u8>,
+}
+
+impl Writer {
+    /// Writes updates of complete logical times.
+    fn episodes(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
+        for moment in updates.chunk_by(|one, other| one.1 == other.1) {
+            let superseded = superseded(moment);
+            let mut sum = 0u128;
+            for update in moment {
+                let (episode, _, diff) = update;
+                let takes_place_of =
+                    superseded.get(&(&episode.entity, episode.rule, episode.state));
+                let supersedes = takes_place_of
+                    .filter(|gone| *diff > 0 && gone.since_ns != episode.since_ns)
+                    .map(|gone| self.catalog.id(gone));
+                self.line.clear();
+                push_update(&mut self.line, &self.catalog, update, supersedes);
+                self.updates_file.put(&self.line)?;
+                sum = sum.wrapping_add(Digest::part(&self.line));
+            }
+            self.digest.chain(moment[0].1, sum);
+        }
+        self.updates += updates.len() as u64;
+        for (episode, _, diff) in updates {
+            self.episodes.push(episode, diff as i64)?;
+        }
+        Ok(())
+    }
+
+    fn ledger(&mut self, entries: Vec<Update<Entry>>) -> Result<(), OutputError> {
+        for (entry, _, diff) in entries {
+            match entry {
+                Entry::Count(what) => {
+                    let count = self.counts.entry(what).or_default();
+                    *count = count.wrapping_add_signed(diff as i64);
+                }
+                Entry::DeadLetter(letter) => self.dead_letters.push(letter, diff as i64)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Written, OutputError> {
+        let mut episodes = 0;
+        for episode in self.episodes.finish()? {
+            let (episode, count) = episode?;
+            assert_eq!(count, 1, "an episode stands once: {episode:?}");
+            self.line.clear();
+            push_episode(&mut self.line, &self.catalog, &episode);
+            self.line.push(b'\n');
+            self.episodes_file.put(&self.line)?;
+            episodes += 1;
+        }
+        let mut dead_letters = 0;
+        for letter in self.dead_letters.finish()? {
+            let (letter, _) = letter?;
+            self.line.clear();
+            let file = &self.files[letter.partition as usize];
+            push_dead_letter(&mut self.line, file, &letter);
+            self.dead_letter_file.put(&self.line)?;
+            dead_letters += 1;
+        }
+        let count = |what| self.counts.get(&what).copied().unwrap_or_default();
+        let (records, unmatched) = (count(Count::Record), count(Count::Unmatched));
+        let (late, duplicates) = (count(Count::Late), count(Count::Duplicate));
+        let mut suppressed: BTreeMap<String, BTreeMap<&'static str, u64>> = BTreeMap::new();
+        for (what, count) in self.counts.iter().filter(|(_, count)| **count > 0) {
+            let (rule, reason) = match what {
+                Count::HeldDown(rule) => (*rule, "hold"),
+                Count::Expired(rule) => (*rule, "expired"),
+                _ => continue,
+            };
+            let rule = self.catalog.rule_name(rule).to_owned();
+            suppressed.entry(rule).or_default().insert(reason, *count);
+        }
+        let summary = Summary {
+            records,
+            used: records - unmatched - late - duplicates - dead_letters,
+            late,
+            duplicates,
+            dead_letters,
+            unmatched,
+            conflicts: count(Count::Conflict),
+            condition_errors: count(Count::ConditionError),
+            episodes,
+            updates: self.updates,
+            suppressed,
+            digest: self.digest.finish(),
+            ..Summary::default()
+        };
+        let files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
+        Ok(Written { dir: self.dir, files, summary_file: self.summary_file, summary })
+    }
+}
+
+/// Episodes that are withdrawn at a logical time and not told anew, by entity, rule and state: a
+/// new one of the same takes their place.
+fn superseded(moment: &[Update<Episode>]) -> BTreeMap<(&str, u16, u16), &Episode> {
+    let withdrawn = moment.iter().filter(|(.., diff)| *diff < 0).map(|(episode, ..)| episode);
+    let mut gone: BTreeMap<_, _> = withdrawn.map(|e| (e.identity(), e)).collect();
+    if !gone.is_empty() {
+        for (episode, ..) in moment.iter().filter(|(.., diff)| *diff > 0) {
+            gone.remove(&episode.identity());
+        }
+    }
+    gone.into_values().map(|e| ((e.entity.as_str(), e.rule, e.state), e)).collect()
+}

@@ -1,0 +1,254 @@
+//! Log files become batches for the workers, in the order of arrival and no faster than they flow.
+//!
+//! ```text
+//!     partitions ──▶ reader ──▶ decoding threads ──▶ reader: sequencer per partition ──▶ workers
+//!     (files)        blocks     records, matches     arrival, jumps, lateness            in turn
+//! ```
+//!
+//! The reader always takes the next block from the partition whose clock is furthest behind, and
+//! only a few blocks are on their way at once: a partition that is ahead waits, and memory does not
+//! depend on how far apart partitions are. Everything handed to a worker says how far the clock of
+//! all partitions has come.
+
+mod decoding;
+mod sequencer;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use limbeck_operators::intake::{Feed, Message};
+use smol_str::SmolStr;
+
+use self::decoding::{DecodedBlock, Raw};
+use self::sequencer::Sequencer;
+use super::{Blocks, InputError, Opened};
+use crate::model::ledger::Entry;
+use crate::model::sighting::Sighting;
+
+pub use self::decoding::Matcher;
+pub use self::sequencer::Clockwork;
+
+/// The longest record; a longer one is a dead letter.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+const BLOCK_BYTES_MAX: usize = 512 << 10;
+const BLOCK_BYTES_MIN: usize = 16 << 10;
+/// All partitions' unread rests together stay below this.
+const PARTITIONS_BYTES_MAX: usize = 32 << 20;
+
+/// What a worker is given at once.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Records in time, by entity, at their logical times.
+    pub sightings: Vec<((SmolStr, Sighting), i64, isize)>,
+    /// What became of the others.
+    pub ledger: Vec<(Entry, i64, isize)>,
+}
+
+/// A log file of the replay.
+pub struct Partition {
+    /// Its number on the command line, from 0.
+    pub number: usize,
+    /// Which source of the rule file reads it.
+    pub source: usize,
+    /// The file.
+    pub input: Opened,
+}
+
+/// What the intake found at its end.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Inputs that could not be read to their end.
+    pub damaged: Vec<InputError>,
+    /// Whether it was asked to stop before the end.
+    pub stopped: bool,
+}
+
+/// Reads all partitions into the workers' feeds; returns when the last batch has been taken over.
+pub fn read(
+    partitions: Vec<Partition>,
+    matcher: &Matcher,
+    clockwork: Clockwork,
+    feeds: &[Feed<Batch>],
+    stop: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Outcome {
+    let decoders = feeds.len().max(1);
+    let in_flight_max = 2 * decoders + 2;
+    let sources: Vec<usize> = partitions.iter().map(|partition| partition.source).collect();
+    let numbers: Vec<usize> = partitions.iter().map(|partition| partition.number).collect();
+    let (raw_sender, raw_receiver) = bounded::<(usize, Raw)>(in_flight_max);
+    let (done_sender, done_receiver) = bounded::<(usize, DecodedBlock)>(in_flight_max);
+    thread::scope(|scope| {
+        for _ in 0..decoders {
+            let (raws, done) = (raw_receiver.clone(), done_sender.clone());
+            let (matcher, sources) = (matcher.clone(), &sources);
+            scope.spawn(move || {
+                for (index, raw) in raws {
+                    let decoded = matcher.decode(sources[index], raw);
+                    if done.send((index, decoded)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop((raw_receiver, done_sender));
+        let lanes = lanes(partitions, clockwork);
+        let mut reader = Reader {
+            lanes,
+            numbers,
+            in_flight: 0,
+            in_flight_max,
+            buffers: Vec::new(),
+            raws: raw_sender,
+            done: done_receiver,
+            feeds,
+            turn: 0,
+            clock: None,
+            outcome: Outcome::default(),
+        };
+        reader.run(stop, progress);
+        let clock = clockwork.until_ns.filter(|_| reader.clock.is_some()).or(reader.clock);
+        for feed in feeds {
+            // A worker that is gone has reported why.
+            let _ = feed.send(Message::End { clock });
+        }
+        reader.outcome
+    })
+}
+
+fn lanes(partitions: Vec<Partition>, clockwork: Clockwork) -> Vec<Lane> {
+    let block_bytes =
+        (PARTITIONS_BYTES_MAX / partitions.len().max(1)).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+    let lane = |partition: Partition| {
+        let consumed = partition.input.consumed();
+        Lane {
+            blocks: Some(Blocks::new(partition.input, block_bytes, RECORD_BYTES_MAX)),
+            consumed,
+            sequencer: Sequencer::new(clockwork),
+            sent: 0,
+            judged: 0,
+            early: BTreeMap::new(),
+        }
+    };
+    partitions.into_iter().map(lane).collect()
+}
+
+/// A partition while it is read.
+struct Lane {
+    /// What is left of it; none at its end.
+    blocks: Option<Blocks>,
+    consumed: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    sequencer: Sequencer,
+    /// Blocks sent to be decoded, and judged.
+    sent: u64,
+    judged: u64,
+    /// Decoded blocks that wait for one before them.
+    early: BTreeMap<u64, DecodedBlock>,
+}
+
+impl Lane {
+    fn is_open(&self) -> bool {
+        self.blocks.is_some() || self.judged < self.sent
+    }
+}
+
+struct Reader<'f> {
+    lanes: Vec<Lane>,
+    numbers: Vec<usize>,
+    in_flight: usize,
+    in_flight_max: usize,
+    buffers: Vec<Vec<u8>>,
+    raws: Sender<(usize, Raw)>,
+    done: Receiver<(usize, DecodedBlock)>,
+    feeds: &'f [Feed<Batch>],
+    turn: usize,
+    /// The last arrival of any partition.
+    clock: Option<i64>,
+    outcome: Outcome,
+}
+
+impl Reader<'_> {
+    fn run(&mut self, stop: &AtomicBool, progress: &(dyn Fn(u64) + Sync)) {
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                self.outcome.stopped = true;
+                return;
+            }
+            let behind = self.furthest_behind();
+            let readable = behind.filter(|lane| self.lanes[*lane].blocks.is_some());
+            match readable {
+                Some(lane) if self.in_flight < self.in_flight_max => self.read_block(lane),
+                _ if self.in_flight > 0 => {
+                    let Ok((lane, block)) = self.done.recv() else { return };
+                    self.in_flight -= 1;
+                    if self.sequence(lane, block).is_err() {
+                        return;
+                    }
+                    let consumed = |lane: &Lane| lane.consumed.load(Ordering::Relaxed);
+                    progress(self.lanes.iter().map(consumed).sum());
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// The open partition with the smallest clock; one that has none yet is before all.
+    fn furthest_behind(&self) -> Option<usize> {
+        let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_open());
+        open.min_by_key(|(_, lane)| lane.sequencer.arrival_ns()).map(|(index, _)| index)
+    }
+
+    fn read_block(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        let Some(blocks) = &mut lane.blocks else { return };
+        match blocks.next_block(self.buffers.pop().unwrap_or_default()) {
+            Some(Ok(block)) => {
+                let raw = Raw { partition: self.numbers[index], number: lane.sent, block };
+                lane.sent += 1;
+                self.in_flight += 1;
+                // Decoders only end when this reader does.
+                let _ = self.raws.send((index, raw));
+            }
+            Some(Err(error)) => {
+                self.outcome.damaged.push(error);
+                lane.blocks = None;
+            }
+            None => lane.blocks = None,
+        }
+    }
+
+    /// Judges a decoded block, and those that waited for it, and hands them on.
+    fn sequence(&mut self, index: usize, block: DecodedBlock) -> Result<(), ()> {
+        self.lanes[index].early.insert(block.number, block);
+        loop {
+            let lane = &mut self.lanes[index];
+            let Some(block) = lane.early.remove(&lane.judged) else { return Ok(()) };
+            lane.judged += 1;
+            let (sequenced, buffer) = lane.sequencer.judge(block);
+            self.buffers.push(buffer);
+            self.clock = self.clock.max(lane.sequencer.arrival_ns());
+            if sequenced.ended {
+                // What was read ahead of it is not part of the replay.
+                lane.blocks = None;
+                lane.judged = lane.sent;
+                lane.early.clear();
+            }
+            self.hand_on(sequenced.batch, sequenced.last)?;
+        }
+    }
+
+    fn hand_on(&mut self, batch: Batch, last: i64) -> Result<(), ()> {
+        let open = self.lanes.iter().filter(|lane| lane.is_open());
+        let behind = open.map(|lane| lane.sequencer.arrival_ns()).min();
+        let clock_ns = behind.unwrap_or(self.clock).unwrap_or(i64::MIN);
+        let frontier = match self.lanes.first() {
+            Some(lane) if clock_ns > i64::MIN => lane.sequencer.floor(clock_ns),
+            _ => i64::MIN,
+        };
+        let feed = &self.feeds[self.turn % self.feeds.len()];
+        self.turn += 1;
+        feed.send(Message::Batch { batch, last, frontier }).map_err(|_| ())
+    }
+}
