@@ -62,6 +62,13 @@ impl Sequence {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digits(SmolStr);
 
+impl Digits {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Ord for Digits {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.0.len(), self.0.as_str()).cmp(&(other.0.len(), other.0.as_str()))

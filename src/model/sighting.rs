@@ -21,11 +21,9 @@ pub struct Match {
 /// A record that fits at least one signal and is in time.
 ///
 /// Ordered as duplicates are told apart: the first of equal ones by (arrival, partition, position)
-/// counts. To the timeline that finds them, its time is its logical time.
+/// counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sighting {
-    /// Arrival rounded down to the tick.
-    pub logical_ns: i64,
     /// When it was recorded; never before the record ahead of it in its partition.
     pub arrival_ns: i64,
     /// Which partition it is from.
@@ -40,19 +38,15 @@ pub struct Sighting {
     pub fingerprint: u128,
     /// A hash of all it says.
     pub content: u64,
-    /// Who says it.
-    pub source: SmolStr,
-    /// The source's own number of it.
-    pub sequence: Sequence,
-    /// What tells it apart.
-    pub id: Id,
+    /// Its place among others of its event time.
+    pub tie: Tie,
     /// The signals it fits, with the state of each.
-    pub matches: SmallVec<[Match; 1]>,
+    pub matches: SmallVec<[Match; 4]>,
 }
 
 impl Event for Sighting {
     fn time(&self) -> i64 {
-        self.logical_ns
+        self.arrival_ns
     }
 }
 
@@ -75,12 +69,8 @@ impl Fingerprinted for Sighting {
 pub struct Observation {
     /// When the source says it happened.
     pub event_time_ns: i64,
-    /// Who says it.
-    pub source: SmolStr,
-    /// The source's own number of it.
-    pub sequence: Sequence,
-    /// What tells it apart.
-    pub id: Id,
+    /// Its place among others of its event time.
+    pub tie: Tie,
     /// The state observed.
     pub state: u16,
 }
@@ -96,5 +86,83 @@ impl hold_down::Observation for Observation {
 
     fn state(&self) -> u16 {
         self.state
+    }
+}
+
+/// Source, sequence and id of a record as bytes that are ordered as these are: by source, then by
+/// sequence, then by id. Small, since most are never compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tie(SmallVec<[u8; 32]>);
+
+impl Tie {
+    /// Encodes the three.
+    pub fn new(source: &str, sequence: &Sequence, id: &Id) -> Self {
+        let mut bytes = SmallVec::new();
+        push_text(&mut bytes, source);
+        match sequence {
+            Sequence::Absent => bytes.push(0),
+            // As many bytes as it needs, their number before them: more bytes is more.
+            Sequence::Number(number) => {
+                let skipped = number.leading_zeros() as usize / 8;
+                bytes.push(9 - skipped as u8);
+                bytes.extend_from_slice(&number.to_be_bytes()[skipped..]);
+            }
+            Sequence::Large(digits) => {
+                bytes.push(10);
+                bytes.extend_from_slice(&(digits.as_str().len() as u64).to_be_bytes());
+                bytes.extend_from_slice(digits.as_str().as_bytes());
+            }
+            Sequence::Text(text) => {
+                bytes.push(11);
+                push_text(&mut bytes, text);
+            }
+        }
+        match id {
+            Id::Content(hash) => bytes.extend_from_slice(&hash.to_be_bytes()),
+            Id::Text(id) => bytes.extend_from_slice(id.as_bytes()),
+        }
+        Self(bytes)
+    }
+}
+
+/// A text and its end: a zero byte in it is followed by a one, at its end by a zero.
+fn push_text(bytes: &mut SmallVec<[u8; 32]>, text: &str) {
+    if text.as_bytes().contains(&0) {
+        for byte in text.bytes() {
+            bytes.push(byte);
+            if byte == 0 {
+                bytes.push(1);
+            }
+        }
+    } else {
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(&[0, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof!["[\x00\x01ab]{0,4}", "[0-9]{1,3}", "0{0,3}[1-9][0-9]{18,22}", ".{0,3}"]
+    }
+
+    fn sequences() -> impl Strategy<Value = Sequence> {
+        prop_oneof![Just(Sequence::Absent), texts().prop_map(|text| Sequence::parse(&text))]
+    }
+
+    proptest! {
+        #[test]
+        fn ties_are_ordered_as_what_they_encode(
+            one in (texts(), sequences(), texts()),
+            other in (texts(), sequences(), texts()),
+        ) {
+            let tie = |(source, sequence, id): &(String, Sequence, String)| {
+                Tie::new(source, sequence, &Id::Text(id.into()))
+            };
+            prop_assert_eq!(tie(&one).cmp(&tie(&other)), one.cmp(&other));
+        }
     }
 }

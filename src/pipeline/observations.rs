@@ -2,9 +2,11 @@
 
 use differential_dataflow::{AsCollection, VecCollection};
 use smol_str::SmolStr;
-use timely::dataflow::operators::vec::Map;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
 
-use super::Lane;
+use super::{Lane, Update};
 use crate::model::sighting::{Observation, Sighting};
 use crate::rules::Rules;
 
@@ -17,18 +19,30 @@ pub(super) fn observe<'scope>(
     for (number, rule) in rules.rules.iter().enumerate() {
         lanes_of_signal[rule.signal].push(number as u16);
     }
-    let observe = move |((entity, sighting), at, diff): ((SmolStr, Sighting), i64, isize)| {
-        let Sighting { event_time_ns, source, sequence, id, matches, .. } = sighting;
-        let lanes = matches.into_iter().flat_map(|found| {
-            let rules = lanes_of_signal[usize::from(found.signal)].iter();
-            rules.map(move |rule| (*rule, found.state))
-        });
-        let lanes: smallvec::SmallVec<[(u16, u16); 2]> = lanes.collect();
-        lanes.into_iter().map(move |(rule, state)| {
-            let (source, sequence, id) = (source.clone(), sequence.clone(), id.clone());
-            let observation = Observation { event_time_ns, source, sequence, id, state };
-            (((entity.clone(), rule), observation), at, diff)
-        })
-    };
-    firsts.inner.flat_map(observe).as_collection()
+    type Built = CapacityContainerBuilder<Vec<Update<(Lane, Observation)>>>;
+    let observed = firsts.inner.unary::<Built, _, _, _>(Pipeline, "observations", |_, _| {
+        move |input, output| {
+            input.for_each(|time, batch| {
+                let mut output = output.session(&time);
+                for ((entity, sighting), at, diff) in batch.drain(..) {
+                    let Sighting { event_time_ns, tie, matches, .. } = sighting;
+                    let lanes = matches.iter().flat_map(|found| {
+                        let rules = lanes_of_signal[usize::from(found.signal)].iter();
+                        rules.map(|rule| (*rule, found.state))
+                    });
+                    let mut lanes = lanes.peekable();
+                    while let Some((rule, state)) = lanes.next() {
+                        if lanes.peek().is_none() {
+                            let observation = Observation { event_time_ns, tie, state };
+                            output.give((((entity, rule), observation), at, diff));
+                            break;
+                        }
+                        let observation = Observation { event_time_ns, tie: tie.clone(), state };
+                        output.give((((entity.clone(), rule), observation), at, diff));
+                    }
+                }
+            });
+        }
+    });
+    observed.as_collection()
 }

@@ -94,8 +94,12 @@ pub(super) struct Moment {
 }
 
 impl<M: Machine> History<M> {
-    /// Adds `diff` copies of an event, without evaluating it yet.
-    pub(super) fn insert(&mut self, event: M::Event, diff: i32) {
+    /// Adds `diff` copies of an event, without evaluating it yet. No event before the horizon will
+    /// come any more.
+    pub(super) fn insert(&mut self, event: M::Event, diff: i32, horizon: i64) {
+        if self.stale.is_none() {
+            self.compact(horizon);
+        }
         let at = match self.recent.last() {
             Some(last) if last.event >= event => {
                 self.recent.binary_search_by(|entry| entry.event.cmp(&event))
@@ -355,7 +359,7 @@ impl<M: Machine> History<M> {
         let mut history =
             Self { base: Some(saved.base.clone()), head: saved.base, ..Self::default() };
         for (event, count) in saved.recent {
-            history.insert(event, count);
+            history.insert(event, count, i64::MIN);
         }
         scratch.fresh.clear();
         history.extend(machine, key, moment, 0, &mut scratch.fresh);

@@ -77,7 +77,9 @@ impl<M: Machine> Keys<M> {
             slot.touched = at;
             self.touched.push(index);
         }
-        slot.history.insert(event, i32::try_from(diff).expect("a count fits in 32 bits"));
+        let horizon = at.saturating_sub(self.timing.lateness);
+        let count = i32::try_from(diff).expect("a count fits in 32 bits");
+        slot.history.insert(event, count, horizon);
     }
 
     /// Evaluates the keys that events came for at the logical time `at`.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use crate::model::Id;
 use crate::model::ledger::DeadLetter;
-use crate::model::sighting::{Match, Sighting};
+use crate::model::sighting::{Match, Sighting, Tie};
 use crate::rules::{RecordView, Rules, Verdict};
 use crate::sources::blocks::Block;
 use crate::sources::decode::{Decoded, Decoder, Lines};
@@ -70,7 +70,7 @@ impl Matcher {
         source: usize,
         record: &impl RecordView,
         errors: &mut u64,
-    ) -> SmallVec<[Match; 1]> {
+    ) -> SmallVec<[Match; 4]> {
         let mut holds = |verdict: Verdict| {
             *errors += u64::from(verdict == Verdict::Error);
             verdict.holds()
@@ -145,7 +145,7 @@ impl Matcher {
 
 fn sighting(
     decoded: Decoded<'_>,
-    matches: SmallVec<[Match; 1]>,
+    matches: SmallVec<[Match; 4]>,
     partition: usize,
     line: u64,
 ) -> (SmolStr, Sighting) {
@@ -157,7 +157,6 @@ fn sighting(
     };
     let entity = SmolStr::new(decoded.subject.unwrap_or_default());
     let sighting = Sighting {
-        logical_ns: 0,
         arrival_ns: 0,
         partition: partition as u32,
         line,
@@ -165,9 +164,7 @@ fn sighting(
         repeats_until_ns: 0,
         fingerprint,
         content: decoded.content,
-        source: SmolStr::new(decoded.source),
-        sequence: decoded.sequence,
-        id: decoded.id,
+        tie: Tie::new(&decoded.source, &decoded.sequence, &decoded.id),
         matches,
     };
     (entity, sighting)

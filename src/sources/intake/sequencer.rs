@@ -84,8 +84,8 @@ impl Sequencer {
             let Some(Some(arrival_ns)) = arrivals.next() else { return false };
             let in_time = self.clockwork.admit(sighting, arrival_ns);
             tally.late += u64::from(!in_time);
-            *logical = sighting.logical_ns;
-            last = last.max(sighting.logical_ns);
+            *logical = self.clockwork.timing.floor(arrival_ns);
+            last = last.max(*logical);
             in_time
         });
         if let Some(end) = end_line {
@@ -118,7 +118,6 @@ impl Clockwork {
         let Timing { lateness, .. } = self.timing;
         let last_in_time = sighting.event_time_ns.saturating_add(lateness);
         sighting.arrival_ns = arrival_ns;
-        sighting.logical_ns = self.timing.floor(arrival_ns);
         sighting.repeats_until_ns = self.timing.floor(last_in_time).saturating_add(1);
         arrival_ns <= last_in_time
     }
