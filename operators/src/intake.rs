@@ -58,6 +58,13 @@ impl<B> Feed<B> {
     }
 }
 
+impl<B> Feed<B> {
+    /// Whether the next [`send`](Self::send) would wait at this moment.
+    pub fn is_full(&self) -> bool {
+        self.messages.is_full()
+    }
+}
+
 impl<B> Drop for Feed<B> {
     fn drop(&mut self) {
         // A parked worker must see that nobody will send any more.

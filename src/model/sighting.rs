@@ -5,7 +5,6 @@ use limbeck_operators::machines::dedup::Fingerprinted;
 use limbeck_operators::machines::hold_down;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use smol_str::SmolStr;
 
 use super::record::{Id, Sequence};
 
