@@ -94,6 +94,11 @@ pub(super) struct Moment {
 }
 
 impl<M: Machine> History<M> {
+    /// Reads what an insertion will read first.
+    pub(super) fn touch(&self) -> usize {
+        self.folded + self.recent.first().map_or(0, |entry| entry.count as usize)
+    }
+
     /// Adds `diff` copies of an event, without evaluating it yet. No event before the horizon will
     /// come any more.
     pub(super) fn insert(&mut self, event: M::Event, diff: i32, horizon: i64) {

@@ -28,6 +28,13 @@ struct Slot<M: Machine> {
     touched: i64,
 }
 
+/// Where a key was when it was looked up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    hash: u64,
+    index: Option<u32>,
+}
+
 /// The timelines of the keys of one worker.
 pub(super) struct Keys<M: Machine> {
     machine: M,
@@ -61,16 +68,16 @@ impl<M: Machine> Keys<M> {
     pub(super) fn insert(
         &mut self,
         at: i64,
-        key: M::Key,
-        event: M::Event,
+        (key, event): (M::Key, M::Event),
         diff: isize,
+        place: Place,
         tell: &mut impl Tell<M>,
     ) {
         if event.time() < at.saturating_sub(self.timing.lateness) {
             tell.rejected(Rejected { key, event }, at, diff);
             return;
         }
-        let index = self.find_or_add(key);
+        let index = self.place(key, place);
         self.catch_up(index, at, tell);
         let slot = self.slots[index as usize].as_mut().expect("found above");
         if slot.touched != at {
@@ -159,8 +166,29 @@ impl<M: Machine> Keys<M> {
         }
     }
 
-    fn find_or_add(&mut self, key: M::Key) -> u32 {
-        let hash = fixed_hash(&key);
+    /// Looks a key up, ahead of its insertion: the memory it lies in is on its way meanwhile.
+    pub(super) fn look_up(&self, key: &M::Key) -> Place {
+        let hash = fixed_hash(key);
+        let slots = &self.slots;
+        let found = self.table.find(hash, |index| {
+            slots[*index as usize].as_ref().is_some_and(|slot| slot.hash == hash && slot.key == *key)
+        });
+        if let Some(slot) = found.and_then(|index| slots[*index as usize].as_ref()) {
+            std::hint::black_box(slot.history.touch());
+        }
+        Place { hash, index: found.copied() }
+    }
+
+    /// The slot of a key that was looked up, made if there was none.
+    fn place(&mut self, key: M::Key, Place { hash, index }: Place) -> u32 {
+        let stands = |index: &u32| {
+            let slot = self.slots.get(*index as usize).and_then(Option::as_ref);
+            slot.is_some_and(|slot| slot.hash == hash && slot.key == key)
+        };
+        // It may have been forgotten, or made, since it was looked up.
+        if let Some(index) = index.filter(stands) {
+            return index;
+        }
         let slots = &mut self.slots;
         let found = self.table.find(hash, |index| {
             slots[*index as usize].as_ref().is_some_and(|slot| slot.hash == hash && slot.key == key)
@@ -222,7 +250,8 @@ impl<M: Machine> Keys<M> {
         let moment = self.moment(last, last);
         let history = History::restored(saved, &self.machine, &key, moment, &mut self.scratch);
         let due = history.next_due(&self.machine, &key, self.timing.lateness);
-        let index = self.find_or_add(key);
+        let place = self.look_up(&key);
+        let index = self.place(key, place);
         let slot = self.slots[index as usize].as_mut().expect("added above");
         slot.history = history;
         slot.due = due.map_or(i64::MAX, |due| self.timing.ceil(due));

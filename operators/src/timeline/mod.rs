@@ -63,7 +63,7 @@ pub use history::Revised;
 
 use crate::hash::fixed_hash;
 use crate::machine::Machine;
-use keys::{Keys, Tell};
+use keys::{Keys, Place, Tell};
 
 /// How a timeline measures time, in the unit of the dataflow's logical time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,14 +314,19 @@ impl<M: Machine> Timeline<M> {
 
 type Update<M> = ((<M as Machine>::Key, <M as Machine>::Event), i64, isize);
 
+/// How many keys are looked up together: enough to wait for memory once, not once each.
+const LOOKED_UP_AHEAD: usize = 64;
+
 /// Updates that were received and whose logical time is not complete yet.
 struct Pending<M: Machine> {
     updates: Vec<Update<M>>,
+    /// Where the keys of the next updates are, the next one last.
+    places: Vec<Place>,
 }
 
 impl<M: Machine> Pending<M> {
     fn new() -> Self {
-        Self { updates: Vec::new() }
+        Self { updates: Vec::new(), places: Vec::new() }
     }
 
     /// Plays every logical time before `until`, in order.
@@ -331,13 +336,21 @@ impl<M: Machine> Pending<M> {
         }
         let complete = self.updates.partition_point(|(_, at, _)| *at < until);
         let mut played = None;
-        for ((key, event), at, diff) in self.updates.drain(..complete) {
+        let mut updates = self.updates.drain(..complete);
+        self.places.clear();
+        loop {
+            if self.places.is_empty() {
+                let ahead = updates.as_slice().iter().take(LOOKED_UP_AHEAD).rev();
+                self.places.extend(ahead.map(|((key, _), ..)| keys.look_up(key)));
+            }
+            let Some((event, at, diff)) = updates.next() else { break };
+            let Some(place) = self.places.pop() else { break };
             if let Some(last) = played.replace(at)
                 && last != at
             {
                 keys.settle(last, tell);
             }
-            keys.insert(at, key, event, diff, tell);
+            keys.insert(at, event, diff, place, tell);
         }
         if let Some(last) = played {
             keys.settle(last, tell);
