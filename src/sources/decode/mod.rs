@@ -5,8 +5,11 @@
 //! column come back. Of other repeated keys the first counts. State: buffers only.
 
 mod layout;
+mod learn;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod token;
 mod walk;
 
 use std::borrow::Cow;
@@ -15,6 +18,7 @@ use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use self::layout::{Fill, From, Layout, Part, TimeFrom};
+pub use self::shape::Shapes;
 use self::walk::{Captured, FirstWins};
 use crate::model::time::{TimeError, parse_rfc3339};
 use crate::model::{Id, Scalar, Sequence};
@@ -55,12 +59,35 @@ pub struct Decoder {
 }
 
 /// Buffers for the lines of one block, and the conditions' view of the last line decoded.
+///
+/// The default remembers no shapes: every line is parsed in full.
 #[derive(Debug, Default)]
 pub struct Lines<'a> {
+    shapes: Option<&'a mut Shapes>,
     line: &'a str,
     data_key: Option<&'static str>,
     captured: Captured<'a>,
     slots: Vec<Scalar<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    /// Buffers that use and add to the shapes of earlier blocks.
+    pub fn new(shapes: &'a mut Shapes) -> Self {
+        Self { shapes: Some(shapes), ..Self::default() }
+    }
+
+    /// Captures what a line has where the layout looks, and checks the rest.
+    fn capture(&mut self, line: &'a str, layout: &Layout) -> Result<(), serde_json::Error> {
+        let (nodes, captures) = (&layout.nodes, layout.captures);
+        let Some(shapes) = &mut self.shapes else {
+            return self.captured.walk(line, nodes, captures);
+        };
+        if !shapes.read(line, nodes, captures, &mut self.captured) {
+            self.captured.walk(line, nodes, captures)?;
+            shapes.learn(line, nodes);
+        }
+        Ok(())
+    }
 }
 
 impl RecordView for Lines<'_> {
@@ -105,8 +132,7 @@ impl Decoder {
         })?;
         lines.line = line;
         lines.data_key = layout.data_key;
-        let walked = lines.captured.walk(line, &layout.nodes, layout.captures);
-        walked.map_err(|error| syntax(&error))?;
+        lines.capture(line, layout).map_err(|error| syntax(&error))?;
         let values = &lines.captured.values;
 
         let reader = Reader { line, values, strict: layout.strict };
