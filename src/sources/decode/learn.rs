@@ -108,12 +108,7 @@ impl Learner<'_, '_> {
             }
             _ => bare_end(bytes, self.at)?,
         };
-        let value = match (bytes[self.at - 1] == b'"', node) {
-            (true, None) => Expected::IgnoredString,
-            (true, Some(node)) => Expected::String(node, capture),
-            (false, None) => Expected::IgnoredBare,
-            (false, Some(node)) => Expected::Bare(node, capture),
-        };
+        let value = Expected { string: bytes[self.at - 1] == b'"', node, capture };
         if self.shape.steps.len() == VALUES_MAX {
             return None;
         }

@@ -7,6 +7,7 @@
 //! full; where one is not as plain as expected, the parser reads it, or the whole line.
 //! State: a few shapes, each of bounded size.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::DeserializeSeed;
@@ -104,15 +105,14 @@ pub(super) struct Step {
     value: Expected,
 }
 
-/// A value as a shape expects it. Of a wanted one, its node and its capture; a node without still
-/// has its value judged as closely as if it were used.
+/// A value as a shape expects it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Expected {
-    IgnoredString,
-    /// A number or a word.
-    IgnoredBare,
-    String(usize, Option<usize>),
-    Bare(usize, Option<usize>),
+pub(super) struct Expected {
+    /// A string; if not, a number or a word.
+    pub(super) string: bool,
+    /// What looks at it. Without a capture it is still judged as closely as if it were used.
+    pub(super) node: Option<usize>,
+    pub(super) capture: Option<usize>,
 }
 
 impl Shape {
@@ -183,34 +183,30 @@ impl Step {
         captured: &mut Captured<'a>,
     ) -> Option<usize> {
         let bytes = line.as_bytes();
-        match self.value {
-            Expected::IgnoredString => string_end(bytes, at).map(|(end, _)| end),
-            Expected::IgnoredBare => {
-                plain_integer(bytes, at).map(|(_, end)| end).or_else(|| bare_end(bytes, at))
+        let Expected { string, node, capture } = self.value;
+        let (value, odd, end) = if string {
+            let (end, escaped) = string_end(bytes, at)?;
+            if let Some(capture) = capture
+                && !escaped
+            {
+                captured.values[capture] = Scalar::Str(Cow::Borrowed(line.get(at..end)?));
             }
-            Expected::String(node, capture) => {
-                let (end, escaped) = string_end(bytes, at)?;
-                if escaped {
-                    parse(line.get(at - 1..end + 1)?, node, nodes, captured)?;
-                } else if let Some(capture) = capture {
-                    captured.values[capture] = Scalar::Str(line.get(at..end)?.into());
-                }
-                Some(end)
+            (at - 1..end + 1, escaped, end)
+        } else if let Some((value, end)) = plain_integer(bytes, at) {
+            if let Some(capture) = capture {
+                captured.values[capture] = Scalar::Int(value);
             }
-            Expected::Bare(node, capture) => match plain_integer(bytes, at) {
-                Some((value, end)) => {
-                    if let Some(capture) = capture {
-                        captured.values[capture] = Scalar::Int(value);
-                    }
-                    Some(end)
-                }
-                None => {
-                    let end = bare_end(bytes, at)?;
-                    parse(line.get(at..end)?, node, nodes, captured)?;
-                    Some(end)
-                }
-            },
+            (at..end, false, end)
+        } else {
+            let end = bare_end(bytes, at)?;
+            (at..end, true, end)
+        };
+        if let Some(node) = node
+            && odd
+        {
+            parse(line.get(value)?, node, nodes, captured)?;
         }
+        Some(end)
     }
 }
 

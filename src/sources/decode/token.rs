@@ -12,7 +12,7 @@ const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// The closing quote of a string whose text begins at `at`, and whether an escape is in it. An
 /// escaped surrogate is not judged: only who wants the text needs its other half.
-#[inline]
+#[inline(always)]
 pub(super) fn string_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     let stop = plain_end(bytes, at)?;
     match bytes[stop] {
@@ -23,6 +23,7 @@ pub(super) fn string_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
 }
 
 /// The closing quote of a string, from its first backslash on.
+#[inline(never)]
 fn escaped_end(bytes: &[u8], backslash: usize) -> Option<usize> {
     let mut stop = backslash;
     loop {

@@ -34,9 +34,11 @@ impl<'a> Captured<'a> {
     }
 
     /// Forgets the last line.
+    #[inline]
     pub(super) fn clear(&mut self, captures: usize) {
-        self.values.clear();
-        self.values.resize(captures, Scalar::Missing);
+        self.values.truncate(captures);
+        self.values.fill_with(Scalar::default);
+        self.values.resize_with(captures, Scalar::default);
     }
 }
 

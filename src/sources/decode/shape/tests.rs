@@ -1,8 +1,6 @@
 //! Shapes against a walk of every line: whatever the bytes, they leave the same behind. The lines
 //! of a case are variations of few, so that most are read by a shape, or nearly.
 
-use std::borrow::Cow;
-
 use proptest::prelude::*;
 
 use super::*;
