@@ -17,6 +17,56 @@ pub enum TimeError {
 
 /// Reads an RFC 3339 time. Digits beyond nanoseconds are cut off.
 pub fn parse_rfc3339(text: &str) -> Result<i64, TimeError> {
+    usual_rfc3339(text.as_bytes()).map_or_else(|| any_rfc3339(text), Ok)
+}
+
+/// Reads the usual shape, in UTC and with at most nanoseconds; not all of its times.
+#[inline]
+fn usual_rfc3339(text: &[u8]) -> Option<i64> {
+    const SHAPE: [u8; 19] = *b"0000-00-00T00:00:00";
+    const DAYS: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    /// March is the first month of its year: the leap day comes last.
+    const DAYS_BEFORE: [u32; 12] = [306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275];
+    /// From the first of March of the year 0 to the epoch.
+    const EPOCH_DAYS: i64 = 719_468;
+    let (head, fraction) = text.split_first_chunk::<19>()?;
+    let digits: [u8; 19] = std::array::from_fn(|i| head[i] ^ SHAPE[i]);
+    let most = |i: usize| if SHAPE[i] == b'0' { 9 } else { 0 };
+    if (0..19).fold(false, |wrong, i| wrong | (digits[i] > most(i))) {
+        return None;
+    }
+    let two = |i: usize| u32::from(digits[i]) * 10 + u32::from(digits[i + 1]);
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    // Of leap days and leap seconds the library knows.
+    let plain = (1678..2262).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=DAYS[month as usize - 1]).contains(&day)
+        && (hour < 24 && minute < 60 && second < 60);
+    if !plain {
+        return None;
+    }
+    let nanos = match fraction {
+        [b'Z'] => 0,
+        [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
+            let nanos = fraction.iter().try_fold(0, |nanos: u32, byte| {
+                byte.is_ascii_digit().then(|| nanos * 10 + u32::from(byte - b'0'))
+            })?;
+            nanos * 10_u32.pow(9 - fraction.len() as u32)
+        }
+        _ => return None,
+    };
+    let year = year - u32::from(month < 3);
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = year * 365 + leap_days + DAYS_BEFORE[month as usize - 1] + day - 1;
+    let seconds = hour * 3_600 + minute * 60 + second;
+    let seconds = (i64::from(days) - EPOCH_DAYS) * 86_400 + i64::from(seconds);
+    seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(nanos))
+}
+
+/// Reads every time.
+#[cold]
+fn any_rfc3339(text: &str) -> Result<i64, TimeError> {
     let fraction_digits = rfc3339_shape(text.as_bytes()).ok_or(TimeError::NotRfc3339)?;
     const FRACTION_AT: usize = "2026-01-01T00:00:00.".len();
     let parsed = if fraction_digits <= 9 {
@@ -96,6 +146,42 @@ pub fn format_rfc3339(nanos: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn the_usual_shape_is_read_as_the_library_reads_it(
+            text in "(0000|1677|1678|1[6-9][0-9]{2}|2[0-2][0-9]{2}|2262|[0-9]{4})\\
+                -(0[0-9]|1[0-3])-([0-2][0-9]|3[0-2])T([01][0-9]|2[0-5])\\
+                :[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,11})?[Zz]?",
+            change in prop::option::of((0_usize..30, any::<u8>())),
+        ) {
+            let mut bytes = text.into_bytes();
+            if let Some((at, byte)) = change {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some(nanos) = usual_rfc3339(text.as_bytes()) {
+                prop_assert_eq!(any_rfc3339(&text), Ok(nanos), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn every_day_is_read_as_the_library_reads_it() {
+        const DAY_NANOS: i64 = 86_400_000_000_000;
+        let mut usual = 0;
+        for day in i64::MIN / DAY_NANOS..=i64::MAX / DAY_NANOS {
+            let nanos = day * DAY_NANOS + day.rem_euclid(DAY_NANOS);
+            let text = format_rfc3339(nanos);
+            assert_eq!(any_rfc3339(&text), Ok(nanos), "{text}");
+            usual += usize::from(usual_rfc3339(text.as_bytes()).is_some_and(|n| n == nanos));
+        }
+        assert!(usual > 213_000, "{usual}");
+    }
 
     #[test]
     fn reads_what_rfc_3339_allows_and_nothing_else() {

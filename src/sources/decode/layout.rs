@@ -1,5 +1,7 @@
 //! Where a source's records keep what is wanted of them: compiled once from the rule file.
 
+use std::sync::Arc;
+
 use smol_str::SmolStr;
 
 use crate::rules::{
@@ -57,7 +59,7 @@ pub(super) enum Fill {
 /// The whole layout.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Arc<[Node]>,
     pub(super) captures: usize,
     pub(super) time: TimeFrom,
     pub(super) arrival: Option<TimeFrom>,
@@ -102,7 +104,7 @@ impl Layout {
             slots: Vec::new(),
             strict: true,
             data_key: Some("data"),
-            nodes: Vec::new(),
+            nodes: Arc::default(),
             captures: 0,
         };
         tree.attribute(&["data".into()]);
@@ -123,7 +125,7 @@ impl Layout {
             slots: Vec::new(),
             strict: false,
             data_key: None,
-            nodes: Vec::new(),
+            nodes: Arc::default(),
             captures: 0,
         };
         layout.fill_slots(paths, &mut tree);
@@ -154,7 +156,7 @@ impl Layout {
                 }
             });
         }
-        self.nodes = std::mem::take(&mut tree.nodes);
+        self.nodes = std::mem::take(&mut tree.nodes).into();
         self.captures = tree.captures;
     }
 }

@@ -5,16 +5,20 @@
 //! column come back. Of other repeated keys the first counts. State: buffers only.
 
 mod layout;
+mod learn;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod token;
 mod walk;
 
 use std::borrow::Cow;
 
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 use self::layout::{Fill, From, Layout, Part, TimeFrom};
+pub use self::shape::Shapes;
 use self::walk::{Captured, FirstWins};
 use crate::model::time::{TimeError, parse_rfc3339};
 use crate::model::{Id, Scalar, Sequence};
@@ -55,12 +59,35 @@ pub struct Decoder {
 }
 
 /// Buffers for the lines of one block, and the conditions' view of the last line decoded.
+///
+/// The default remembers no shapes: every line is parsed in full.
 #[derive(Debug, Default)]
 pub struct Lines<'a> {
+    shapes: Option<&'a mut Shapes>,
     line: &'a str,
     data_key: Option<&'static str>,
     captured: Captured<'a>,
     slots: Vec<Scalar<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    /// Buffers that use and add to the shapes of earlier blocks.
+    pub fn new(shapes: &'a mut Shapes) -> Self {
+        Self { shapes: Some(shapes), ..Self::default() }
+    }
+
+    /// Captures what a line has where the layout looks, and checks the rest.
+    fn capture(&mut self, line: &'a str, layout: &Layout) -> Result<(), serde_json::Error> {
+        let (nodes, captures) = (&layout.nodes, layout.captures);
+        let Some(shapes) = &mut self.shapes else {
+            return self.captured.walk(line, nodes, captures);
+        };
+        if !shapes.read(line, nodes, captures, &mut self.captured) {
+            self.captured.walk(line, nodes, captures)?;
+            shapes.learn(line, nodes);
+        }
+        Ok(())
+    }
 }
 
 impl RecordView for Lines<'_> {
@@ -94,19 +121,15 @@ impl Decoder {
     ///
     /// Why it is no record.
     pub fn decode<'a>(
-        &self,
+        &'a self,
         line: &'a [u8],
         lines: &mut Lines<'a>,
     ) -> Result<Decoded<'a>, Unreadable> {
         let layout = &self.layout;
-        let line = std::str::from_utf8(line).map_err(|error| Unreadable {
-            column: error.valid_up_to() + 1,
-            reason: "not valid UTF-8".to_owned(),
-        })?;
+        let line = simdutf8::basic::from_utf8(line).map_err(|_| not_utf8(line))?;
         lines.line = line;
         lines.data_key = layout.data_key;
-        let walked = lines.captured.walk(line, &layout.nodes, layout.captures);
-        walked.map_err(|error| syntax(&error))?;
+        lines.capture(line, layout).map_err(|error| syntax(&error))?;
         let values = &lines.captured.values;
 
         let reader = Reader { line, values, strict: layout.strict };
@@ -123,35 +146,37 @@ impl Decoder {
         };
         let subject = reader.lenient(&layout.subject).filter(|subject| !subject.is_empty());
         let sequence = layout.sequence.as_ref().map_or(Sequence::Absent, |f| reader.sequence(f));
-        let hash = content_hash(line, layout.arrival.as_ref().map(|from| &values[from.capture]));
-        let id = id.map_or(Id::Content(hash), |id| Id::Text(SmolStr::new(id)));
+        let arrival = layout.arrival.as_ref().map(|from| &values[from.capture]);
+        let (identity, content) = identify(line, arrival, id.as_deref());
 
         lines.slots.clear();
-        for fill in &layout.slots {
-            let text = |text: &Cow<'a, str>| Scalar::Str(text.clone());
-            lines.slots.push(match fill {
-                Fill::Capture(capture) => lines.captured.values[*capture].clone(),
-                Fill::Data(capture) => match &lines.captured.values[*capture] {
-                    Scalar::Missing => Scalar::Composite,
-                    data => data.clone(),
-                },
-                Fill::Id => match &id {
-                    Id::Text(id) => Scalar::Str(Cow::Owned(id.to_string())),
-                    Id::Content(hash) => Scalar::Str(Cow::Owned(format!("{hash:032x}"))),
-                },
-                Fill::Source => text(&source),
-                Fill::Type => text(&type_),
-                Fill::Subject => subject.as_ref().map_or(Scalar::Missing, text),
-                Fill::Sequence => match &layout.sequence {
-                    Some(From::Capture(capture, _)) => as_text(&lines.captured.values[*capture]),
-                    _ => Scalar::Missing,
-                },
-                Fill::Missing => Scalar::Missing,
-            });
-        }
-        let content = hash as u64;
+        lines.slots.extend(layout.slots.iter().map(|fill| match fill {
+            Fill::Capture(capture) => values[*capture].clone(),
+            Fill::Data(capture) => match &values[*capture] {
+                Scalar::Missing => Scalar::Composite,
+                data => data.clone(),
+            },
+            Fill::Id => Scalar::Str(id.clone().unwrap_or_else(|| hexadecimal(&identity))),
+            Fill::Source => Scalar::Str(source.clone()),
+            Fill::Type => Scalar::Str(type_.clone()),
+            Fill::Subject => subject.clone().map_or(Scalar::Missing, Scalar::Str),
+            Fill::Sequence => match &layout.sequence {
+                Some(From::Capture(capture, _)) => as_text(&values[*capture]),
+                _ => Scalar::Missing,
+            },
+            Fill::Missing => Scalar::Missing,
+        }));
+        let id = identity;
         Ok(Decoded { event_time_ns, arrival_ns, subject, source, sequence, id, content })
     }
+}
+
+/// An identity as the string it is to conditions.
+fn hexadecimal(id: &Id) -> Cow<'static, str> {
+    Cow::Owned(match id {
+        Id::Text(id) => id.to_string(),
+        Id::Content(hash) => format!("{hash:032x}"),
+    })
 }
 
 /// A sequence as the string it is to conditions.
@@ -164,21 +189,46 @@ fn as_text<'a>(value: &Scalar<'a>) -> Scalar<'a> {
     }
 }
 
+#[cold]
+fn not_utf8(line: &[u8]) -> Unreadable {
+    let valid_up_to = std::str::from_utf8(line).map_or_else(|e| e.valid_up_to(), str::len);
+    Unreadable { column: valid_up_to + 1, reason: "not valid UTF-8".to_owned() }
+}
+
+#[cold]
 fn syntax(error: &serde_json::Error) -> Unreadable {
     let reason = error.to_string();
     let reason = reason.split(" at line ").next().unwrap_or_default();
     Unreadable { column: error.column().max(1), reason: reason.to_owned() }
 }
 
-/// Of the whole line but the value of its arrival: a record that is delivered again is the same.
-fn content_hash(line: &str, arrival: Option<&Scalar<'_>>) -> u128 {
-    match arrival {
+/// Identity and content. Both are of the whole line but the value of its arrival: a record that is
+/// delivered again is the same. Where the producer has given an identity, the content only serves
+/// to find conflicts, and 64 bits are enough.
+#[inline]
+fn identify(line: &str, arrival: Option<&Scalar<'_>>, id: Option<&str>) -> (Id, u64) {
+    /// Odd: the product says as much as the factor.
+    const HEAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (head, tail) = match arrival {
         Some(Scalar::Str(Cow::Borrowed(value))) => {
             let start = offset(line, value);
-            let head = xxh3_128(&line.as_bytes()[..start]);
-            xxh3_128_with_seed(&line.as_bytes()[start + value.len()..], head as u64)
+            (Some(&line.as_bytes()[..start]), &line.as_bytes()[start + value.len()..])
         }
-        _ => xxh3_128(line.as_bytes()),
+        _ => (None, line.as_bytes()),
+    };
+    match (id, head) {
+        (Some(id), None) => (Id::Text(SmolStr::new(id)), xxh3_64(tail)),
+        (Some(id), Some(head)) => {
+            let head = xxh3_64(head).wrapping_mul(HEAD);
+            (Id::Text(SmolStr::new(id)), head.wrapping_add(xxh3_64(tail)))
+        }
+        (None, head) => {
+            let hash = match head {
+                Some(head) => xxh3_128_with_seed(tail, xxh3_128(head) as u64),
+                None => xxh3_128(tail),
+            };
+            (Id::Content(hash), hash as u64)
+        }
     }
 }
 
@@ -195,10 +245,12 @@ struct Reader<'v, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
+    #[cold]
     fn missing(&self, name: &str) -> Unreadable {
         Unreadable { column: self.line.len().max(1), reason: format!("`{name}` is missing") }
     }
 
+    #[cold]
     fn wrong(&self, value: &Scalar<'_>, reason: String) -> Unreadable {
         let column = match value {
             Scalar::Str(Cow::Borrowed(text)) => offset(self.line, text) + 1,
@@ -208,9 +260,22 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// A text that may be absent; a mapping's may be written as a number.
-    fn text(&self, from: &From) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    #[inline(always)]
+    fn text(&self, from: &'a From) -> Result<Option<Cow<'a, str>>, Unreadable> {
         match from {
-            From::Const(text) => Ok(Some(Cow::Owned(text.to_string()))),
+            From::Const(text) => Ok(Some(Cow::Borrowed(text))),
+            From::Capture(capture, _) => match &self.values[*capture] {
+                Scalar::Str(Cow::Borrowed(text)) => Ok(Some(Cow::Borrowed(text))),
+                _ => self.unusual_text(from),
+            },
+            From::Template(_) => self.unusual_text(from),
+        }
+    }
+
+    #[inline(never)]
+    fn unusual_text(&self, from: &'a From) -> Result<Option<Cow<'a, str>>, Unreadable> {
+        match from {
+            From::Const(text) => Ok(Some(Cow::Borrowed(text))),
             From::Capture(capture, name) => match &self.values[*capture] {
                 Scalar::Str(text) => Ok(Some(text.clone())),
                 Scalar::Missing | Scalar::Null => Ok(None),
@@ -230,7 +295,8 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn required(&self, from: &From) -> Result<Cow<'a, str>, Unreadable> {
+    #[inline(always)]
+    fn required(&self, from: &'a From) -> Result<Cow<'a, str>, Unreadable> {
         self.text(from)?.ok_or_else(|| match from {
             From::Capture(_, name) => self.missing(name),
             _ => self.missing("a field of the template"),
@@ -238,11 +304,13 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// A text that is as good as absent if it is none.
-    fn lenient(&self, from: &From) -> Option<Cow<'a, str>> {
+    #[inline(always)]
+    fn lenient(&self, from: &'a From) -> Option<Cow<'a, str>> {
         self.text(from).ok().flatten()
     }
 
-    fn sequence(&self, from: &From) -> Sequence {
+    #[inline]
+    fn sequence(&self, from: &'a From) -> Sequence {
         match from {
             From::Capture(capture, _) => match &self.values[*capture] {
                 Scalar::Str(text) => Sequence::parse(text),
@@ -256,11 +324,24 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    #[inline(always)]
     fn required_time(&self, from: &TimeFrom) -> Result<i64, Unreadable> {
         self.time(from)?.ok_or_else(|| self.missing(&from.name))
     }
 
+    #[inline(always)]
     fn time(&self, from: &TimeFrom) -> Result<Option<i64>, Unreadable> {
+        let usual = match (&self.values[from.capture], from.unit) {
+            (Scalar::Missing, _) => return Ok(None),
+            (Scalar::Int(count), TimeUnit::Millis) => count.checked_mul(1_000_000),
+            (Scalar::Str(text), TimeUnit::Rfc3339) => parse_rfc3339(text).ok(),
+            _ => None,
+        };
+        if usual.is_some() { Ok(usual) } else { self.unusual_time(from) }
+    }
+
+    #[inline(never)]
+    fn unusual_time(&self, from: &TimeFrom) -> Result<Option<i64>, Unreadable> {
         let value = &self.values[from.capture];
         let name = &from.name;
         let nanos = match (value, from.unit) {

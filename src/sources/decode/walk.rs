@@ -25,21 +25,28 @@ impl<'a> Captured<'a> {
         nodes: &[Node],
         captures: usize,
     ) -> Result<(), serde_json::Error> {
-        self.values.clear();
-        self.values.resize(captures, Scalar::Missing);
+        self.clear(captures);
         self.met.clear();
         self.met.resize(nodes.len(), false);
         let mut json = serde_json::Deserializer::from_str(line);
         json.deserialize_map(Object { nodes, at: 0, captured: self })?;
         json.end()
     }
+
+    /// Forgets the last line.
+    #[inline]
+    pub(super) fn clear(&mut self, captures: usize) {
+        self.values.truncate(captures);
+        self.values.fill_with(Scalar::default);
+        self.values.resize_with(captures, Scalar::default);
+    }
 }
 
 /// Reads an object whose keys are the children of a node.
-struct Object<'n, 'c, 'a> {
-    nodes: &'n [Node],
-    at: usize,
-    captured: &'c mut Captured<'a>,
+pub(super) struct Object<'n, 'c, 'a> {
+    pub(super) nodes: &'n [Node],
+    pub(super) at: usize,
+    pub(super) captured: &'c mut Captured<'a>,
 }
 
 impl<'a> Object<'_, '_, 'a> {
@@ -102,7 +109,7 @@ impl<'a> Visitor<'a> for Child<'_> {
 }
 
 /// Reads the value of a node, whatever it is.
-struct Value<'n, 'c, 'a>(Object<'n, 'c, 'a>);
+pub(super) struct Value<'n, 'c, 'a>(pub(super) Object<'n, 'c, 'a>);
 
 impl<'a> Value<'_, '_, 'a> {
     fn capture<E>(self, value: Scalar<'a>) -> Result<(), E> {
