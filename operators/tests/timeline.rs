@@ -11,7 +11,7 @@ use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
 use limbeck_operators::machines::hold_down::{
     Absorbed, Decision, HoldDown, Holds, Observation, Sustained,
 };
-use limbeck_operators::timeline::{Revised, Snapshot, Snapshots, Timeline, Timing};
+use limbeck_operators::timeline::{Revised, Said, Snapshot, Snapshots, Timeline, Timing};
 use limbeck_operators::{Event, Machine};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -58,8 +58,7 @@ fn build<'scope, M: Machine>(
     input: VecCollection<'scope, i64, (M::Key, M::Event), isize>,
     restored: Option<&[Snapshot<M::Key>]>,
     save_at: Option<i64>,
-) -> (VecCollection<'scope, i64, (M::Key, Revised<M::Output>), isize>, TakeSnapshot<Snapshot<M::Key>>)
-{
+) -> (Said<'scope, M>, TakeSnapshot<Snapshot<M::Key>>) {
     let snapshots = Snapshots::new();
     save_at.iter().for_each(|at| snapshots.request(*at));
     let mut timeline = Timeline::new("under test", machine, timing).with_snapshots(&snapshots);

@@ -45,10 +45,13 @@ pub enum Gathered {
     Ledger(Vec<Update<Entry>>),
 }
 
+/// An input that takes updates of a collection.
+type UpdatesIn<D> = InputHandle<i64, CapacityContainerBuilder<Vec<Update<D>>>>;
+
 /// The inputs of the flow.
 pub struct Inputs {
-    sightings: InputHandle<i64, CapacityContainerBuilder<Vec<Update<(SmolStr, Sighting)>>>>,
-    ledger: InputHandle<i64, CapacityContainerBuilder<Vec<Update<Entry>>>>,
+    sightings: UpdatesIn<(SmolStr, Sighting)>,
+    ledger: UpdatesIn<Entry>,
 }
 
 impl intake::Inputs<Batch> for Inputs {

@@ -82,7 +82,7 @@ pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
     let partitions = open_partitions(options)?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
-        true => Some(report::start(options.out.clone(), Catalog::new(rules), names(options))?),
+        true => Some(report::start(&options.out, Catalog::new(rules), names(options))?),
         false => None,
     };
     let (reporter, writing) = writing.unzip();

@@ -5,7 +5,7 @@
 //! one of dead letters, and the counts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -99,11 +99,11 @@ pub struct Written {
 ///
 /// If they cannot be created.
 pub fn start(
-    dir: PathBuf,
+    dir: &Path,
     catalog: Catalog,
     files: Vec<String>,
 ) -> Result<(Reporter, Writing), OutputError> {
-    let dir = OutputDir::create(&dir)?;
+    let dir = OutputDir::create(dir)?;
     let mut writer = Writer {
         episodes_file: dir.file("episodes.ndjson")?,
         updates_file: dir.file("updates.ndjson")?,

@@ -155,7 +155,7 @@ impl<M: Machine> History<M> {
         tell: &mut impl FnMut(Revised<M::Output>, isize),
     ) {
         scratch.fresh.clear();
-        let replaced = match self.to_refold(moment.clock) {
+        let replaced = match self.take_stale(moment.clock) {
             Some(stale) => self.refold(machine, key, stale, &mut scratch.fresh),
             None => self.emitted.len()..self.emitted.len(),
         };
@@ -186,8 +186,8 @@ impl<M: Machine> History<M> {
         self.current.iter().map(|held| &held.value).eq(outputs)
     }
 
-    /// The entries that must be folded again: from, and until at least.
-    fn to_refold(&mut self, clock: i64) -> Option<(usize, usize)> {
+    /// The entries that must be folded again, which are forgotten here: from, and until at least.
+    fn take_stale(&mut self, clock: i64) -> Option<(usize, usize)> {
         let undo_tail = self.next_precedes_tail(clock);
         match self.stale.take() {
             Some((from, until)) => Some((from, if undo_tail { self.folded } else { until })),

@@ -163,10 +163,14 @@ impl<K> Clone for Snapshots<K> {
 pub type Events<'scope, M> =
     VecCollection<'scope, i64, (<M as Machine>::Key, <M as Machine>::Event), isize>;
 
+/// What a timeline says: keys with what holds of them.
+pub type Said<'scope, M> =
+    VecCollection<'scope, i64, (<M as Machine>::Key, Revised<<M as Machine>::Output>), isize>;
+
 /// What a timeline gives.
 pub struct Outputs<'scope, M: Machine> {
     /// What the machine says of each key.
-    pub oks: VecCollection<'scope, i64, (M::Key, Revised<M::Output>), isize>,
+    pub oks: Said<'scope, M>,
     /// What came too late.
     pub errs: VecCollection<'scope, i64, Rejected<M::Key, M::Event>, isize>,
 }
