@@ -1,9 +1,9 @@
 //! The arguments, with their help.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::model::duration::parse_duration;
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -38,6 +38,62 @@ pub(super) enum Command {
         is missing, 73 if the outputs cannot be created, 74 if reading or writing fails on the\n\
         way, 78 if the rule file is wrong.")]
     Replay(ReplayArgs),
+    /// Measures what a replay costs on this machine, as a whole and by stage.
+    #[command(after_help = "Examples:\n  limbeck bench\n  \
+        limbeck bench --only end-to-end --events 10000000 --json results.json\n  \
+        limbeck bench --write probes.ndjson --events 100000\n\n\
+        Measures end-to-end/flat, end-to-end/cloudevents, decode/flat, decode/cloudevents, match,\n\
+        exchange, timeline and output. Logs are made in a temporary directory: 220 bytes an event\n\
+        and shape. The stages keep the whole log in memory.")]
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    /// Only the measurements whose names contain this.
+    #[arg(long, value_name = "NAME")]
+    pub(super) only: Option<String>,
+    /// How many events there are.
+    #[arg(long, value_name = "N", default_value = "2000000")]
+    pub(super) events: NonZeroU64,
+    /// How many entities they are of.
+    #[arg(long, value_name = "N", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) entities: u32,
+    /// Another seed, another log.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Workers of a whole replay; as many as there are processors unless said otherwise.
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub(super) runs: NonZeroUsize,
+    /// Writes the results to a file, too.
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Makes logs, rules and outputs in this directory, and leaves them there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+    /// Runs the limit program (`cargo bench --bench limit --no-run` builds it) in turn with the
+    /// replay of the flat log, and compares the rows.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(super) limit: Option<PathBuf>,
+    /// Measures nothing, but writes the log to a file; `-` is standard output.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "limit", "json", "keep"])]
+    pub(super) write: Option<PathBuf>,
+    /// The shape of that log.
+    #[arg(long, value_enum, default_value = "flat", requires = "write")]
+    pub(super) shape: ShapeArg,
+}
+
+/// The shape of a log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ShapeArg {
+    /// Flat JSON.
+    Flat,
+    /// CloudEvents.
+    Cloudevents,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@
 //! or unreadable, 73 the output cannot be created, 74 reading or writing failed, 78 configuration.
 
 mod args;
+mod bench;
 mod say;
 
 use std::fs;
@@ -26,6 +27,7 @@ pub fn run() -> ExitCode {
     let code = match Args::parse().command {
         Command::Check { rules } => check(&rules),
         Command::Replay(args) => replay(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     ExitCode::from(code)
 }

@@ -1,0 +1,204 @@
+//! Results for people and for programs.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::Settings;
+use super::measure::{Cost, Machine};
+
+/// All runs of a measurement.
+#[derive(Debug)]
+pub(super) struct Row {
+    name: String,
+    workers: Option<usize>,
+    costs: Vec<Cost>,
+}
+
+impl Row {
+    pub(super) fn new(name: &str, workers: Option<usize>, costs: Vec<Cost>) -> Self {
+        Self { name: name.to_owned(), workers, costs }
+    }
+
+    fn seconds(&self) -> Vec<f64> {
+        sorted(self.costs.iter().map(|cost| cost.seconds))
+    }
+
+    fn cpu_seconds(&self) -> Vec<f64> {
+        sorted(self.costs.iter().map(|cost| cost.cpu_seconds))
+    }
+
+    fn peak_bytes(&self) -> Option<u64> {
+        self.costs.iter().filter_map(|cost| cost.peak_bytes).max()
+    }
+}
+
+/// How much more one takes than another, by the medians.
+#[derive(Debug, Serialize)]
+pub(super) struct Ratio {
+    of: String,
+    to: String,
+    wall: f64,
+    cpu: f64,
+}
+
+impl Ratio {
+    pub(super) fn new(of: &Row, to: &Row) -> Self {
+        Self {
+            of: of.name.clone(),
+            to: to.name.clone(),
+            wall: median(&of.seconds()) / median(&to.seconds()),
+            cpu: median(&of.cpu_seconds()) / median(&to.cpu_seconds()),
+        }
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Of sorted values; of an even number, the mean of the two in the middle.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'a> {
+    version: &'static str,
+    machine: Machine,
+    events: u64,
+    entities: u32,
+    seed: u64,
+    runs: usize,
+    results: Vec<Line<'a>>,
+    ratios: &'a [Ratio],
+}
+
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    workers: Option<usize>,
+    events_per_second: f64,
+    events_per_second_min: f64,
+    events_per_second_max: f64,
+    cpu_seconds_per_million: f64,
+    nanos_per_event: f64,
+    peak_bytes: Option<u64>,
+    seconds: Vec<f64>,
+    cpu_seconds: Vec<f64>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(
+        settings: &Settings,
+        machine: Machine,
+        rows: &'a [Row],
+        ratios: &'a [Ratio],
+    ) -> Self {
+        let events = settings.workload.events;
+        let line = |row: &'a Row| {
+            let (seconds, cpu_seconds) = (row.seconds(), row.cpu_seconds());
+            let speed = |seconds: f64| (events as f64 / seconds).round();
+            Line {
+                name: &row.name,
+                workers: row.workers,
+                events_per_second: speed(median(&seconds)),
+                events_per_second_min: seconds.last().copied().map_or(0.0, speed),
+                events_per_second_max: seconds.first().copied().map_or(0.0, speed),
+                cpu_seconds_per_million: median(&cpu_seconds) * 1e6 / events as f64,
+                nanos_per_event: median(&seconds) * 1e9 / events as f64,
+                peak_bytes: row.peak_bytes(),
+                seconds,
+                cpu_seconds,
+            }
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            machine,
+            events,
+            entities: settings.workload.entities,
+            seed: settings.workload.seed,
+            runs: settings.runs,
+            results: rows.iter().map(line).collect(),
+            ratios,
+        }
+    }
+
+    pub(super) fn json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("plain values encode");
+        json.push(b'\n');
+        json
+    }
+
+    pub(super) fn table(&self) -> String {
+        let mut text = String::new();
+        self.write_table(&mut text).expect("a String takes every write");
+        text
+    }
+
+    fn write_table(&self, text: &mut String) -> std::fmt::Result {
+        let Machine { cores, model, load_before } = &self.machine;
+        writeln!(
+            text,
+            "limbeck {} on {cores} cores ({model}), load {load_before:.1} before\n\
+             {} events of {} entities, seed {}; median of {} runs, least and most in brackets\n",
+            self.version, self.events, self.entities, self.seed, self.runs,
+        )?;
+        writeln!(
+            text,
+            "{:<28} {:>7} {:>12} {:<16} {:>10} {:>9} {:>8}",
+            "", "workers", "M events/s", "", "CPU s/1 M", "ns/event", "peak MB",
+        )?;
+        for line in &self.results {
+            let (least, most) = (line.events_per_second_min, line.events_per_second_max);
+            let workers = line.workers.map_or(String::from("-"), |workers| workers.to_string());
+            let peak = |bytes: u64| format!("{:.0}", bytes as f64 / 1e6);
+            writeln!(
+                text,
+                "{:<28} {workers:>7} {:>12.3} {:<16} {:>10.3} {:>9.1} {:>8}",
+                line.name,
+                line.events_per_second / 1e6,
+                format!("[{:.3}, {:.3}]", least / 1e6, most / 1e6),
+                line.cpu_seconds_per_million,
+                line.nanos_per_event,
+                line.peak_bytes.map_or(String::from("-"), peak),
+            )?;
+        }
+        if !self.ratios.is_empty() {
+            writeln!(text, "\nsame rows; ratios of the medians:")?;
+        }
+        for ratio in self.ratios {
+            let Ratio { of, to, wall, cpu } = ratio;
+            writeln!(text, "{of} / {to}: {wall:.2} in wall time, {cpu:.2} in CPU time")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(&[1.0, 5.0, 9.0]), 5.0);
+        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn ratios_are_those_of_medians() {
+        let cost = |seconds| Cost { seconds, cpu_seconds: 2.0 * seconds, peak_bytes: None };
+        let row = |costs: &[f64]| Row::new("", None, costs.iter().copied().map(cost).collect());
+        let ratio = Ratio::new(&row(&[8.0, 6.0, 100.0]), &row(&[4.0, 1.0, 2.0]));
+        assert_eq!((ratio.wall, ratio.cpu), (4.0, 4.0));
+    }
+}

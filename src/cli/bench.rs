@@ -1,0 +1,52 @@
+//! `limbeck bench`.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::args::{BenchArgs, ShapeArg};
+use super::fail;
+use crate::bench::workload::Workload;
+use crate::bench::{self, Settings, Shape};
+
+pub(super) fn run(args: &BenchArgs) -> u8 {
+    let standard = Workload::default();
+    let workload = Workload {
+        events: args.events.get(),
+        entities: args.entities,
+        seed: args.seed.unwrap_or(standard.seed),
+        ..standard
+    };
+    if let Some(path) = &args.write {
+        let shape = match args.shape {
+            ShapeArg::Flat => Shape::Flat,
+            ShapeArg::Cloudevents => Shape::CloudEvents,
+        };
+        return match bench::write(&workload, shape, path) {
+            Ok(()) => 0,
+            Err(failure) => fail(failure.exit_code(), &failure),
+        };
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = Settings {
+        only: args.only.clone(),
+        workload,
+        workers: args.workers.map_or(cores, usize::from),
+        runs: args.runs.get(),
+        json: args.json.clone(),
+        keep: args.keep.clone(),
+        limit: args.limit.clone(),
+    };
+    let terminal = io::stderr().is_terminal();
+    let progress = |what: &str| {
+        if terminal {
+            eprintln!("{what} ...");
+        }
+    };
+    match bench::run(&settings, &progress) {
+        Ok(table) => {
+            // A closed pipe is no failure of the bench.
+            let _ = write!(io::stdout(), "{table}");
+            0
+        }
+        Err(failure) => fail(failure.exit_code(), &failure),
+    }
+}
