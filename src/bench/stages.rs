@@ -298,7 +298,7 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
         let copies: Vec<_> = gathered.iter().map(copy).collect();
         let (cost, done) = here(|| {
             let (reporter, writing) =
-                report::start(dir.to_owned(), Catalog::new(rules), vec!["flat".to_owned()])?;
+                report::start(dir, Catalog::new(rules), vec!["flat".to_owned()])?;
             for updates in copies {
                 // A writer that is gone says why when it is finished.
                 let _ = reporter.report(updates);

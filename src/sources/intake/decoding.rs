@@ -12,7 +12,7 @@ use crate::model::ledger::DeadLetter;
 use crate::model::sighting::{Match, Sighting, Tie};
 use crate::rules::{RecordView, Rules, Verdict};
 use crate::sources::blocks::Block;
-use crate::sources::decode::{Decoded, Decoder, Lines};
+use crate::sources::decode::{Decoded, Decoder, Lines, Shapes};
 
 /// A block on its way to a decoder: of which partition, and the how manieth of it.
 pub(super) struct Raw {
@@ -88,8 +88,8 @@ impl Matcher {
         matches
     }
 
-    /// Decodes a block of a source.
-    pub(super) fn decode(&self, source: usize, raw: Raw) -> DecodedBlock {
+    /// Decodes a block of a source; the shapes are those of its blocks before, on this thread.
+    pub(super) fn decode(&self, source: usize, raw: Raw, shapes: &mut Shapes) -> DecodedBlock {
         let Raw { partition, number, block } = raw;
         let mut out = DecodedBlock {
             partition,
@@ -105,7 +105,7 @@ impl Matcher {
             let (line, head) = (oversized.line, &oversized.head);
             out.dead.push(DeadLetter::new(partition as u32, line, 1, reason, head));
         }
-        let mut lines = Lines::default();
+        let mut lines = Lines::new(shapes);
         for (line, text, range) in block.lines() {
             let text = text.trim_ascii_start();
             if text.is_empty() {

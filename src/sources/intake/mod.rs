@@ -23,6 +23,7 @@ use smol_str::SmolStr;
 
 use self::decoding::{DecodedBlock, Raw};
 use self::sequencer::Sequencer;
+use super::decode::Shapes;
 use super::{Blocks, InputError, Opened};
 use crate::model::ledger::Entry;
 use crate::model::sighting::Sighting;
@@ -85,8 +86,11 @@ pub fn read(
             let (raws, done) = (raw_receiver.clone(), done_sender.clone());
             let (matcher, sources) = (matcher.clone(), &sources);
             scope.spawn(move || {
+                let mut shapes: BTreeMap<usize, Shapes> = BTreeMap::new();
                 for (index, raw) in raws {
-                    let decoded = matcher.decode(sources[index], raw);
+                    let source = sources[index];
+                    let shapes = shapes.entry(source).or_default();
+                    let decoded = matcher.decode(source, raw, shapes);
                     if done.send((index, decoded)).is_err() {
                         break;
                     }
