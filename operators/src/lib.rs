@@ -1,5 +1,6 @@
 //! Deterministic operators in time for timely and differential dataflow.
 
+pub mod firsts;
 pub mod gather;
 pub mod harness;
 pub mod hash;

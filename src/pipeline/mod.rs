@@ -13,15 +13,15 @@
 mod observations;
 
 use differential_dataflow::AsCollection;
+use limbeck_operators::firsts::firsts;
 use limbeck_operators::gather::gather;
 use limbeck_operators::intake;
-use limbeck_operators::machines::dedup::Dedup;
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds};
 use limbeck_operators::timeline::{Timeline, Timing};
 use smol_str::SmolStr;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concatenate, Input, Inspect, OkErr, Probe};
+use timely::dataflow::operators::{Concatenate, Input, OkErr, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
 use crate::model::episode::{Catalog, Episode};
@@ -76,11 +76,12 @@ pub fn build(
     let (sightings_in, sightings) = scope.new_input();
     let (ledger_in, ledger) = scope.new_input();
 
-    // A record is received once and for all: its own time here is its logical time.
-    let received = Timing { lateness: 0, ..timing };
-    let firsts =
-        Timeline::new("duplicates", Dedup::new(), received).build(sightings.as_collection());
-    let (observations, repeats) = observations::observe(firsts.oks, rules);
+    let received = firsts(sightings.as_collection(), "duplicates");
+    let repeats = received.repeats.inner.flat_map(|((_, repeat), at, diff)| {
+        let conflict = repeat.conflict.then_some((Entry::Count(Count::Conflict), at, diff));
+        [(Entry::Count(Count::Duplicate), at, diff)].into_iter().chain(conflict)
+    });
+    let observations = observations::observe(received.firsts, rules);
 
     let holds = RuleHolds::new(rules);
     let lanes = Timeline::new("hold-down", HoldDown::<Lane, Observation, _>::new(holds), timing)
@@ -115,11 +116,8 @@ pub fn build(
             }
         });
 
-    // Lateness is judged at the door, exactly: nothing can be too late for the timelines.
-    let too_late = firsts.errs.inner.map(|(rejected, ..)| format!("{rejected:?}"));
-    let final_already = lanes.errs.inner.map(|(rejected, ..)| format!("{rejected:?}"));
-    let impossible = scope.concatenate([too_late, final_already]);
-    impossible.inspect(|rejected| panic!("an event in time was rejected: {rejected}"));
+    // Lateness is judged at the door, exactly: nothing can be too late for the timeline.
+    lanes.errs.inspect(|rejected| panic!("an event in time was rejected: {rejected:?}"));
 
     let to_episodes = receive.clone();
     let episodes = gather(episodes.as_collection(), "episodes", move |updates| {
