@@ -112,6 +112,7 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
         tick_ns: args.tick,
         cluster: cluster(args)?,
         progress: true,
+        block_bytes: None,
     })
 }
 

@@ -60,6 +60,10 @@ pub struct Options {
     pub cluster: Option<Cluster>,
     /// Whether to draw a progress bar where standard error is a terminal.
     pub progress: bool,
+    /// How much of a log is read at once, where the intake's own choice will not do. It changes no
+    /// result, which is what it is for: to be tested.
+    #[doc(hidden)]
+    pub block_bytes: Option<usize>,
 }
 
 /// What came of a replay.
@@ -141,6 +145,7 @@ fn feed(
         timing: timing(rules, options),
         max_advance_ns: rules.max_advance_ns,
         until_ns: options.until_ns,
+        block_bytes: options.block_bytes,
     };
     let sizes: Option<u64> = partitions.iter().map(|p| p.input.size_bytes()).sum();
     let bar = progress::Bar::new(options.progress, sizes);

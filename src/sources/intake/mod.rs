@@ -123,8 +123,9 @@ pub fn read(
 }
 
 fn lanes(partitions: Vec<Partition>, clockwork: Clockwork) -> Vec<Lane> {
-    let block_bytes =
-        (PARTITIONS_BYTES_MAX / partitions.len().max(1)).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+    let share = PARTITIONS_BYTES_MAX / partitions.len().max(1);
+    let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+    let block_bytes = clockwork.block_bytes.unwrap_or(usual);
     let lane = |partition: Partition| {
         let consumed = partition.input.consumed();
         Lane {

@@ -21,6 +21,8 @@ pub struct Clockwork {
     pub max_advance_ns: i64,
     /// Records that arrive after this are not part of the replay.
     pub until_ns: Option<i64>,
+    /// How much of a partition is read at once, if not as much as is usual.
+    pub block_bytes: Option<usize>,
 }
 
 /// Judges the records of one partition.
