@@ -189,5 +189,8 @@ fn a_replay_says_what_the_oracle_says() {
         amended += u32::from(withdrawn);
     }
     // The comparison is worth something only where there is something to compare.
-    assert!(all < 100 || (said_anything > all / 2 && amended > all / 4), "{said_anything} {amended}");
+    assert!(
+        all < 100 || (said_anything > all / 2 && amended > all / 4),
+        "{said_anything} {amended}"
+    );
 }

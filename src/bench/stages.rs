@@ -186,8 +186,12 @@ fn timing(rules: &Rules) -> Timing {
 fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
     let input = open(log).map_err(|error| Failure::Stage(error.to_string()))?;
     let partition = Partition { number: 0, source: 0, input };
-    let clockwork =
-        Clockwork { timing: timing(rules), max_advance_ns: rules.max_advance_ns, until_ns: None };
+    let clockwork = Clockwork {
+        timing: timing(rules),
+        max_advance_ns: rules.max_advance_ns,
+        until_ns: None,
+        block_bytes: None,
+    };
     let (feed, intake) = intake(2, IN_FLIGHT_MAX);
     let matcher = Matcher::new(rules);
     let reader = thread::spawn(move || {

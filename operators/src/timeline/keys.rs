@@ -171,7 +171,9 @@ impl<M: Machine> Keys<M> {
         let hash = fixed_hash(key);
         let slots = &self.slots;
         let found = self.table.find(hash, |index| {
-            slots[*index as usize].as_ref().is_some_and(|slot| slot.hash == hash && slot.key == *key)
+            slots[*index as usize]
+                .as_ref()
+                .is_some_and(|slot| slot.hash == hash && slot.key == *key)
         });
         if let Some(slot) = found.and_then(|index| slots[*index as usize].as_ref()) {
             std::hint::black_box(slot.history.touch());
