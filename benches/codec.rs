@@ -13,6 +13,7 @@
 //! has an implementation; the sighting is the engine's own.
 
 #![allow(missing_docs, reason = "a program, not a library")]
+#![allow(deprecated, reason = "the macro of abomonation 0.7 is; its successor derives the same")]
 #![allow(
     unsafe_code,
     reason = "abomonation has no safe function; it reads only what it wrote here"
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use abomonation::{Abomonation, unsafe_abomonate};
-use limbeck::model::sighting::{Match, Sighting};
+use limbeck::model::sighting::{Match, Sighting, Tie};
 use limbeck::model::{Id, Sequence};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,6 @@ fn sighting(line: u64) -> Update {
     let plain = plain(line);
     let wide = |(high, low): (u64, u64)| u128::from(high) << 64 | u128::from(low);
     let sighting = Sighting {
-        logical_ns: plain.logical_ns,
         arrival_ns: plain.arrival_ns,
         partition: plain.partition,
         line,
@@ -91,9 +91,11 @@ fn sighting(line: u64) -> Update {
         repeats_until_ns: plain.repeats_until_ns,
         fingerprint: wide(plain.fingerprint),
         content: plain.content,
-        source: SmolStr::new(&plain.source),
-        sequence: Sequence::Number(plain.sequence),
-        id: Id::Content(wide(plain.id)),
+        tie: Tie::new(
+            &plain.source,
+            &Sequence::Number(plain.sequence),
+            &Id::Content(wide(plain.id)),
+        ),
         matches: smallvec![Match { signal: plain.signal, state: plain.state }],
     };
     ((SmolStr::new(&plain.entity), sighting), plain.logical_ns, 1)

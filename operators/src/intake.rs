@@ -98,11 +98,13 @@ pub trait Inputs<B> {
     fn give(&mut self, batch: B);
     /// Advances every input to a logical time and flushes it.
     fn advance_to(&mut self, time: i64);
+    /// Says that time stands at an instant when all inputs have closed.
+    fn end(&mut self, clock: i64);
 }
 
 impl<B> Intake<B> {
-    /// Runs the worker until the feed ends or is dropped and all of it has flown through; the
-    /// caller then drops its inputs. Must be called on the worker's own thread.
+    /// Runs the worker until the feed ends or is dropped; the caller then drops its inputs, and
+    /// steps until all has flown through. Must be called on the worker's own thread.
     pub fn drive(self, worker: &mut Worker, inputs: &mut impl Inputs<B>, probe: &ProbeHandle<i64>) {
         self.worker.get_or_init(std::thread::current);
         let mut in_flight: VecDeque<i64> = VecDeque::new();
@@ -125,11 +127,8 @@ impl<B> Intake<B> {
                     worker.step();
                 }
                 Ok(Message::End { clock }) => {
-                    // Off the grid of ticks, just behind the clock: time ends there.
-                    let end = clock.map_or(frontier, |clock| clock.saturating_add(1));
-                    inputs.advance_to(end.max(frontier));
-                    while probe.less_than(&end) {
-                        worker.step_or_park(None);
+                    if let Some(clock) = clock {
+                        inputs.end(clock);
                     }
                     return;
                 }

@@ -52,6 +52,10 @@ impl Inputs<Vec<u64>> for Numbers {
         self.input.advance_to(time);
         self.input.flush();
     }
+
+    fn end(&mut self, clock: i64) {
+        assert_eq!(clock, BATCHES as i64);
+    }
 }
 
 #[test]

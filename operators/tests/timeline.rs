@@ -376,3 +376,48 @@ proptest! {
         prop_assert_eq!(left, vec![]);
     }
 }
+
+/// Time ends within a tick, at the largest of the instants that workers name: deadlines until then
+/// pass, told at the next multiple of the tick; later ones do not.
+#[test]
+fn time_ends_where_it_is_said_to() {
+    use differential_dataflow::input::Input;
+    use std::sync::{Arc, Mutex};
+    use timely::dataflow::operators::Input as _;
+    use timely::dataflow::operators::vec::Broadcast;
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&told);
+    timely::execute(timely::Config::process(2), move |worker| {
+        let sink = Arc::clone(&sink);
+        let (mut readings, mut ends) = worker.dataflow(|scope| {
+            let (readings, collection) = scope.new_collection::<(u8, Reading), isize>();
+            let (ends_in, ends) = scope.new_input::<Vec<i64>>();
+            let timing = Timing { lateness: 5, tick: 5 };
+            let machine = HoldDown::new(PerState { holds: [3, 4, 9], expire_after: 1000 });
+            let outputs = Timeline::new("ends", machine, timing)
+                .ending_at(ends.broadcast())
+                .build(collection);
+            outputs.oks.inspect(move |((key, _), at, diff)| {
+                sink.lock().unwrap().push((*key, *at, *diff));
+            });
+            (readings, ends_in)
+        });
+        readings.advance_to(5);
+        if worker.index() == 0 {
+            for (key, state) in [(0, 0), (1, 1), (2, 2)] {
+                readings.insert((key, Reading { time: 9, tie: 0, state }));
+            }
+        }
+        readings.flush();
+        ends.send([13, 7][worker.index()]);
+    })
+    .unwrap()
+    .join()
+    .into_iter()
+    .for_each(|worker| worker.unwrap());
+    // Held until 12, 13 and 18; time ends at 13, in the tick that ends at 15.
+    let mut told = told.lock().unwrap().clone();
+    told.sort_unstable();
+    assert_eq!(told, [(0, 15, 1), (1, 15, 1)]);
+}

@@ -176,6 +176,8 @@ impl Inputs<Batch> for Recorder {
         self.steps.push(Step::Advance(time));
         self.input.advance_to(time);
     }
+
+    fn end(&mut self, _: i64) {}
 }
 
 fn timing(rules: &Rules) -> Timing {

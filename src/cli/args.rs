@@ -10,7 +10,13 @@ use crate::model::time::{TimeError, parse_rfc3339};
 
 /// Distils noisy telemetry into sustained episodes, the same bytes on every replay.
 #[derive(Debug, Parser)]
-#[command(name = "limbeck", version, arg_required_else_help = true)]
+#[command(
+    name = "limbeck",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  limbeck check rules.yaml && \\\n  \
+        limbeck replay --rules rules.yaml --log probes.ndjson --out out/"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,

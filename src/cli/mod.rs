@@ -19,6 +19,7 @@ use crate::replay::{self, Cluster, Log, Options};
 use crate::rules::Rules;
 
 const CONFIGURATION: u8 = 78;
+const DAMAGED: u8 = 65;
 const MISSING: u8 = 66;
 const USAGE: u8 = 2;
 
@@ -88,7 +89,9 @@ fn replay(args: &ReplayArgs) -> u8 {
                 // A closed pipe is no failure of the replay.
                 let _ = write!(io::stdout(), "{}", say::summary(summary, &options.out));
             }
-            replayed.damaged.iter().map(|error| error.exit_code()).max().unwrap_or(0)
+            let elsewhere = replayed.summary.is_some_and(|summary| !summary.complete);
+            let here = replayed.damaged.iter().map(|error| error.exit_code()).max();
+            here.unwrap_or(if elsewhere { DAMAGED } else { 0 })
         }
         Err(failure) => fail(failure.exit_code(), &failure),
     }

@@ -39,7 +39,11 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     row(summary.condition_errors, "conditions that could not be judged");
     row(summary.used, "observations used");
     row(suppressed, "of them in runs that did not last");
-    row(summary.episodes, &format!("episodes: one for {per_episode:.0} observations"));
+    let noun = if summary.episodes == 1 { "episode" } else { "episodes" };
+    row(summary.episodes, &format!("{noun}: one for {per_episode:.0} observations"));
+    if summary.records == 0 {
+        text.push_str("no records: the logs are empty, or all of them arrived after --until\n");
+    }
     let speed = grouped(summary.events_per_second as u64);
     let memory = summary.peak_rss_bytes.div_ceil(1 << 20);
     writeln!(text, "{speed} records/s, {memory} MiB at most; digest {}", summary.digest)

@@ -29,6 +29,8 @@ pub enum Count {
     Conflict,
     /// A condition that could not be judged.
     ConditionError,
+    /// A log that could not be read to its end.
+    Damaged,
     /// An observation in a run that a rule, by its rank, held down.
     HeldDown(u16),
     /// An observation in a run that had not lasted when observations ceased.

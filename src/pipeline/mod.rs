@@ -20,7 +20,7 @@ use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds};
 use limbeck_operators::timeline::{Timeline, Timing};
 use smol_str::SmolStr;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, Input, OkErr, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
@@ -52,6 +52,7 @@ type UpdatesIn<D> = InputHandle<i64, CapacityContainerBuilder<Vec<Update<D>>>>;
 pub struct Inputs {
     sightings: UpdatesIn<(SmolStr, Sighting)>,
     ledger: UpdatesIn<Entry>,
+    ends: InputHandle<i64, CapacityContainerBuilder<Vec<i64>>>,
 }
 
 impl intake::Inputs<Batch> for Inputs {
@@ -66,6 +67,10 @@ impl intake::Inputs<Batch> for Inputs {
         self.sightings.flush();
         self.ledger.flush();
     }
+
+    fn end(&mut self, clock: i64) {
+        self.ends.send(clock);
+    }
 }
 
 /// Builds the flow; `receive` is called on worker 0.
@@ -78,6 +83,7 @@ pub fn build(
     let catalog = Catalog::new(rules);
     let (sightings_in, sightings) = scope.new_input();
     let (ledger_in, ledger) = scope.new_input();
+    let (ends_in, ends) = scope.new_input::<Vec<i64>>();
 
     let received = firsts(sightings.as_collection(), "duplicates");
     let repeats = received.repeats.inner.flat_map(|((_, repeat), at, diff)| {
@@ -88,6 +94,7 @@ pub fn build(
 
     let holds = RuleHolds::new(rules);
     let lanes = Timeline::new("hold-down", HoldDown::<Lane, Observation, _>::new(holds), timing)
+        .ending_at(ends.broadcast())
         .build_local(observations);
     let (episodes, absorbed) =
         lanes.oks.inner.ok_err(move |(((entity, rule), output), at, diff)| {
@@ -131,7 +138,7 @@ pub fn build(
         receive(Gathered::Ledger(updates));
     });
     let (probe, _) = scope.concatenate([episodes, ledger]).probe();
-    (Inputs { sightings: sightings_in, ledger: ledger_in }, probe)
+    (Inputs { sightings: sightings_in, ledger: ledger_in, ends: ends_in }, probe)
 }
 
 /// The holds of a rule file's rules.

@@ -105,7 +105,7 @@ pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
     damaged.sort_by_key(|error| error.input().to_owned());
     let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
     let mut written = writing.finish()?;
-    written.summary.complete = damaged.is_empty() && !outcome.stopped;
+    written.summary.complete &= !outcome.stopped;
     written.summary.events_per_second =
         (written.summary.records as f64 / started.elapsed().as_secs_f64()).round();
     written.summary.peak_rss_bytes = peak_rss_bytes();

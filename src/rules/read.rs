@@ -50,6 +50,10 @@ impl Reader<'_> {
         let lateness_ns = self.duration(&fields, "lateness", 0);
         let max_advance_ns = self.duration(&fields, "max_advance", 30 * DAY_NS);
         let expire_after_ns = self.duration(&fields, "expire_after", 7 * DAY_NS);
+        if let (Some(0), Some(node)) = (expire_after_ns, fields.get("expire_after")) {
+            let what = "`expire_after` must be above zero: every record would end what came before";
+            self.problems.error(&node.span, what.to_owned());
+        }
         let sources = match fields.get("sources") {
             Some(node) => self.sources(node),
             None => vec![Named { name: "cloudevents", value: Some(Source::implicit()) }],

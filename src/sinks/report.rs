@@ -267,6 +267,7 @@ impl Writer {
             updates: self.updates,
             suppressed,
             digest: self.digest.finish(),
+            complete: count(Count::Damaged) == 0,
             ..Summary::default()
         };
         let files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];

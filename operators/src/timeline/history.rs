@@ -96,7 +96,7 @@ pub(super) struct Moment {
 impl<M: Machine> History<M> {
     /// Reads what an insertion will read first.
     pub(super) fn touch(&self) -> usize {
-        self.folded + self.recent.first().map_or(0, |entry| entry.count as usize)
+        self.folded ^ self.recent.first().map_or(0, |entry| entry.count as usize)
     }
 
     /// Adds `diff` copies of an event, without evaluating it yet. No event before the horizon will

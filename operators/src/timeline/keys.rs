@@ -100,13 +100,26 @@ impl<M: Machine> Keys<M> {
         self.touched = touched;
     }
 
-    /// Lets time pass up to the frontier: every deadline is told whose logical time is before it.
-    /// At a frontier off the grid, where time ends, also those before it of the tick it lies in.
+    /// Lets time pass up to the frontier: every change is told whose logical time is before it.
     pub(super) fn advance(&mut self, frontier: i64, tell: &mut impl Tell<M>) {
-        let last = self.timing.ceil(frontier);
-        let ends = last != frontier;
+        self.wake(frontier, |keys, index| keys.catch_up(index, frontier, tell));
+    }
+
+    /// Lets time pass to its end: every deadline until then passes, also in the tick it lies in.
+    pub(super) fn finish(&mut self, end: i64, tell: &mut impl Tell<M>) {
+        let last = self.timing.ceil(end);
+        self.wake(last.saturating_add(1), |keys, index| {
+            keys.catch_up(index, end.saturating_add(1), tell);
+            if keys.slots[index as usize].as_ref().is_some_and(|slot| slot.due == last) {
+                keys.evaluate(index, keys.moment(last, end), tell);
+            }
+        });
+    }
+
+    /// Calls `each` for every key that has a timer before `until`, and sets its next.
+    fn wake(&mut self, until: i64, mut each: impl FnMut(&mut Self, u32)) {
         let mut expired = std::mem::take(&mut self.expired);
-        self.wheel.advance(if ends { last.saturating_add(1) } else { frontier }, &mut expired);
+        self.wheel.advance(until, &mut expired);
         for (time, index) in expired.drain(..) {
             let Some(slot) = &mut self.slots[index as usize] else { continue };
             if time == slot.armed {
@@ -116,11 +129,7 @@ impl<M: Machine> Keys<M> {
             } else {
                 continue;
             }
-            self.catch_up(index, frontier, tell);
-            let Some(slot) = &mut self.slots[index as usize] else { continue };
-            if ends && slot.due == last {
-                self.evaluate(index, self.moment(last, frontier - 1), tell);
-            }
+            each(self, index);
             self.arm(index);
             self.forget_if_blank(index);
         }

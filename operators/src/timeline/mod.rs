@@ -25,9 +25,9 @@
 //!   before the *horizon*, `logical time + 1 - lateness`, is final.
 //! - **Revisions.** Outputs that are the [`same`](Machine::same) thing are numbered from 1 by the
 //!   logical times at which they changed, through withdrawals too.
-//! - **End.** When the input closes, nothing more happens. Advance it to `T + 1` and wait before
-//!   closing, and every deadline until `T` has passed: a frontier off the tick's grid says that
-//!   time ends there, within its tick.
+//! - **End.** When the input closes, nothing more happens, unless it is said at which instant time
+//!   ends ([`Timeline::ending_at`]): then every deadline until that instant passes, also where it
+//!   lies within a tick.
 //!
 //! # Cost
 //!
@@ -54,10 +54,12 @@ use std::rc::Rc;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::empty;
 
 pub use history::Revised;
 
@@ -212,15 +214,16 @@ pub struct Outputs<'scope, M: Machine> {
 ///     assert_eq!(*told.borrow(), [(7, 9, 12, 1)]);
 /// });
 /// ```
-pub struct Timeline<M: Machine> {
+pub struct Timeline<'scope, M: Machine> {
     name: String,
     machine: M,
     timing: Timing,
     snapshots: Snapshots<M::Key>,
     restored: Option<Snapshot<M::Key>>,
+    ends: Option<Stream<'scope, i64, Vec<i64>>>,
 }
 
-impl<M: Machine> Timeline<M> {
+impl<'scope, M: Machine> Timeline<'scope, M> {
     /// A timeline with the name it has in logs and profiles.
     ///
     /// # Panics
@@ -229,7 +232,7 @@ impl<M: Machine> Timeline<M> {
     pub fn new(name: &str, machine: M, timing: Timing) -> Self {
         assert!(timing.tick > 0 && timing.lateness >= 0, "{timing:?} cannot be");
         let snapshots = Snapshots::new();
-        Self { name: name.to_owned(), machine, timing, snapshots, restored: None }
+        Self { name: name.to_owned(), machine, timing, snapshots, restored: None, ends: None }
     }
 
     /// Serves the requests made through `snapshots`.
@@ -247,47 +250,59 @@ impl<M: Machine> Timeline<M> {
         self
     }
 
+    /// Says at which instant time ends: at the largest of these, when both inputs have closed.
+    /// Every worker must receive the same ones.
+    #[must_use]
+    pub fn ending_at(mut self, ends: Stream<'scope, i64, Vec<i64>>) -> Self {
+        self.ends = Some(ends);
+        self
+    }
+
     /// Builds the operator; events are brought to the worker of their key.
-    pub fn build<'scope>(self, events: Events<'scope, M>) -> Outputs<'scope, M> {
+    pub fn build(self, events: Events<'scope, M>) -> Outputs<'scope, M> {
         let route = |((key, _), _, _): &((M::Key, M::Event), i64, isize)| fixed_hash(key);
         self.build_with(events, Exchange::new(route))
     }
 
     /// Builds the operator where all events of a key come from one worker already.
-    pub fn build_local<'scope>(self, events: Events<'scope, M>) -> Outputs<'scope, M> {
+    pub fn build_local(self, events: Events<'scope, M>) -> Outputs<'scope, M> {
         self.build_with(events, Pipeline)
     }
 
-    fn build_with<'scope, P>(self, events: Events<'scope, M>, pact: P) -> Outputs<'scope, M>
+    fn build_with<P>(self, events: Events<'scope, M>, pact: P) -> Outputs<'scope, M>
     where
         P: ParallelizationContract<i64, Vec<Update<M>>>,
     {
         let scope = events.inner.scope();
-        let (worker, workers) = (scope.index() as u64, scope.peers() as u64);
+        let mut keys = Keys::new(self.machine, self.timing);
+        if let Some(snapshot) = self.restored {
+            restore(&mut keys, snapshot, (scope.index() as u64, scope.peers() as u64));
+        }
+        let ends = self.ends.unwrap_or_else(|| empty(scope));
         let mut builder = OperatorBuilder::new(self.name, scope);
         let mut input = builder.new_input(events.inner, pact);
         let (oks, ok_stream) = builder.new_output();
         let (errs, err_stream) = builder.new_output();
+        // What ends time holds nothing back: no output follows from it before the events close.
+        let mut ends = builder.new_input_connection(ends, Pipeline, []);
         let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(oks);
         let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(errs);
-
-        let mut keys = Keys::new(self.machine, self.timing);
-        for (key, bytes) in self.restored.iter().flat_map(|snapshot| &snapshot.keys) {
-            if fixed_hash(key) % workers == worker {
-                let at = self.restored.as_ref().map_or(0, |snapshot| snapshot.at);
-                keys.restore(at, key.clone(), bytes).expect("a snapshot of this machine");
-            }
-        }
         let snapshots = self.snapshots;
 
         builder.build(move |capabilities| {
             let mut held: Option<Vec<Capability<i64>>> = Some(capabilities);
             let mut pending = Pending::new();
+            let mut end: Option<i64> = None;
             move |frontiers| {
                 input.for_each(|_, batch| pending.updates.append(batch));
-                let frontier = frontiers[0].frontier().first().copied();
+                ends.for_each(|_, batch| end = end.max(batch.drain(..).max()));
                 let Some(caps) = &mut held else { return };
-                if frontier.is_some_and(|frontier| frontier <= *caps[0].time()) {
+                let frontier = frontiers[0].frontier().first().copied();
+                let waits = match frontier {
+                    Some(frontier) => frontier <= *caps[0].time(),
+                    None => !frontiers[1].is_empty(),
+                };
+                if waits {
                     return;
                 }
                 let (mut ok_output, mut err_output) = (oks.activate(), errs.activate());
@@ -301,8 +316,10 @@ impl<M: Machine> Timeline<M> {
                     snapshots.shared.borrow_mut().taken.push_back(snapshot);
                 }
                 pending.play(&mut keys, until, &mut emit);
-                if let Some(frontier) = frontier {
-                    keys.advance(frontier, &mut emit);
+                match (frontier, end) {
+                    (Some(frontier), _) => keys.advance(frontier, &mut emit),
+                    (None, Some(end)) => keys.finish(end, &mut emit),
+                    (None, None) => {}
                 }
                 drop(emit);
                 drop((ok_output, err_output));
@@ -313,6 +330,19 @@ impl<M: Machine> Timeline<M> {
             }
         });
         Outputs { oks: ok_stream.as_collection(), errs: err_stream.as_collection() }
+    }
+}
+
+/// Takes in what belongs to this worker.
+fn restore<M: Machine>(
+    keys: &mut Keys<M>,
+    snapshot: Snapshot<M::Key>,
+    (worker, workers): (u64, u64),
+) {
+    for (key, bytes) in snapshot.keys {
+        if fixed_hash(&key) % workers == worker {
+            keys.restore(snapshot.at, key, &bytes).expect("a snapshot of this machine");
+        }
     }
 }
 

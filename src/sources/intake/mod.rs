@@ -25,7 +25,7 @@ use self::decoding::{DecodedBlock, Raw};
 use self::sequencer::Sequencer;
 use super::decode::Shapes;
 use super::{Blocks, InputError, Opened};
-use crate::model::ledger::Entry;
+use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 
 pub use self::decoding::Matcher;
@@ -113,6 +113,7 @@ pub fn read(
             outcome: Outcome::default(),
         };
         reader.run(stop, progress);
+        reader.report_damage();
         let clock = clockwork.until_ns.filter(|_| reader.clock.is_some()).or(reader.clock);
         for feed in feeds {
             // A worker that is gone has reported why.
@@ -241,6 +242,18 @@ impl Reader<'_> {
                 lane.early.clear();
             }
             self.hand_on(sequenced.batch, sequenced.last)?;
+        }
+    }
+
+    /// Tells the flow of logs that could not be read to their end: another process may write the
+    /// summary.
+    fn report_damage(&mut self) {
+        let damaged = self.outcome.damaged.len() as isize;
+        if let (Some(lane), true) = (self.lanes.first(), damaged > 0) {
+            let at = self.clock.map_or(i64::MIN, |clock| lane.sequencer.floor(clock));
+            let ledger = vec![(Entry::Count(Count::Damaged), at, damaged)];
+            // A worker that is gone has reported why.
+            let _ = self.hand_on(Batch { sightings: Vec::new(), ledger }, i64::MIN);
         }
     }
 
