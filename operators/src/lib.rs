@@ -14,6 +14,7 @@
 //! | [`timeline`] | folds a [`Machine`] over each key's events: order, repeats, lateness, deadlines, retraction, snapshots | per key its state; per event inside the horizon, the event and a state |
 //! | [`machines::hold_down`] | a state counts once it has lasted | about 64 bytes a key |
 //! | [`machines::dedup`] | of events that repeat each other within a window, the first passes | 40 bytes per fingerprint whose window lasts |
+//! | [`firsts`] | of records that are received more than once, the first passes | 48 bytes per fingerprint whose window lasts |
 //! | [`gather`] | all updates of a collection on one worker, one complete logical time after the other | the updates of times not yet complete |
 //! | [`intake`] | batches from other threads into a worker, no faster than they flow | a few batches a worker |
 //! | [`hash`] | the one hash, with a fixed seed | none |
