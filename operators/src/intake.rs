@@ -8,13 +8,22 @@
 //!
 //! A batch counts as on its way until the probe has passed its last logical time. It is not
 //! counted while the input itself may still add to that time: nobody could finish it then.
+//!
+//! Feeds may end at different clocks, as those of different processes do. Time then stands at the
+//! largest of them, and only there does it leave the grid of ticks: a worker whose feed has ended
+//! waits until another is beyond its clock, or all have ended.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
 use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError, bounded};
-use timely::dataflow::ProbeHandle;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::{Input, Inspect, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
 /// What is sent to a worker.
@@ -29,9 +38,10 @@ pub enum Message<B> {
         /// No update with a smaller logical time will follow, to any worker.
         frontier: i64,
     },
-    /// There is no more: time stands at `clock`.
+    /// There is no more on this feed. The frontier of its last batch is the tick of the clock.
     End {
-        /// The instant up to which, inclusive, deadlines have come; `None` if time never began.
+        /// The instant up to which, inclusive, deadlines have come, unless another feed's is later;
+        /// `None` if time never began.
         clock: Option<i64>,
     },
 }
@@ -95,9 +105,11 @@ pub trait Inputs<B> {
 
 impl<B> Intake<B> {
     /// Runs the worker until the feed ends or is dropped and all of it has flown through; the
-    /// caller then drops its inputs. Must be called on the worker's own thread.
+    /// caller then drops its inputs. Must be called on the worker's own thread, and by all workers
+    /// alike: it builds a dataflow.
     pub fn drive(self, worker: &mut Worker, inputs: &mut impl Inputs<B>, probe: &ProbeHandle<i64>) {
         self.worker.get_or_init(std::thread::current);
+        let mut ends = Ends::new(worker);
         let mut in_flight: VecDeque<i64> = VecDeque::new();
         let mut frontier = i64::MIN;
         loop {
@@ -114,13 +126,15 @@ impl<B> Intake<B> {
                     if next > frontier {
                         frontier = next;
                         inputs.advance_to(frontier);
+                        ends.advance_to(frontier);
                     }
                     worker.step();
                 }
                 Ok(Message::End { clock }) => {
+                    let Some(last) = ends.agree(worker, clock) else { return };
                     // Off the grid of ticks, just behind the clock: time ends there.
-                    let end = clock.map_or(frontier, |clock| clock.saturating_add(1));
-                    inputs.advance_to(end.max(frontier));
+                    let end = last.saturating_add(1).max(frontier);
+                    inputs.advance_to(end);
                     while probe.less_than(&end) {
                         worker.step_or_park(None);
                     }
@@ -132,5 +146,50 @@ impl<B> Intake<B> {
                 Err(TryRecvError::Disconnected) => return,
             }
         }
+    }
+}
+
+/// Where the feeds of all workers end, as all workers know it.
+struct Ends {
+    clocks: InputHandle<i64, CapacityContainerBuilder<Vec<i64>>>,
+    /// How far the feeds that have not ended are.
+    open: ProbeHandle<i64>,
+    /// The largest clock of those that have.
+    last: Rc<Cell<Option<i64>>>,
+}
+
+impl Ends {
+    fn new(worker: &mut Worker) -> Self {
+        let last = Rc::new(Cell::new(None));
+        let known = Rc::clone(&last);
+        let (clocks, open) = worker.dataflow(|scope| {
+            let (clocks, stream) = scope.new_input::<Vec<i64>>();
+            let (open, _) = stream
+                .broadcast()
+                .inspect(move |clock| known.set(known.get().max(Some(*clock))))
+                .probe();
+            (clocks, open)
+        });
+        Self { clocks, open, last }
+    }
+
+    fn advance_to(&mut self, frontier: i64) {
+        self.clocks.advance_to(frontier);
+        self.clocks.flush();
+    }
+
+    /// Ends this worker's feed. Gives the clock at which time stands in the end, once all have
+    /// ended; `None` if that is for others to say, because one is or will be beyond this clock.
+    fn agree(mut self, worker: &mut Worker, clock: Option<i64>) -> Option<i64> {
+        let clock = clock?;
+        self.clocks.send(clock);
+        self.clocks.close();
+        while !self.open.done() {
+            if !self.open.less_equal(&clock) {
+                return None;
+            }
+            worker.step_or_park(None);
+        }
+        self.last.get()
     }
 }

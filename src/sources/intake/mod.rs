@@ -111,7 +111,10 @@ pub fn read(
         reader.run(stop, progress);
         let clock = clockwork.until_ns.filter(|_| reader.clock.is_some()).or(reader.clock);
         for feed in feeds {
+            let tick = clock.map_or(i64::MIN, |clock| clockwork.timing.floor(clock));
+            let nothing = Message::Batch { batch: Batch::default(), last: tick, frontier: tick };
             // A worker that is gone has reported why.
+            let _ = feed.send(nothing);
             let _ = feed.send(Message::End { clock });
         }
         reader.outcome
