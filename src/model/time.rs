@@ -4,6 +4,7 @@
 //! is refused at the door.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// Why a text is not a time.
@@ -77,7 +78,11 @@ fn any_rfc3339(text: &str) -> Result<i64, TimeError> {
         cut.push_str(&text[FRACTION_AT + fraction_digits..]);
         cut.parse::<Timestamp>()
     };
-    let timestamp = parsed.map_err(|_| TimeError::NotRfc3339)?;
+    let timestamp = parsed.map_err(|_| match text[..FRACTION_AT - 1].parse::<DateTime>() {
+        // The library's instants end a little before the calendar does.
+        Ok(_) => TimeError::OutOfRange,
+        Err(_) => TimeError::NotRfc3339,
+    })?;
     i64::try_from(timestamp.as_nanosecond()).map_err(|_| TimeError::OutOfRange)
 }
 
@@ -214,8 +219,11 @@ mod tests {
         ] {
             assert_eq!(parse_rfc3339(text), Err(TimeError::NotRfc3339), "{text}");
         }
-        assert_eq!(parse_rfc3339("9999-01-01T00:00:00Z"), Err(TimeError::OutOfRange));
-        assert_eq!(parse_rfc3339("0000-01-01T00:00:00Z"), Err(TimeError::OutOfRange));
+        for text in ["9999-01-01T00:00:00Z", "9999-12-31T23:59:59.9-23:59", "0000-01-01T00:00:00Z"]
+        {
+            assert_eq!(parse_rfc3339(text), Err(TimeError::OutOfRange), "{text}");
+        }
+        assert_eq!(parse_rfc3339("9999-12-32T00:00:00Z"), Err(TimeError::NotRfc3339));
     }
 
     #[test]

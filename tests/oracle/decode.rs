@@ -32,15 +32,9 @@ pub(crate) struct Record {
     pub(crate) sequence: Order,
     /// All of it; the first of a repeated key counts.
     pub(crate) json: Value,
-}
-
-impl Record {
-    /// What must be equal in duplicates for them not to conflict.
-    pub(crate) fn content(&self) -> Value {
-        let mut content = self.json.clone();
-        content.as_object_mut().expect("a record is an object").remove("recordedtime");
-        content
-    }
+    /// What must be equal in duplicates for them not to conflict: the bytes as written, but for
+    /// white space around the record and the text of `recordedtime`.
+    pub(crate) content: String,
 }
 
 /// Whether a line holds nothing at all: JSON's white space only.
@@ -82,7 +76,46 @@ pub(crate) fn decode(line: &[u8]) -> Result<Record, String> {
             _ => Order::Absent,
         },
         json: Value::Object(json),
+        content: without_recorded_time(text.trim_matches([' ', '\t', '\r'])),
     })
+}
+
+/// A readable record without the text that its `recordedtime` is, if it is one.
+fn without_recorded_time(record: &str) -> String {
+    let (mut depth, mut at) = (0, 0);
+    while let Some(byte) = record.as_bytes().get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                let end = end_of_string(record, at + 1);
+                let value = record[end + 1..].trim_start().strip_prefix(':').map(str::trim_start);
+                let text = value.and_then(|value| value.strip_prefix('"'));
+                match text {
+                    Some(text) if depth == 1 && &record[at + 1..end] == "recordedtime" => {
+                        let start = record.len() - text.len();
+                        let end = end_of_string(record, start);
+                        return [&record[..start], &record[end..]].concat();
+                    }
+                    _ => at = end,
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    record.to_owned()
+}
+
+/// Where the quote is that ends the string which starts here.
+fn end_of_string(record: &str, start: usize) -> usize {
+    let mut escaped = false;
+    let end = record[start..].find(|letter| {
+        let ends = letter == '"' && !escaped;
+        escaped = letter == '\\' && !escaped;
+        ends
+    });
+    start + end.expect("a record is valid JSON")
 }
 
 fn order(text: &str) -> Order {

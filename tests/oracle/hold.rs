@@ -28,7 +28,8 @@ pub(crate) struct Span {
     pub(crate) expired: bool,
 }
 
-/// Observations that no clock can ever make part of an established run, as things stand.
+/// Observations of runs that have ended without being established. An observation that the clock
+/// has not reached yet ends nothing, and is pending itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Suppressed {
     /// In runs that another state cut short, or that have no length.
@@ -155,7 +156,8 @@ pub(crate) fn suppressed(
 ) -> Suppressed {
     let mut suppressed = Suppressed::default();
     let Some(end) = end.map(i128::from) else { return suppressed };
-    for history in between_gaps(observations, expire_after) {
+    let reached = observations.partition_point(|observation| observation.time <= end);
+    for history in between_gaps(&observations[..reached], expire_after) {
         for run in runs(history, hold_ns, expire_after) {
             if !run.has_length() || run.is_cut_short() {
                 suppressed.hold += run.observations.len();

@@ -69,7 +69,7 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
         }
         let (source, id) = (record.source.clone(), record.id.clone());
         let identity = (source, id, record.event_time, subject.clone());
-        let content = record.content();
+        let content = record.content.clone();
         if let Some(counted) = first.get(&identity) {
             let conflict = *counted != content;
             dispositions.insert(at, Disposition::Duplicate { conflict });
@@ -82,6 +82,9 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
     Intake { dispositions, used, end }
 }
 
+/// At the very start of a log it says that this is text, and is no part of the first record.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Gives each record of a partition its arrival; what is unreadable or jumps is a dead letter.
 fn arrive(
     spec: &Spec,
@@ -91,6 +94,7 @@ fn arrive(
     arrived: &mut Vec<Arrived>,
 ) {
     let mut previous: Option<i64> = None;
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if is_blank(line) {
             continue;

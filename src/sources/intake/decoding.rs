@@ -107,7 +107,7 @@ impl Matcher {
         }
         let mut lines = Lines::new(shapes);
         for (line, text, range) in block.lines() {
-            let text = text.trim_ascii_start();
+            let (skipped, text) = trimmed(text);
             if text.is_empty() {
                 continue;
             }
@@ -131,7 +131,6 @@ impl Matcher {
                     }
                 }
                 Err(error) => {
-                    let skipped = range.len() - text.len();
                     let column = error.column + skipped;
                     let reason = error.reason;
                     let partition = partition as u32;
@@ -143,6 +142,17 @@ impl Matcher {
         out.bytes = block.bytes;
         out
     }
+}
+
+/// A line without the white space of JSON around it, and how much stood before. Other white space
+/// makes a line that is no record.
+fn trimmed(line: &[u8]) -> (usize, &[u8]) {
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let Some(start) = line.iter().position(|byte| !is_white(byte)) else {
+        return (line.len(), &[]);
+    };
+    let end = line.iter().rposition(|byte| !is_white(byte)).map_or(start, |last| last + 1);
+    (start, &line[start..end])
 }
 
 fn sighting(
