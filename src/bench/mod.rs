@@ -57,8 +57,8 @@ impl Shape {
 /// What to measure, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Only measurements whose name contains this.
-    pub only: Option<String>,
+    /// Only measurements whose name contains one of these; all if there are none.
+    pub only: Vec<String>,
     /// What is replayed.
     pub workload: Workload,
     /// Workers of a whole replay.
@@ -158,11 +158,13 @@ fn write_to(workload: &Workload, shape: Shape, out: &mut impl Write) -> io::Resu
 ///
 /// If a measurement cannot be made: then there are no results at all.
 pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failure> {
-    let wanted = |name: &str| settings.only.as_ref().is_none_or(|only| name.contains(only));
-    let names: Vec<_> = NAMES.into_iter().filter(|name| wanted(name)).collect();
-    if names.is_empty() {
-        return Err(Failure::NoSuchName(settings.only.clone().unwrap_or_default()));
+    let nothing = settings.only.iter().find(|only| !NAMES.iter().any(|name| name.contains(*only)));
+    if let Some(only) = nothing {
+        return Err(Failure::NoSuchName(only.clone()));
     }
+    let wanted =
+        |name: &&str| settings.only.is_empty() || settings.only.iter().any(|o| name.contains(o));
+    let names: Vec<_> = NAMES.into_iter().filter(wanted).collect();
     let machine = Machine::here();
     let place = Place::new(settings.keep.as_deref())?;
     let mut bench = Bench { settings, place, progress, rows: Vec::new(), ratios: Vec::new() };

@@ -56,9 +56,9 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
-    /// Only the measurements whose names contain this.
-    #[arg(long, value_name = "NAME")]
-    pub(super) only: Option<String>,
+    /// Only the measurements whose names contain this; several with commas between.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
     /// How many events there are.
     #[arg(long, value_name = "N", default_value = "2000000")]
     pub(super) events: NonZeroU64,

@@ -25,7 +25,7 @@ struct Slot<M: Machine> {
     armed: i64,
     armed_next: i64,
     /// The last logical time at which an event came.
-    touched: i64,
+    touched: Option<i64>,
 }
 
 /// Where a key was when it was looked up.
@@ -80,8 +80,8 @@ impl<M: Machine> Keys<M> {
         let index = self.place(key, place);
         self.catch_up(index, at, tell);
         let slot = self.slots[index as usize].as_mut().expect("found above");
-        if slot.touched != at {
-            slot.touched = at;
+        if slot.touched != Some(at) {
+            slot.touched = Some(at);
             self.touched.push(index);
         }
         let horizon = at.saturating_sub(self.timing.lateness);
@@ -218,7 +218,7 @@ impl<M: Machine> Keys<M> {
             due: i64::MAX,
             armed: i64::MAX,
             armed_next: i64::MAX,
-            touched: i64::MIN,
+            touched: None,
         });
         self.table.insert_unique(hash, index, |index| {
             slots[*index as usize].as_ref().map_or(0, |slot| slot.hash)
