@@ -177,7 +177,8 @@ impl<M: Machine> Keys<M> {
             due: i64::MAX,
             armed: i64::MAX,
             armed_next: i64::MAX,
-            touched: i64::MIN,
+            // No event comes at the last instant: no frontier is behind it.
+            touched: i64::MAX,
         });
         self.table.insert_unique(hash, index, |index| {
             slots[*index as usize].as_ref().map_or(0, |slot| slot.hash)
