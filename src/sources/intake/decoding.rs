@@ -29,6 +29,8 @@ pub(super) struct Head {
     pub(super) text: (u32, u32),
     /// Whether it fits a signal: then the next sighting is its.
     pub(super) matched: bool,
+    /// Conditions that could not be judged of it.
+    pub(super) condition_errors: u32,
 }
 
 /// A decoded block.
@@ -39,7 +41,6 @@ pub(super) struct DecodedBlock {
     /// Arrival and logical time are the sequencer's to set.
     pub(super) sightings: Vec<((SmolStr, Sighting), i64, isize)>,
     pub(super) dead: Vec<DeadLetter>,
-    pub(super) condition_errors: u64,
     /// The block itself, for what the sequencer rejects, and to be used again.
     pub(super) bytes: Vec<u8>,
 }
@@ -69,10 +70,10 @@ impl Matcher {
         &self,
         source: usize,
         record: &impl RecordView,
-        errors: &mut u64,
+        errors: &mut u32,
     ) -> SmallVec<[Match; 1]> {
         let mut holds = |verdict: Verdict| {
-            *errors += u64::from(verdict == Verdict::Error);
+            *errors += u32::from(verdict == Verdict::Error);
             verdict.holds()
         };
         let mut matches = SmallVec::new();
@@ -97,7 +98,6 @@ impl Matcher {
             heads: Vec::new(),
             sightings: Vec::new(),
             dead: Vec::new(),
-            condition_errors: 0,
             bytes: Vec::new(),
         };
         for oversized in &block.oversized {
@@ -113,8 +113,9 @@ impl Matcher {
             }
             match self.decoders[source].decode(text, &mut lines) {
                 Ok(decoded) => {
+                    let mut condition_errors = 0;
                     let matches = match decoded.subject {
-                        Some(_) => self.matches(source, &lines, &mut out.condition_errors),
+                        Some(_) => self.matches(source, &lines, &mut condition_errors),
                         None => SmallVec::new(),
                     };
                     out.heads.push(Head {
@@ -122,6 +123,7 @@ impl Matcher {
                         arrival_ns: decoded.arrival_ns.unwrap_or(decoded.event_time_ns),
                         text: (range.start as u32, range.end as u32),
                         matched: !matches.is_empty(),
+                        condition_errors,
                     });
                     if !matches.is_empty() {
                         let sighting = sighting(decoded, matches, partition, line);

@@ -78,6 +78,7 @@ impl Sequencer {
             self.arrival_ns = Some(arrival_ns);
             tally.readable += 1;
             tally.unmatched += u64::from(!head.matched);
+            tally.condition_errors += u64::from(head.condition_errors);
             arrivals.extend(head.matched.then_some(Some(arrival_ns)));
         }
         let mut last = i64::MIN;
@@ -93,7 +94,6 @@ impl Sequencer {
         if let Some(end) = end_line {
             dead.retain(|letter| letter.line < end);
         }
-        tally.condition_errors = block.condition_errors;
         let at = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
         let batch = Batch { sightings: block.sightings, ledger: tally.entries(dead, at) };
         (Sequenced { batch, last, ended: end_line.is_some() }, block.bytes)
