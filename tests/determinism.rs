@@ -154,8 +154,8 @@ fn assert_is_rich(outputs: &Outputs) {
     let summary = &outputs.summary;
     for (count, least) in [
         ("late", 30),
-        ("unmatched", 90),
-        ("condition_errors", 90),
+        ("unmatched", 80),
+        ("condition_errors", 80),
         ("duplicates", 1_000),
         ("dead_letters", 40),
         ("episodes", 1_000),
