@@ -67,17 +67,17 @@ pub fn firsts<'scope, K: Key, E: Fingerprinted>(
             input.for_each(|_, batch| pending.append(batch));
             let Some(caps) = &mut held else { return };
             let frontier = frontiers[0].frontier().first().copied();
-            let until = frontier.unwrap_or(i64::MAX);
-            if until <= *caps[0].time() {
+            if frontier.is_some_and(|frontier| frontier <= *caps[0].time()) {
                 return;
             }
+            let until = frontier.unwrap_or(i64::MAX);
             let order = |one: &((K, E), i64, isize), other: &((K, E), i64, isize)| {
                 (one.1, &one.0.1).cmp(&(other.1, &other.0.1))
             };
             if !pending.is_sorted_by(|one, other| order(one, other).is_le()) {
                 pending.sort_by(order);
             }
-            let complete = pending.partition_point(|(_, at, _)| *at < until);
+            let complete = pending.partition_point(|(_, at, _)| *at < until || frontier.is_none());
             let (mut passed, mut repeats) = (passed.activate(), repeats.activate());
             let (mut passed, mut repeats) = (passed.session(&caps[0]), repeats.session(&caps[1]));
             for ((key, event), at, diff) in pending.drain(..complete) {

@@ -33,10 +33,10 @@ pub fn gather<'scope, D: Data>(
                 input.for_each(|_, batch| pending.append(batch));
                 let Some(capability) = &mut held else { return };
                 let frontier = frontier.frontier().first().copied();
-                let until = frontier.unwrap_or(i64::MAX);
-                if until <= *capability.time() {
+                if frontier.is_some_and(|frontier| frontier <= *capability.time()) {
                     return;
                 }
+                let until = frontier.unwrap_or(i64::MAX);
                 let complete =
                     pending.extract_if(.., |(_, at, _)| *at < until || frontier.is_none());
                 let mut complete: Vec<_> = complete.collect();

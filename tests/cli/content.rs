@@ -154,17 +154,18 @@ fn an_endless_line_is_one_dead_letter() {
 #[test]
 fn depth_overflows_no_stack() {
     let place = Place::new();
-    const DEPTH: usize = 200_000;
     let mut log = Vec::new();
-    for (kind, opening, closing) in [("list", "[", "]"), ("object", "{\"a\":", "}")] {
-        let deep = format!("{}1{}", opening.repeat(DEPTH), closing.repeat(DEPTH));
+    for (kind, opening, closing, depth) in
+        [("list", "[", "]", 200_000), ("object", "{\"a\":", "}", 150_000)]
+    {
+        let deep = format!("{}1{}", opening.repeat(depth), closing.repeat(depth));
         // In a member that nobody looks at, beside a state, and where a state is looked for.
         let outside = good(&format!("{kind} outside"));
         log.push(format!("{},\"note\":{deep}}}", &outside[..outside.len() - 1]));
         let beside = good(&format!("{kind} beside"));
         log.push(beside.replace("\"ready\"", &format!("\"ready\",\"note\":{deep}")));
         log.push(good(&format!("{kind} within")).replace("\"ready\"", &deep));
-        log.push(opening.repeat(DEPTH));
+        log.push(opening.repeat(depth));
         log.push(deep);
     }
     log.push(good("d"));
