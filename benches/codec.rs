@@ -221,10 +221,12 @@ impl Bench {
         self.row(name, &encode, &decode, bytes.len());
     }
 
-    /// A batch goes to another thread, which moves every record once, and comes back empty.
+    /// Batches go round: to another thread, which moves every record once, and back. There are
+    /// enough of them under way that neither thread waits for each one.
     fn moved<T: Clone + Send>(&self, name: &str, records: &[T]) {
-        let (there, inbox) = crossbeam_channel::bounded::<Vec<T>>(1);
-        let (back, returned) = crossbeam_channel::bounded::<Vec<T>>(1);
+        const UNDER_WAY: usize = 8;
+        let (there, inbox) = crossbeam_channel::bounded::<Vec<T>>(UNDER_WAY);
+        let (back, returned) = crossbeam_channel::bounded::<Vec<T>>(UNDER_WAY);
         let nanos = std::thread::scope(|scope| {
             scope.spawn(move || {
                 let mut kept = Vec::new();
@@ -236,10 +238,12 @@ impl Bench {
                     }
                 }
             });
-            let mut batch = records.to_vec();
+            for _ in 0..UNDER_WAY {
+                there.send(records.to_vec()).expect("the other thread listens");
+            }
             let nanos = self.time(|| {
-                there.send(std::mem::take(&mut batch)).expect("the other thread listens");
-                batch = returned.recv().expect("the other thread answers");
+                let batch = returned.recv().expect("the other thread answers");
+                there.send(batch).expect("the other thread listens");
             });
             drop(there);
             nanos

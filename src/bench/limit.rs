@@ -16,6 +16,7 @@ const PARTS: usize = 2;
 /// What the limit program says of itself when it ends.
 #[derive(Deserialize)]
 struct Said {
+    events: u64,
     cpu_seconds: f64,
     peak_rss_bytes: u64,
 }
@@ -33,13 +34,14 @@ pub(super) fn in_turn(
     let of_parts = replays.of_parts(parts.clone());
     let whole = [replays.log().to_owned()];
     let out = bench.place.dir.join("limit.ndjson");
+    let events = bench.settings.workload.events;
     let mut costs: [Vec<Cost>; 4] = Default::default();
     for _ in 0..bench.settings.runs {
         costs[0].push(replays.run()?);
-        costs[1].push(run(limit, &whole, &out)?);
+        costs[1].push(run(limit, &whole, &out, events)?);
         compare(&replays.episodes(), &out)?;
         costs[2].push(of_parts.run()?);
-        costs[3].push(run(limit, &parts, &out)?);
+        costs[3].push(run(limit, &parts, &out, events)?);
         compare(&of_parts.episodes(), &out)?;
     }
     let workers = bench.settings.workers;
@@ -56,11 +58,16 @@ pub(super) fn in_turn(
     Ok(())
 }
 
-fn run(limit: &Path, logs: &[PathBuf], out: &Path) -> Result<Cost, Failure> {
+fn run(limit: &Path, logs: &[PathBuf], out: &Path, events: u64) -> Result<Cost, Failure> {
+    // What an earlier run wrote must not pass for what this one has.
+    let _ = fs::remove_file(out);
     let (cost, output) = program(Command::new(limit).args(logs).arg("--out").arg(out))?;
     let said = String::from_utf8_lossy(&output.stderr);
     match said.lines().last().and_then(|line| serde_json::from_str(line).ok()) {
-        Some(Said { cpu_seconds, peak_rss_bytes }) => {
+        Some(Said { events: read, .. }) if read != events => {
+            Err(Failure::RowsDiffer(format!("the limit program read {read} of {events} events")))
+        }
+        Some(Said { cpu_seconds, peak_rss_bytes, .. }) => {
             Ok(Cost { cpu_seconds, peak_bytes: Some(peak_rss_bytes), ..cost })
         }
         None => Err(Failure::Program(format!("{} said: {said}", limit.display()))),

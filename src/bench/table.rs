@@ -33,13 +33,32 @@ impl Row {
     }
 }
 
-/// How much more one takes than another, by the medians.
+/// How much more one takes than another that ran in turn with it.
 #[derive(Debug, Serialize)]
 pub(super) struct Ratio {
     of: String,
     to: String,
-    wall: f64,
-    cpu: f64,
+    wall: Quotient,
+    cpu: Quotient,
+}
+
+/// Of the medians; and the least and the most of any one round.
+#[derive(Debug, PartialEq, Serialize)]
+struct Quotient {
+    medians: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Quotient {
+    fn new(of: &Row, to: &Row, cost: fn(&Cost) -> f64) -> Self {
+        let middle = |row: &Row| median(&sorted(row.costs.iter().map(cost)));
+        let rounds = of.costs.iter().zip(&to.costs);
+        let rounds = sorted(rounds.map(|(one, other)| cost(one) / cost(other)));
+        let edge = |value: Option<&f64>| value.copied().unwrap_or(f64::NAN);
+        let (least, most) = (edge(rounds.first()), edge(rounds.last()));
+        Self { medians: middle(of) / middle(to), least, most }
+    }
 }
 
 impl Ratio {
@@ -47,8 +66,8 @@ impl Ratio {
         Self {
             of: of.name.clone(),
             to: to.name.clone(),
-            wall: median(&of.seconds()) / median(&to.seconds()),
-            cpu: median(&of.cpu_seconds()) / median(&to.cpu_seconds()),
+            wall: Quotient::new(of, to, |cost| cost.seconds),
+            cpu: Quotient::new(of, to, |cost| cost.cpu_seconds),
         }
     }
 }
@@ -173,11 +192,17 @@ impl<'a> Report<'a> {
             )?;
         }
         if !self.ratios.is_empty() {
-            writeln!(text, "\nsame rows; ratios of the medians:")?;
+            writeln!(
+                text,
+                "\nsame rows; ratios of the medians, in brackets those of single rounds:"
+            )?;
         }
         for ratio in self.ratios {
             let Ratio { of, to, wall, cpu } = ratio;
-            writeln!(text, "{of} / {to}: {wall:.2} in wall time, {cpu:.2} in CPU time")?;
+            let show = |Quotient { medians, least, most }: &Quotient| {
+                format!("{medians:.1} [{least:.1}, {most:.1}]")
+            };
+            writeln!(text, "{of} / {to}: wall {}, CPU {}", show(wall), show(cpu))?;
         }
         Ok(())
     }
@@ -199,6 +224,7 @@ mod tests {
         let cost = |seconds| Cost { seconds, cpu_seconds: 2.0 * seconds, peak_bytes: None };
         let row = |costs: &[f64]| Row::new("", None, costs.iter().copied().map(cost).collect());
         let ratio = Ratio::new(&row(&[8.0, 6.0, 100.0]), &row(&[4.0, 1.0, 2.0]));
-        assert_eq!((ratio.wall, ratio.cpu), (4.0, 4.0));
+        assert_eq!(ratio.wall, Quotient { medians: 4.0, least: 2.0, most: 50.0 });
+        assert_eq!(ratio.cpu, ratio.wall);
     }
 }

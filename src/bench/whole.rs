@@ -48,6 +48,8 @@ impl Replays {
     }
 
     pub(super) fn run(&self) -> Result<Cost, Failure> {
+        // What an earlier run wrote must not pass for what this one has.
+        let _ = fs::remove_dir_all(&self.out);
         let workers = self.workers.to_string();
         let mut command = Command::new(&self.limbeck);
         command.arg("replay").arg("--rules").arg(&self.rules).arg("--out").arg(&self.out);
