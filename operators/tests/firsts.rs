@@ -1,6 +1,8 @@
 //! The door against its definition: whatever the workers, batches and orders, the first of each
 //! record passes at its logical time, and the others are told as repeats.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -1,6 +1,8 @@
 //! Intake stops while the dataflow lags: a worker that stalls stops the sender within a bound, and
 //! when it goes on, everything arrives.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 

@@ -3,6 +3,8 @@
 //! Event times cluster, so that ties, equal deadlines and runs without length are common; logical
 //! times follow them within and beyond lateness, and run ahead of them as well.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 
 use differential_dataflow::VecCollection;
