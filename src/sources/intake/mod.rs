@@ -32,7 +32,7 @@ pub use self::decoding::Matcher;
 pub use self::sequencer::Clockwork;
 
 /// The longest record; a longer one is a dead letter.
-pub const RECORD_BYTES_MAX: usize = 4 << 20;
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
 const BLOCK_BYTES_MAX: usize = 512 << 10;
 const BLOCK_BYTES_MIN: usize = 16 << 10;
 /// All partitions' unread rests together stay below this.
