@@ -5,7 +5,6 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 
 /// Why a text is not a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +20,9 @@ pub fn parse_rfc3339(text: &str) -> Result<i64, TimeError> {
     usual_rfc3339(text.as_bytes()).map_or_else(|| any_rfc3339(text), Ok)
 }
 
+/// From the first of March of the year 0 to the epoch.
+const EPOCH_DAYS: i64 = 719_468;
+
 /// Reads the usual shape, in UTC and with at most nanoseconds; not all of its times.
 #[inline]
 fn usual_rfc3339(text: &[u8]) -> Option<i64> {
@@ -28,8 +30,6 @@ fn usual_rfc3339(text: &[u8]) -> Option<i64> {
     const DAYS: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     /// March is the first month of its year: the leap day comes last.
     const DAYS_BEFORE: [u32; 12] = [306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275];
-    /// From the first of March of the year 0 to the epoch.
-    const EPOCH_DAYS: i64 = 719_468;
     let (head, fraction) = text.split_first_chunk::<19>()?;
     let digits: [u8; 19] = std::array::from_fn(|i| head[i] ^ SHAPE[i]);
     let most = |i: usize| if SHAPE[i] == b'0' { 9 } else { 0 };
@@ -117,28 +117,48 @@ fn rfc3339_shape(text: &[u8]) -> Option<usize> {
 
 /// Writes a time as RFC 3339 in UTC with the shortest fraction of at least three digits.
 pub fn push_rfc3339(out: &mut Vec<u8>, nanos: i64) {
-    use std::io::Write;
-    let utc = Timestamp::from_nanosecond(i128::from(nanos))
-        .expect("64 bits of nanoseconds are inside the calendar")
-        .to_zoned(TimeZone::UTC)
-        .datetime();
-    let mut fraction = utc.subsec_nanosecond();
+    let (seconds, mut fraction) =
+        (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000) as u32);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as u32);
+    let (year, month, day) = civil(days);
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    let mut two = |at: usize, value: u32| {
+        text[at] = b'0' + (value / 10) as u8;
+        text[at + 1] = b'0' + (value % 10) as u8;
+    };
+    two(0, year / 100);
+    two(2, year % 100);
+    two(5, month);
+    two(8, day);
+    two(11, second / 3_600);
+    two(14, second / 60 % 60);
+    two(17, second % 60);
     let mut digits = 9;
-    while digits > 3 && fraction % 10 == 0 {
+    while digits > 3 && fraction.is_multiple_of(10) {
         fraction /= 10;
         digits -= 1;
     }
-    write!(
-        out,
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{fraction:0digits$}Z",
-        utc.year(),
-        utc.month(),
-        utc.day(),
-        utc.hour(),
-        utc.minute(),
-        utc.second(),
-    )
-    .expect("a Vec takes every write");
+    for at in (20..20 + digits).rev() {
+        text[at] = b'0' + (fraction % 10) as u8;
+        fraction /= 10;
+    }
+    text[20 + digits] = b'Z';
+    out.extend_from_slice(&text[..21 + digits]);
+}
+
+/// Year, month and day of a day since the epoch.
+fn civil(days: i64) -> (u32, u32, u32) {
+    const DAYS_IN_400_YEARS: u32 = 146_097;
+    // 64 bits of nanoseconds do not reach back to the year 0.
+    let day = (days + EPOCH_DAYS) as u32;
+    let (era, day) = (day / DAYS_IN_400_YEARS, day % DAYS_IN_400_YEARS);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Of years that begin in March.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u32::from(month < 3), month, day)
 }
 
 /// A time as RFC 3339 in UTC with the shortest fraction of at least three digits.

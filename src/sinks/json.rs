@@ -17,10 +17,14 @@ fn push_instant(out: &mut Vec<u8>, key: &[u8], nanos: i64) {
     out.push(b'"');
 }
 
+fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend(itoa::Buffer::new().format(number).as_bytes());
+}
+
 /// Appends an id, without quotes.
 pub(super) fn push_id(out: &mut Vec<u8>, id: u128) {
-    use std::io::Write;
-    write!(out, "{id:032x}").expect("a Vec takes every write");
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.extend((0..32).rev().map(|digit| DIGITS[(id >> (4 * digit)) as usize & 15]));
 }
 
 /// Appends an episode as a CloudEvent.
@@ -52,7 +56,9 @@ pub(super) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
     };
     out.extend(br#","reason":"#);
     out.extend(reason);
-    out.extend(format!(",\"revision\":{}}}}}", episode.revision).as_bytes());
+    out.extend(br#","revision":"#);
+    push_number(out, episode.revision);
+    out.extend(b"}}");
 }
 
 /// Appends an update of an episode, as a line. `supersedes` is the id that it takes the place of.
@@ -63,7 +69,8 @@ pub(super) fn push_update(
     supersedes: Option<u128>,
 ) {
     push_instant(out, br#"{"at":"#, *at);
-    out.extend(format!(",\"diff\":{diff}").as_bytes());
+    out.extend(br#","diff":"#);
+    push_number(out, *diff);
     if let Some(id) = supersedes {
         out.extend(br#","supersedes":""#);
         push_id(out, id);
