@@ -1,11 +1,16 @@
 //! The state of every entity: reorder buffer, run and episode, in one table.
 //!
 //! State: 128 bytes an entity at a load of at most one half; in them is room for some
-//! observations, and those behind the horizon are folded only when there is no more.
+//! observations, and those behind the horizon are folded only when there is no more. A record that
+//! is not late finds all equal ones still there.
 
+use std::cmp::Ordering;
+
+use memchr::memchr;
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::scan::{Fields, Line};
+use super::scan::{self, Fields, Layout, Line};
 
 pub(crate) const HOLD_MS: i64 = 30_000;
 pub(crate) const LATENESS_MS: i64 = 5_000;
@@ -34,7 +39,7 @@ impl Key {
         let (low, high) = match len {
             8..=INLINE_BYTES => (word(0), word(len - 8)),
             ..8 => (entity.iter().fold(0, |low, byte| low << 8 | u64::from(*byte)), 0),
-            _ => (xxhash_rust::xxh3::xxh3_64(entity), 0),
+            _ => (xxh3_64(entity), 0),
         };
         Self { low, high, len: len as u32 }
     }
@@ -57,19 +62,42 @@ impl Key {
     }
 }
 
-/// One observation, without its entity. The lowest bit of `order` is the state, above it is the
-/// sequence: first by time and then by this is the order of observations.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Observation {
-    time_ms: i64,
-    order: u64,
+/// One observation, without its entity: by time, then sequence, then content is the order. The last
+/// two are in the file, and looked up where the time does not decide.
+#[derive(Clone, Copy)]
+pub(crate) struct Observation {
+    pub(crate) time_ms: i64,
+    /// The lowest bit is the state, above it is where the line starts in the file.
+    place_state: u64,
 }
 
 impl Observation {
-    /// Both as one number: they are compared without a branch between them.
-    fn rank(self) -> i128 {
-        i128::from(self.time_ms) << 64 | i128::from(self.order)
+    fn place(&self) -> usize {
+        (self.place_state >> 1) as usize
     }
+
+    fn state(&self) -> State {
+        if self.place_state & 1 == 0 { State::Ready } else { State::Unready }
+    }
+}
+
+/// Compares records of one time: by their sequences, then by the hashes of their lines.
+#[cold]
+fn compare_lines(line: &[u8], other: usize, file: &[u8]) -> Ordering {
+    let other_len = memchr(b'\n', &file[other..]).unwrap_or(file.len() - other);
+    let other_line = file[other..other + other_len].trim_ascii_end();
+    let by_sequence = sequence_of(line).cmp(&sequence_of(other_line));
+    by_sequence.then_with(|| xxh3_128(line).cmp(&xxh3_128(other_line)))
+}
+
+fn sequence_of(line: &[u8]) -> u64 {
+    let mut sequence = 0;
+    scan::read(line, &mut Layout::unknown(), &mut |line| {
+        if let Line::Matched(fields) = line {
+            sequence = fields.sequence;
+        }
+    });
+    sequence
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,7 +123,8 @@ struct Entry {
 const EMPTY: u32 = u32::MAX;
 /// As many as fit in two cache lines with the rest.
 const PENDING: usize = 5;
-const _: () = assert!(size_of::<Entry>() == 128);
+const _: () = assert!(size_of::<Entry>() == 2 * CACHE_LINE_BYTES);
+const CACHE_LINE_BYTES: usize = 64;
 
 impl Default for Entry {
     fn default() -> Self {
@@ -161,28 +190,34 @@ impl Counts {
 pub(crate) struct Record {
     pub(crate) key: Key,
     pub(crate) hash: u64,
-    pub(crate) time_ms: i64,
-    pub(crate) order: u64,
+    pub(crate) observation: Observation,
+    line_len: usize,
     /// The largest event time up to this record, as far as its reader knows.
     pub(crate) clock_ms: i64,
 }
 
 impl Record {
-    /// Long entities are kept in `text` until the record is applied.
+    /// A record of a line in `file`. Long entities are kept in `text` until the record is applied.
     #[inline]
-    pub(crate) fn new(fields: &Fields<'_>, text: &mut Vec<u8>, clock_ms: i64) -> Self {
+    pub(crate) fn new(fields: &Fields<'_>, file: &[u8], text: &mut Vec<u8>, clock_ms: i64) -> Self {
         let mut key = Key::new(fields.entity);
         if key.is_long() {
             key.high = text.len() as u64;
             text.extend_from_slice(fields.entity);
         }
-        let order = fields.sequence << 1 | u64::from(fields.unready);
-        Self { key, hash: key.hash(), time_ms: fields.time_ms, order, clock_ms }
+        let place = fields.line.as_ptr() as usize - file.as_ptr() as usize;
+        let observation = Observation {
+            time_ms: fields.time_ms,
+            place_state: (place as u64) << 1 | u64::from(fields.unready),
+        };
+        Self { key, hash: key.hash(), observation, line_len: fields.line.len(), clock_ms }
     }
 }
 
 /// The table of one thread.
-pub(crate) struct Table {
+pub(crate) struct Table<'a> {
+    /// Where the lines of the observations stand.
+    file: &'a [u8],
     entries: Vec<Entry>,
     shift: u32,
     occupied: usize,
@@ -191,11 +226,12 @@ pub(crate) struct Table {
     pub(crate) counts: Counts,
 }
 
-impl Table {
-    pub(crate) fn new() -> Self {
+impl<'a> Table<'a> {
+    pub(crate) fn new(file: &'a [u8]) -> Self {
         const BITS: u32 = 10;
         let entries = std::iter::repeat_with(Entry::default).take(1 << BITS).collect();
         Self {
+            file,
             entries,
             shift: 64 - BITS,
             occupied: 0,
@@ -206,7 +242,7 @@ impl Table {
     }
 
     /// The bytes of an entity.
-    pub(crate) fn name<'a>(&'a self, key: &'a Key, short: &'a mut [u8; INLINE_BYTES]) -> &'a [u8] {
+    pub(crate) fn name<'n>(&'n self, key: &'n Key, short: &'n mut [u8; INLINE_BYTES]) -> &'n [u8] {
         let len = key.len as usize;
         match len {
             8..=INLINE_BYTES => {
@@ -248,7 +284,7 @@ impl Table {
         (hash >> self.shift) as usize
     }
 
-    /// Asks for the cache line that the record will need.
+    /// Asks for the cache lines that the record will need.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         #[cfg(target_arch = "x86_64")]
@@ -256,8 +292,9 @@ impl Table {
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let entry = self.entries.as_ptr().add(self.home(hash)).cast::<i8>();
-            _mm_prefetch(entry, _MM_HINT_T0);
-            _mm_prefetch(entry.wrapping_add(64), _MM_HINT_T0);
+            for at in (0..size_of::<Entry>()).step_by(CACHE_LINE_BYTES) {
+                _mm_prefetch(entry.wrapping_add(at), _MM_HINT_T0);
+            }
         }
     }
 
@@ -274,7 +311,8 @@ impl Table {
     fn apply(&mut self, record: &Record, text: &[u8], earlier_ms: i64) {
         let clock_ms = record.clock_ms.max(earlier_ms);
         let horizon_ms = clock_ms - LATENESS_MS;
-        if record.time_ms < horizon_ms {
+        let observation = &record.observation;
+        if observation.time_ms < horizon_ms {
             self.counts.late += 1;
             return;
         }
@@ -285,23 +323,31 @@ impl Table {
             self.place(&record.key, record.hash)
         };
         let entry = &mut self.entries[place];
-        let observation = Observation { time_ms: record.time_ms, order: record.order };
         if entry.pending.len() >= PENDING {
             entry.settle(horizon_ms, &mut self.episodes);
         }
         let pending = &entry.pending[..];
         let mut at = pending.len();
-        while at > 0 && pending[at - 1].rank() > observation.rank() {
+        while at > 0 && pending[at - 1].time_ms > observation.time_ms {
             at -= 1;
         }
-        if at > 0 && pending[at - 1] == observation {
-            self.counts.duplicates += 1;
-            return;
+        while at > 0 && pending[at - 1].time_ms == observation.time_ms {
+            let earlier = pending[at - 1].place();
+            let line = &self.file[observation.place()..][..record.line_len];
+            // What starts with a whole object has only white space behind it.
+            if self.file[earlier..].starts_with(line) {
+                self.counts.duplicates += 1;
+                return;
+            }
+            if compare_lines(line, earlier, self.file) == Ordering::Greater {
+                break;
+            }
+            at -= 1;
         }
         if at == pending.len() {
-            entry.pending.push(observation);
+            entry.pending.push(*observation);
         } else {
-            entry.pending.insert(at, observation);
+            entry.pending.insert(at, *observation);
         }
         self.counts.used += 1;
     }
@@ -362,11 +408,11 @@ impl Entry {
     #[inline(never)]
     fn settle(&mut self, horizon_ms: i64, episodes: &mut Vec<Episode>) {
         let mut settled = 0;
-        while let Some(&observation) = self.pending.get(settled) {
+        while let Some(observation) = self.pending.get(settled).copied() {
             if observation.time_ms >= horizon_ms {
                 break;
             }
-            let state = if observation.order & 1 == 0 { State::Ready } else { State::Unready };
+            let state = observation.state();
             let changed = state != self.run;
             let lasted = observation.time_ms - self.run_since_ms >= HOLD_MS;
             // A run without length, or one that began less than the hold ago, is absorbed.

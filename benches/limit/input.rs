@@ -1,139 +1,126 @@
-//! Files as blocks of whole lines, through a buffer that stays in the cache.
-//!
-//! Every block is read to the start of a page: the system copies from page to page several times as
-//! fast as between places that lie differently in theirs.
+//! Files as chunks of whole lines, mapped into memory: no line is copied, and what was read can be
+//! looked at again. What is far behind leaves the memory of the program until then.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::ptr;
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
-const BLOCK_BYTES: usize = 128 << 10;
-const PAGE_BYTES: usize = 4096;
+use super::scan::PADDING;
 
-/// Bytes in which `base` is the start of a page, with at least `before` in front of it.
-pub(crate) struct Buffer {
-    bytes: Vec<u8>,
-    base: usize,
+const CHUNK_BYTES: usize = 256 << 10;
+/// So many chunks are taken out of memory together.
+const CHUNKS_RELEASED: usize = 32;
+
+/// Whole lines, the last of which may lack its end, and `PADDING` bytes of anything behind them.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a> {
+    padded: &'a [u8],
+    len: usize,
 }
 
-impl Buffer {
-    fn new(before: usize, behind: usize) -> Self {
-        let bytes = vec![0; before + PAGE_BYTES + behind];
-        let base = before + bytes[before..].as_ptr().align_offset(PAGE_BYTES);
-        Self { bytes, base }
-    }
-}
-
-/// One file from its start to its end.
-pub(crate) struct Blocks {
-    file: File,
-    buffer: Buffer,
-    /// The start of a line whose end is still to be read.
-    rest: Range<usize>,
-    ended: bool,
-}
-
-impl Blocks {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self { file, buffer: Buffer::new(PAGE_BYTES, BLOCK_BYTES), rest: 0..0, ended: false })
+impl<'a> Block<'a> {
+    pub(crate) fn lines(self) -> &'a [u8] {
+        &self.padded[..self.len]
     }
 
-    /// The next lines; the last line of the file may lack its end.
-    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        loop {
-            let start = self.carry_rest();
-            let base = self.buffer.base;
-            let free = &mut self.buffer.bytes[base..base + BLOCK_BYTES];
-            let read = if self.ended { 0 } else { self.file.read(free)? };
-            self.ended = read == 0;
-            let end = match memrchr(b'\n', &free[..read]) {
-                Some(at) => base + at + 1,
-                None if self.ended => base,
-                None => start,
-            };
-            self.rest = end..base + read;
-            if end > start || self.ended {
-                return Ok((end > start).then_some(&self.buffer.bytes[start..end]));
-            }
-        }
-    }
-
-    /// Moves the rest in front of the next block; where it starts there.
-    fn carry_rest(&mut self) -> usize {
-        let rest = self.rest.clone();
-        if rest.len() > self.buffer.base {
-            let mut larger = Buffer::new(2 * rest.len(), BLOCK_BYTES);
-            let start = larger.base - rest.len();
-            larger.bytes[start..larger.base].copy_from_slice(&self.buffer.bytes[rest]);
-            self.buffer = larger;
-            return start;
-        }
-        let start = self.buffer.base - rest.len();
-        self.buffer.bytes.copy_within(rest, start);
-        start
+    pub(crate) fn padded(self) -> &'a [u8] {
+        self.padded
     }
 }
 
 /// One file in chunks of equal size, each of which owns the lines that start in it.
-pub(crate) struct Chunks {
-    file: File,
-    len: u64,
+pub(crate) struct Map {
+    start: *const u8,
+    len: usize,
 }
 
-impl Chunks {
+// SAFETY: the bytes are never written to.
+unsafe impl Sync for Map {}
+
+impl Map {
+    /// Maps a file, which nobody may change meanwhile.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(Self { file, len })
+        let len = file.metadata()?.len() as usize;
+        // SAFETY: the system chooses the place, so the mapping replaces nothing.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len + PADDING,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let map = Self { start: start.cast(), len };
+        if len > 0 {
+            let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+            // SAFETY: it replaces a part of the mapping above, the rest of which is the padding.
+            let file_start =
+                unsafe { libc::mmap(start, len, libc::PROT_READ, flags, file.as_raw_fd(), 0) };
+            if file_start == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(map)
+    }
+
+    fn padded(&self) -> &[u8] {
+        // SAFETY: so many bytes are mapped as long as `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start, self.len + PADDING) }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.padded()[..self.len]
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.len.div_ceil(BLOCK_BYTES as u64) as usize
+        self.len.div_ceil(CHUNK_BYTES)
     }
 
-    /// What a thread reads its chunks to.
-    pub(crate) fn buffer() -> Buffer {
-        Buffer::new(PAGE_BYTES, BLOCK_BYTES + PAGE_BYTES)
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Block<'_>> {
+        (0..self.count()).map(|chunk| self.chunk(chunk))
     }
 
     /// The lines of a chunk; none behind the last.
-    pub(crate) fn read<'a>(&self, chunk: usize, buffer: &'a mut Buffer) -> io::Result<&'a [u8]> {
-        let offset = chunk as u64 * BLOCK_BYTES as u64;
-        if offset >= self.len {
-            return Ok(&[]);
-        }
-        // The last byte before tells whether a line starts with the chunk.
-        let before = if chunk == 0 { 0 } else { PAGE_BYTES };
-        let mut behind = BLOCK_BYTES + PAGE_BYTES;
-        loop {
-            if buffer.bytes.len() - buffer.base < behind {
-                *buffer = Buffer::new(PAGE_BYTES, behind);
+    pub(crate) fn chunk(&self, chunk: usize) -> Block<'_> {
+        let bytes = self.bytes();
+        let line_start = |chunk: usize| {
+            let at = (chunk * CHUNK_BYTES).min(self.len);
+            if at == 0 {
+                return 0;
             }
-            let base = buffer.base;
-            let available = base + (self.len - offset).min(behind as u64) as usize;
-            let wanted = &mut buffer.bytes[base - before..available];
-            self.file.read_exact_at(wanted, offset - before as u64)?;
-            let owned = available.min(base + BLOCK_BYTES);
-            let first = match chunk {
-                0 => base,
-                _ => match memchr(b'\n', &buffer.bytes[base - 1..owned - 1]) {
-                    Some(at) => base + at,
-                    None => return Ok(&[]),
-                },
-            };
-            // The last line that starts in the chunk ends at the first newline from here.
-            match memchr(b'\n', &buffer.bytes[owned - 1..available]) {
-                Some(at) => return Ok(&buffer.bytes[first..owned + at]),
-                None if offset + (available - base) as u64 == self.len => {
-                    return Ok(&buffer.bytes[first..available]);
-                }
-                None => behind *= 2,
-            }
+            // The byte before tells whether a line starts there.
+            memchr(b'\n', &bytes[at - 1..]).map_or(self.len, |len| at + len)
+        };
+        if chunk.is_multiple_of(CHUNKS_RELEASED) && chunk >= 2 * CHUNKS_RELEASED {
+            self.advise(chunk - 2 * CHUNKS_RELEASED, CHUNKS_RELEASED, libc::MADV_DONTNEED);
         }
+        let (start, end) = (line_start(chunk), line_start(chunk + 1));
+        Block { padded: &self.padded()[start..end + PADDING], len: end - start }
+    }
+
+    /// Tells the system what will become of chunks.
+    fn advise(&self, chunk: usize, chunks: usize, advice: libc::c_int) {
+        let start = (chunk * CHUNK_BYTES).min(self.len);
+        let len = (chunks * CHUNK_BYTES).min(self.len - start);
+        // SAFETY: the bytes stay what they are, those of the file; all of them are mapped. Old
+        // systems do not know all advice, and can do without.
+        unsafe { libc::madvise(self.start.add(start).cast_mut().cast(), len, advice) };
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: nothing that borrows from it is left.
+        unsafe { libc::munmap(self.start.cast_mut().cast(), self.len + PADDING) };
     }
 }

@@ -12,11 +12,16 @@
 //! Several files are partitions, each with its own arrival, and share no entity; every file has its
 //! own thread. One file and several threads share the work chunk by chunk.
 //!
-//! What it relies on beyond the contract: sequences are numbers, and no two records of an entity
-//! that have equal times and sequences differ in content only. Such records would be counted as
-//! duplicates here, and give the same rows. It judges nothing that it skips.
+//! It judges every line as a whole, as the contract says, and finds repeats by the bytes of the
+//! whole line, which it looks up in the file. `--parse-only` judges the lines and reads the fields,
+//! no more. What it relies on beyond the contract: times are whole milliseconds in digits, entities
+//! are strings, sequences are numbers of at most 62 bits, and the files stay as they are while they
+//! are read.
 
-#![allow(unsafe_code, reason = "wide loads whose bounds are argued, and the system's own counters")]
+#![allow(
+    unsafe_code,
+    reason = "wide loads whose bounds are argued, mapped files, and the system's own counters"
+)]
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod fold;
@@ -35,7 +40,7 @@ use std::sync::{Barrier, RwLock};
 use limbeck::bench::workload::Workload;
 
 use fold::{Counts, Key, Record, Table};
-use input::{Blocks, Chunks};
+use input::{Block, Map};
 use scan::{Fields, Layout, Line, scan};
 
 /// So many records wait for the cache lines of their entities at a time.
@@ -133,11 +138,11 @@ fn split(path: &Path, parts: usize) -> io::Result<()> {
             File::create(part_path(part)).map(|file| BufWriter::with_capacity(1 << 20, file))
         })
         .collect::<io::Result<Vec<_>>>()?;
-    let mut blocks = Blocks::open(path)?;
-    while let Some(block) = blocks.next()? {
-        for line in block.split_inclusive(|byte| *byte == b'\n') {
+    let file = Map::open(path)?;
+    for chunk in file.chunks() {
+        for line in chunk.lines().split_inclusive(|byte| *byte == b'\n') {
             let mut part = 0;
-            scan(line, &mut Layout::unknown(), &mut |line| {
+            scan::read(line, &mut Layout::unknown(), &mut |line| {
                 if let Line::Matched(fields) = line {
                     part = (Key::new(fields.entity).hash() % parts as u64) as usize;
                 }
@@ -151,10 +156,11 @@ fn split(path: &Path, parts: usize) -> io::Result<()> {
 /// Runs what was asked for; the number of records read.
 fn run(args: &Args) -> io::Result<u64> {
     let threads = args.threads.max(1);
-    let (tables, clock_ms, counts) = if args.files.len() > 1 || threads == 1 {
-        run_files(args)?
+    let files = args.files.iter().map(|path| Map::open(path)).collect::<io::Result<Vec<_>>>()?;
+    let (tables, clock_ms, counts) = if files.len() > 1 || threads == 1 {
+        run_files(&files, args.parse_only)
     } else {
-        run_chunks(&args.files[0], threads, args.parse_only)?
+        run_chunks(&files[0], threads, args.parse_only)
     };
     if let (Some(out), false) = (&args.out, args.parse_only) {
         report::write_episodes(out, tables, clock_ms)?;
@@ -162,30 +168,29 @@ fn run(args: &Args) -> io::Result<u64> {
     Ok(counts.used + counts.late + counts.duplicates + counts.unmatched + counts.dead)
 }
 
-type Outcome = (Vec<Table>, i64, Counts);
+type Outcome<'a> = (Vec<Table<'a>>, i64, Counts);
 
-fn join(outcomes: Vec<io::Result<(Table, i64)>>) -> io::Result<Outcome> {
+fn join(outcomes: Vec<(Table<'_>, i64)>) -> Outcome<'_> {
     let mut tables = Vec::new();
     let mut clock_ms = i64::MIN;
     let mut counts = Counts::default();
-    for outcome in outcomes {
-        let (table, last_ms) = outcome?;
+    for (table, last_ms) in outcomes {
         clock_ms = clock_ms.max(last_ms);
         counts.add(&table.counts);
         tables.push(table);
     }
-    Ok((tables, clock_ms, counts))
+    (tables, clock_ms, counts)
 }
 
 /// Every file with a thread of its own; a single one with this thread.
-fn run_files(args: &Args) -> io::Result<Outcome> {
-    let run_file = if args.parse_only { parse_file } else { evaluate_file };
-    if let [file] = &args.files[..] {
+fn run_files(files: &[Map], parse_only: bool) -> Outcome<'_> {
+    let run_file = if parse_only { parse_file } else { evaluate_file };
+    if let [file] = files {
         return join(vec![run_file(file)]);
     }
     join(std::thread::scope(|scope| {
         let threads: Vec<_> =
-            args.files.iter().map(|file| scope.spawn(move || run_file(file))).collect();
+            files.iter().map(|file| scope.spawn(move || run_file(file))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
     }))
 }
@@ -201,14 +206,13 @@ fn consume(sum: u64, fields: &Fields<'_>) -> u64 {
         .wrapping_add(entity)
 }
 
-/// Only reads the fields: the floor of every evaluation.
-fn parse_file(path: &Path) -> io::Result<(Table, i64)> {
-    let mut table = Table::new();
+/// Judges the lines and reads the fields: the floor of every evaluation.
+fn parse_file(file: &Map) -> (Table<'_>, i64) {
+    let mut table = Table::new(file.bytes());
     let mut layout = Layout::unknown();
     let mut sum = 0;
-    let mut blocks = Blocks::open(path)?;
-    while let Some(block) = blocks.next()? {
-        scan(block, &mut layout, &mut |line| match line {
+    for chunk in file.chunks() {
+        scan(chunk, &mut layout, &mut |line| match line {
             Line::Matched(fields) => {
                 sum = consume(sum, &fields);
                 table.counts.used += 1;
@@ -217,23 +221,22 @@ fn parse_file(path: &Path) -> io::Result<(Table, i64)> {
         });
     }
     black_box(sum);
-    Ok((table, i64::MIN))
+    (table, i64::MIN)
 }
 
 /// Evaluates the rule on one file. Records wait in a batch while the cache lines of their entities
 /// are on the way.
-fn evaluate_file(path: &Path) -> io::Result<(Table, i64)> {
-    let mut table = Table::new();
+fn evaluate_file(file: &Map) -> (Table<'_>, i64) {
+    let mut table = Table::new(file.bytes());
     let mut layout = Layout::unknown();
     let mut clock_ms = i64::MIN;
     let mut batch = Vec::with_capacity(BATCH);
     let mut text = Vec::new();
-    let mut blocks = Blocks::open(path)?;
-    while let Some(block) = blocks.next()? {
-        scan(block, &mut layout, &mut |line| match line {
+    for chunk in file.chunks() {
+        scan(chunk, &mut layout, &mut |line| match line {
             Line::Matched(fields) => {
                 clock_ms = clock_ms.max(fields.time_ms);
-                let record = Record::new(&fields, &mut text, clock_ms);
+                let record = Record::new(&fields, file.bytes(), &mut text, clock_ms);
                 table.prefetch(record.hash);
                 batch.push(record);
                 if batch.len() == BATCH {
@@ -246,7 +249,7 @@ fn evaluate_file(path: &Path) -> io::Result<(Table, i64)> {
         });
     }
     table.apply_all(&batch, &text, i64::MIN);
-    Ok((table, clock_ms))
+    (table, clock_ms)
 }
 
 /// What one thread has read of one chunk, by the thread that keeps the entity.
@@ -259,26 +262,22 @@ struct Read {
 /// Evaluates the rule on one file with several threads. In every round each reads one chunk and
 /// hands the records to the threads that keep their entities; these take them in, chunk by chunk in
 /// the order of the file. Two sets of buffers make one meeting a round enough.
-fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outcome> {
+fn run_chunks(file: &Map, threads: usize, parse_only: bool) -> Outcome<'_> {
     let empty = || {
         let records = vec![Vec::new(); threads];
         RwLock::new(Read { records, text: Vec::new(), clock_ms: i64::MIN })
     };
     let sets: [Vec<_>; 2] = std::array::from_fn(|_| (0..threads).map(|_| empty()).collect());
     let barrier = Barrier::new(threads);
-    let chunks = Chunks::open(path)?;
-    let work = |me: usize| -> io::Result<(Table, i64)> {
-        let mut table = Table::new();
+    let work = |me: usize| {
+        let mut table = Table::new(file.bytes());
         let mut layout = Layout::unknown();
-        let mut buffer = Chunks::buffer();
         let (mut clock_ms, mut sum) = (i64::MIN, 0);
-        for round in 0..chunks.count().div_ceil(threads) {
+        for round in 0..file.count().div_ceil(threads) {
             let set = &sets[round % 2];
-            // An error here would leave the others waiting.
-            let block = chunks.read(round * threads + me, &mut buffer);
-            let block = block.expect("a file that could be opened can be read");
+            let chunk = file.chunk(round * threads + me);
             if parse_only {
-                scan(block, &mut layout, &mut |line| match line {
+                scan(chunk, &mut layout, &mut |line| match line {
                     Line::Matched(fields) => {
                         sum = consume(sum, &fields);
                         table.counts.used += 1;
@@ -287,7 +286,9 @@ fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outco
                 });
                 continue;
             }
-            set[me].write().expect("no thread panics").refill(block, &mut layout, &mut table);
+            let mut mine = set[me].write().expect("no thread panics");
+            mine.refill(chunk, file.bytes(), &mut layout, &mut table);
+            drop(mine);
             barrier.wait();
             for read in set {
                 let read = read.read().expect("no thread panics");
@@ -299,7 +300,7 @@ fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outco
             }
         }
         black_box(sum);
-        Ok((table, clock_ms))
+        (table, clock_ms)
     };
     let work = &work;
     join(std::thread::scope(|scope| {
@@ -310,15 +311,21 @@ fn run_chunks(path: &Path, threads: usize, parse_only: bool) -> io::Result<Outco
 
 impl Read {
     /// Reads a chunk. Its clock starts anew: what came before is known when it is taken in.
-    fn refill(&mut self, block: &[u8], layout: &mut Layout, table: &mut Table) {
+    fn refill(
+        &mut self,
+        chunk: Block<'_>,
+        file: &[u8],
+        layout: &mut Layout,
+        table: &mut Table<'_>,
+    ) {
         self.records.iter_mut().for_each(Vec::clear);
         self.text.clear();
         let mut clock_ms = i64::MIN;
         let keepers = self.records.len() as u64;
-        scan(block, layout, &mut |line| match line {
+        scan(chunk, layout, &mut |line| match line {
             Line::Matched(fields) => {
                 clock_ms = clock_ms.max(fields.time_ms);
-                let record = Record::new(&fields, &mut self.text, clock_ms);
+                let record = Record::new(&fields, file, &mut self.text, clock_ms);
                 // The table uses the high bits of the hash.
                 let keeper = (record.hash as u32 as u64 * keepers) >> 32;
                 self.records[keeper as usize].push(record);

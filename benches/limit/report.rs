@@ -13,12 +13,12 @@ use super::fold::{Episode, HOLD_MS, OPEN, Table};
 const DAY_MS: i64 = 86_400_000;
 
 /// Ends the log at `clock_ms` and writes all episodes, sorted by since, entity and state.
-pub(crate) fn write_episodes(path: &Path, tables: Vec<Table>, clock_ms: i64) -> io::Result<()> {
+pub(crate) fn write_episodes(path: &Path, tables: Vec<Table<'_>>, clock_ms: i64) -> io::Result<()> {
     File::create(path)?.write_all(&episodes(tables, clock_ms))
 }
 
 /// The episodes as NDJSON.
-pub(crate) fn episodes(mut tables: Vec<Table>, clock_ms: i64) -> Vec<u8> {
+pub(crate) fn episodes(mut tables: Vec<Table<'_>>, clock_ms: i64) -> Vec<u8> {
     let mut rows = Vec::new();
     for (number, table) in tables.iter_mut().enumerate() {
         table.finish(clock_ms);
@@ -50,7 +50,7 @@ pub(crate) fn episodes(mut tables: Vec<Table>, clock_ms: i64) -> Vec<u8> {
     out
 }
 
-fn by_name(tables: &[Table], a: &(usize, Episode), b: &(usize, Episode)) -> Ordering {
+fn by_name(tables: &[Table<'_>], a: &(usize, Episode), b: &(usize, Episode)) -> Ordering {
     let (mut short_a, mut short_b) = ([0; 16], [0; 16]);
     let name_a = tables[a.0].name(&a.1.key, &mut short_a);
     name_a.cmp(tables[b.0].name(&b.1.key, &mut short_b))

@@ -1,18 +1,24 @@
-//! Finds the needed fields of one line after another, in any order of keys.
+//! Reads one line after another: judges all of it, and finds the needed fields in any order of keys.
 //!
-//! Lines of one producer mostly have one layout. The bytes between the needed values of the last
-//! line are remembered: where the next line has the same bytes between its values, its values are
-//! the same fields, because a JSON reader would reach them in the same state. A line of any other
-//! layout is read key by key, and its layout remembered instead. What stands behind the last needed
-//! value is looked at for the end of the line only.
+//! Lines of one producer mostly have one layout. The bytes between the values of the last line that
+//! was read key by key are remembered: where the next line has the same bytes between its values,
+//! and every value is one by itself, it is valid JSON with the same keys, because a JSON reader
+//! would reach the values in the same state. A line of any other layout is parsed and read key by
+//! key, and its layout remembered instead.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
+use serde::de::IgnoredAny;
+use smallvec::SmallVec;
+
+use super::input::Block;
 
 /// What the rule needs of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fields<'a> {
+    /// All of it, without white space around it.
+    pub(crate) line: &'a [u8],
     pub(crate) time_ms: i64,
     /// Without escapes.
     pub(crate) entity: &'a [u8],
@@ -33,23 +39,34 @@ pub(crate) enum Line<'a> {
     Blank,
 }
 
-/// A needed field. `kind` has one right value, so it belongs to the bytes between the others.
+/// A value that may differ from line to line. All others are compared: `kind` has one right value,
+/// and so have, mostly, those before the last needed one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Field {
     Time,
     Entity,
     State,
     Sequence,
+    /// Any string.
+    Text,
+    /// Any number.
+    Number,
 }
 
 const FIELDS: usize = 4;
 /// The order in which the workload has them.
 const USUAL_ORDER: [Field; FIELDS] = [Field::Time, Field::Entity, Field::State, Field::Sequence];
-/// So many bytes can be read from the start of a line without looking at its length: the bytes
-/// between and within `FIELDS` values, and one load.
-const READABLE_BYTES: usize = (2 * FIELDS + 2) * GAP_BYTES;
+/// So many values behind the needed ones may differ from line to line.
+const OTHERS: usize = 8;
 /// The longest gap that is compared in one go.
 const GAP_BYTES: usize = 32;
+/// A string of so many bytes is judged in one go.
+const TEXT_BYTES: usize = 128;
+/// So many bytes can be read from anywhere in a block without looking at its length: the bytes
+/// between and within the values, and one load.
+pub(crate) const PADDING: usize = (2 * (FIELDS + OTHERS) + 4) * GAP_BYTES + TEXT_BYTES;
+/// The largest time whose nanoseconds are a number of 64 bits.
+const TIME_MS_MAX: i64 = i64::MAX / 1_000_000;
 
 /// The bytes before a value.
 #[derive(Clone, Copy)]
@@ -60,46 +77,82 @@ struct Gap {
     field: Field,
 }
 
+impl Gap {
+    const EMPTY: Self = Self { bytes: [0; GAP_BYTES], mask: 0, len: 0, field: Field::Text };
+
+    fn new(text: &[u8], field: Field) -> Option<Self> {
+        let len = text.len();
+        if len > GAP_BYTES {
+            return None;
+        }
+        let mut bytes = [0; GAP_BYTES];
+        bytes[..len].copy_from_slice(text);
+        let mask = if len == GAP_BYTES { u32::MAX } else { (1 << len) - 1 };
+        Some(Self { bytes, mask, len, field })
+    }
+}
+
 /// The layout of the last line that was read key by key.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Layout {
-    gaps: [Gap; FIELDS],
+    needed: [Gap; FIELDS],
+    others: SmallVec<[Gap; OTHERS]>,
+    /// The bytes behind the last value.
+    end: Gap,
     known: bool,
     usual: bool,
 }
 
 impl Layout {
     pub(crate) fn unknown() -> Self {
-        let gap = Gap { bytes: [0; GAP_BYTES], mask: 0, len: 0, field: Field::Time };
-        Self { gaps: [gap; FIELDS], known: false, usual: false }
+        let needed = [Gap::EMPTY; FIELDS];
+        Self { needed, others: SmallVec::new(), end: Gap::EMPTY, known: false, usual: false }
     }
 
-    /// Remembers where the values of a matched line stand; `ends` after the last needed byte.
-    fn learn(&mut self, line: &[u8], spans: &mut [(usize, usize, Field); FIELDS], needed: usize) {
-        spans.sort_unstable_by_key(|span| span.0);
+    /// Remembers where the values of a matched line stand.
+    fn learn(&mut self, line: &[u8], values: &Values) {
+        self.known = self.try_learn(line, values).is_some();
+    }
+
+    /// `None` if there is no such layout.
+    fn try_learn(&mut self, line: &[u8], values: &Values) -> Option<()> {
         let mut at = 0;
-        // A kind behind the last value would not be looked at.
-        self.known = spans[FIELDS - 1].0 > needed;
-        for (gap, (start, end, field)) in self.gaps.iter_mut().zip(*spans) {
-            let len = start - at;
-            if len > GAP_BYTES {
-                self.known = false;
-                return;
-            }
-            gap.bytes = [0; GAP_BYTES];
-            gap.bytes[..len].copy_from_slice(&line[at..start]);
-            gap.mask = if len == GAP_BYTES { u32::MAX } else { (1 << len) - 1 };
-            gap.len = len;
-            gap.field = field;
+        let mut needed = 0;
+        self.others.clear();
+        for &(start, end, key) in &values.all {
+            let quoted = line[start] == b'"';
+            let field = match key {
+                Some(Key::Time) => Field::Time,
+                Some(Key::Entity) => Field::Entity,
+                Some(Key::State) => Field::State,
+                Some(Key::Sequence) => Field::Sequence,
+                None if needed == FIELDS && quoted => Field::Text,
+                None if needed == FIELDS && matches!(line[start], b'-' | b'0'..=b'9') => {
+                    Field::Number
+                }
+                _ => continue,
+            };
+            let (start, end) = if quoted { (start + 1, end - 1) } else { (start, end) };
+            let gap = Gap::new(&line[at..start], field)?;
             at = end;
+            if needed < FIELDS {
+                self.needed[needed] = gap;
+                needed += 1;
+            } else if self.others.len() < OTHERS {
+                self.others.push(gap);
+            } else {
+                return None;
+            }
         }
-        self.usual = self.gaps.iter().map(|gap| gap.field).eq(USUAL_ORDER);
+        self.end = Gap::new(&line[at..], Field::Text)?;
+        self.usual = self.needed.iter().map(|gap| gap.field).eq(USUAL_ORDER);
+        (needed == FIELDS).then_some(())
     }
 }
 
-/// Hands every line of `block` to `take`. The block consists of whole lines, the last of which may
-/// lack its end; what escapes had to be taken out of lives only for the call.
-pub(crate) fn scan(block: &[u8], layout: &mut Layout, take: &mut impl FnMut(Line<'_>)) {
+/// Hands every line of `block` to `take`; what escapes had to be taken out of lives only for the
+/// call.
+pub(crate) fn scan(block: Block<'_>, layout: &mut Layout, take: &mut impl FnMut(Line<'_>)) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
         // SAFETY: the processor has what the function is compiled for.
@@ -107,8 +160,8 @@ pub(crate) fn scan(block: &[u8], layout: &mut Layout, take: &mut impl FnMut(Line
         return;
     }
     let mut at = 0;
-    while at < block.len() {
-        at = scan_one(block, at, layout, take);
+    while at < block.lines().len() {
+        at = scan_one(block.lines(), at, layout, take);
     }
 }
 
@@ -116,94 +169,132 @@ pub(crate) fn scan(block: &[u8], layout: &mut Layout, take: &mut impl FnMut(Line
 #[cold]
 #[inline(never)]
 fn scan_one(
-    block: &[u8],
+    lines: &[u8],
     at: usize,
     layout: &mut Layout,
     take: &mut impl FnMut(Line<'_>),
 ) -> usize {
-    let end = memchr(b'\n', &block[at..]).map_or(block.len(), |len| at + len);
-    let line = &block[at..end];
-    if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-        take(Line::Blank);
-    } else {
-        let mut entity = Cow::Borrowed(&line[..0]);
-        take(read_line(line, layout, &mut entity));
-    }
+    let end = memchr(b'\n', &lines[at..]).map_or(lines.len(), |len| at + len);
+    read(&lines[at..end], layout, take);
     end + 1
 }
 
+/// Hands one line to `take`, read key by key.
+pub(crate) fn read(line: &[u8], layout: &mut Layout, take: &mut impl FnMut(Line<'_>)) {
+    let line = trim(line);
+    let mut entity = Cow::Borrowed(&line[..0]);
+    take(read_line(line, layout, &mut entity));
+}
+
+/// Without the white space of JSON around it.
+fn trim(line: &[u8]) -> &[u8] {
+    let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let start = line.iter().position(|byte| !space(byte)).unwrap_or(line.len());
+    let end = line.iter().rposition(|byte| !space(byte)).map_or(start, |last| last + 1);
+    &line[start..end]
+}
+
 /// Reads a line key by key. The first of a repeated key counts, except that the attributes may not
-/// be repeated. What is not needed is skipped, not judged.
+/// be repeated.
 fn read_line<'a>(line: &'a [u8], layout: &mut Layout, entity: &'a mut Cow<'a, [u8]>) -> Line<'a> {
-    let Some(found) = find_values(line) else { return Line::Dead };
-    let [time, subject, kind, state, sequence] = found;
-    let Some(time_ms) = time.and_then(|span| signed(&line[span.0..span.1])) else {
+    if line.is_empty() {
+        return Line::Blank;
+    }
+    let Some(values) = find_values(line) else { return Line::Dead };
+    let Some(time_ms) = values.of(Key::Time).and_then(|span| time(&line[span.0..span.1])) else {
         return Line::Dead;
     };
     // Without a kind there is no event.
-    let Some(kind) = kind.and_then(|span| string(line, span)) else { return Line::Dead };
-    let sequence_value = match sequence {
-        None => Some(0),
-        Some(span) => unsigned(&line[span.0..span.1]).map(|number| number + 1),
+    let kind = match values.of(Key::Kind).map(|span| (span, line[span.0])) {
+        None | Some((_, b'n' | b'{' | b'[')) => return Line::Dead,
+        Some((span, b'"')) => string(line, span),
+        // A number or a boolean is as good as its text.
+        Some((span, _)) => Some(Cow::Borrowed(&line[span.0..span.1])),
     };
-    let (Some(subject), Some(state), Some(sequence_value)) = (subject, state, sequence_value)
-    else {
+    let Some(kind) = kind else { return Line::Dead };
+    // What is no number is as good as absent.
+    let sequence = values.of(Key::Sequence).and_then(|span| unsigned(&line[span.0..span.1]));
+    let (Some(subject), Some(state)) = (values.of(Key::Entity), values.of(Key::State)) else {
         return Line::Unmatched { time_ms };
     };
-    let (Some(name), Some(state_name)) = (string(line, subject), string(line, state)) else {
+    let (Some(name), Some(state)) = (string(line, subject), string(line, state)) else {
         return Line::Unmatched { time_ms };
     };
-    let unready = *state_name == *b"unready";
-    if *kind != *b"readiness" || !(unready || *state_name == *b"ready") {
+    let unready = *state == *b"unready";
+    if *kind != *b"readiness" || !(unready || *state == *b"ready") || name.is_empty() {
         return Line::Unmatched { time_ms };
     }
-    let plain = matches!(name, Cow::Borrowed(_)) && matches!(state_name, Cow::Borrowed(_));
-    if let (true, Some(time), Some(sequence), Some(kind)) = (plain, time, sequence, found[2]) {
-        let inside = |span: (usize, usize)| (span.0 + 1, span.1 - 1);
-        let (subject, state) = (inside(subject), inside(state));
-        let mut spans = [
-            (time.0, time.1, Field::Time),
-            (subject.0, subject.1, Field::Entity),
-            (state.0, state.1, Field::State),
-            (sequence.0, sequence.1, Field::Sequence),
-        ];
-        layout.learn(line, &mut spans, kind.1);
+    if matches!((&kind, &name, &state), (Cow::Borrowed(_), Cow::Borrowed(_), Cow::Borrowed(_))) {
+        layout.learn(line, &values);
     }
     *entity = name;
-    Line::Matched(Fields { time_ms, entity, unready, sequence: sequence_value })
+    let sequence = sequence.map_or(0, |number| number + 1);
+    Line::Matched(Fields { line, time_ms, entity, unready, sequence })
 }
 
 type Span = (usize, usize);
 
-/// Where the values of `ts`, `entity`, `kind`, `state` and `seq` stand; strings with their quotes.
-fn find_values(line: &[u8]) -> Option<[Option<Span>; 5]> {
-    const KEYS: [&[u8]; 5] = [b"ts", b"entity", b"kind", b"state", b"seq"];
-    let mut found = [None; 5];
-    let mut at = skip_space(line, 0);
-    if line.get(at) != Some(&b'{') {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Time,
+    Entity,
+    Kind,
+    State,
+    Sequence,
+}
+
+impl Key {
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"ts" => Self::Time,
+            b"entity" => Self::Entity,
+            b"kind" => Self::Kind,
+            b"state" => Self::State,
+            b"seq" => Self::Sequence,
+            _ => return None,
+        })
+    }
+}
+
+/// Where the values stand, in their order; strings with their quotes. Of a repeated key only the
+/// first has its name.
+struct Values {
+    all: SmallVec<[(usize, usize, Option<Key>); 16]>,
+}
+
+impl Values {
+    fn of(&self, key: Key) -> Option<Span> {
+        self.all.iter().find(|value| value.2 == Some(key)).map(|value| (value.0, value.1))
+    }
+}
+
+/// The values of a line, which must be a JSON object without repeated attributes.
+fn find_values(line: &[u8]) -> Option<Values> {
+    let text = simdutf8::basic::from_utf8(line).ok()?;
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut values = Values { all: SmallVec::new() };
+    let mut at = 0;
+    if line[at] != b'{' {
         return None;
     }
     at = skip_space(line, at + 1);
     while line.get(at) == Some(&b'"') {
         let key_end = string_end(line, at)?;
-        let key = string(line, (at, key_end))?;
-        at = skip_space(line, key_end);
-        if line.get(at) != Some(&b':') {
-            return None;
+        let mut key = Key::named(&string(line, (at, key_end))?);
+        if key.is_some_and(|key| values.of(key).is_some()) {
+            if key != Some(Key::State) {
+                return None;
+            }
+            key = None;
         }
-        let start = skip_space(line, at + 1);
+        // Behind the colon.
+        let start = skip_space(line, skip_space(line, key_end) + 1);
         let end = value_end(line, start)?;
-        if let Some(field) = KEYS.iter().position(|name| **name == *key) {
-            found[field].get_or_insert((start, end));
-        }
-        at = skip_space(line, end);
-        match line.get(at)? {
-            b',' => at = skip_space(line, at + 1),
-            b'}' => return Some(found),
-            _ => return None,
-        }
+        values.all.push((start, end, key));
+        // Behind the comma, or the end.
+        at = skip_space(line, skip_space(line, end) + 1);
     }
-    (line.get(at) == Some(&b'}')).then_some(found)
+    Some(values)
 }
 
 fn skip_space(line: &[u8], at: usize) -> usize {
@@ -259,12 +350,59 @@ fn string(line: &[u8], span: Span) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(plain.into_bytes()))
 }
 
+/// `None` if it is no number, or a negative or broken one; a string of digits is one too.
 fn unsigned(text: &[u8]) -> Option<u64> {
+    let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
     std::str::from_utf8(text).ok()?.parse().ok().filter(|number| *number < u64::MAX / 4)
 }
 
-fn signed(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+fn time(text: &[u8]) -> Option<i64> {
+    let time_ms: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (time_ms.unsigned_abs() <= TIME_MS_MAX as u64).then_some(time_ms)
+}
+
+/// Whether the bytes between the quotes of a string that has no control characters are right.
+fn is_text(mut inside: &[u8]) -> bool {
+    while let Some(at) = memchr2(b'"', b'\\', inside) {
+        let escape = &inside[at..];
+        let len = match escape {
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
+            [b'\\', b'u', a, b, c, d, ..]
+                if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
+            {
+                6
+            }
+            _ => return false,
+        };
+        inside = &escape[len..];
+    }
+    true
+}
+
+/// How long the number is that stands in front.
+fn number_len(text: &[u8]) -> Option<usize> {
+    let digits = |at: usize| text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is = |at: usize, any: &[u8]| text.get(at).is_some_and(|byte| any.contains(byte));
+    let start = usize::from(is(0, b"-"));
+    let mut at = start + digits(start);
+    if at == start || (is(start, b"0") && at > start + 1) {
+        return None;
+    }
+    if is(at, b".") {
+        let decimals = digits(at + 1);
+        at += 1 + decimals;
+        if decimals == 0 {
+            return None;
+        }
+    }
+    if is(at, b"eE") {
+        let start = at + 1 + usize::from(is(at + 1, b"+-"));
+        at = start + digits(start);
+        if at == start {
+            return None;
+        }
+    }
+    Some(at)
 }
 
 /// The value of up to eight digits, the first in the lowest byte; absent digits in front are zero.
@@ -281,43 +419,69 @@ mod wide {
     use std::arch::x86_64::*;
 
     use super::{
-        Field, Fields, GAP_BYTES, Gap, Layout, Line, READABLE_BYTES, eight_digits, scan_one,
+        Block, Field, Fields, GAP_BYTES, Gap, Layout, Line, PADDING, TEXT_BYTES, TIME_MS_MAX,
+        eight_digits, is_text, memchr, number_len, scan_one, string_end,
     };
 
     const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
+    /// The end of a line of so many bytes is found without a branch.
+    const USUAL_BYTES: usize = 256;
+
+    /// As far in front the bytes of the file are asked for: the processor itself stops at pages.
+    const BYTES_AHEAD: usize = 2048;
 
     /// # Safety
     /// The processor has AVX2 and BMI2.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(super) unsafe fn scan(block: &[u8], layout: &mut Layout, take: &mut impl FnMut(Line<'_>)) {
+    pub(super) unsafe fn scan(
+        block: Block<'_>,
+        layout: &mut Layout,
+        take: &mut impl FnMut(Line<'_>),
+    ) {
+        let (bytes, len) = (block.padded(), block.lines().len());
         let mut at = 0;
-        while at < block.len() {
-            if layout.known && block.len() - at >= READABLE_BYTES {
+        while at < len {
+            if layout.known {
+                for line in 0..USUAL_BYTES / 64 {
+                    let ahead = bytes.as_ptr().wrapping_add(at + BYTES_AHEAD + 64 * line);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                }
                 // The end is looked for first: so the next line need not wait for the values.
-                // SAFETY: `READABLE_BYTES` bytes are readable from here.
-                let end = unsafe { line_end(block, at) };
-                let found = unsafe { same_layout(block, at, layout) };
-                if let Some(fields) = found {
+                // SAFETY: `PADDING` bytes are readable from everywhere in the block.
+                let end = unsafe { line_end(bytes, at) };
+                let end =
+                    if bytes[end] == b'\n' { Some(end) } else { unusual_end(block.lines(), at) };
+                // SAFETY: the same, and a line ends at `end` in the block.
+                let found = end
+                    .filter(|end| *end < len)
+                    .and_then(|end| unsafe { same_layout(bytes, at..end, layout) }.zip(Some(end)));
+                if let Some((fields, end)) = found {
                     take(Line::Matched(fields));
                     at = end + 1;
                     continue;
                 }
             }
-            at = scan_one(block, at, layout, take);
+            at = scan_one(block.lines(), at, layout, take);
         }
     }
 
-    /// The fields of the line at `at`, if it has the layout.
+    /// The fields of a line if it has the layout and all its values are right. It is known to be
+    /// UTF-8 without control characters.
     ///
     /// # Safety
-    /// `READABLE_BYTES` bytes stand in the block from `at`. Each of the `FIELDS` values goes at
-    /// most `GAP_BYTES` further for its gap and as many for itself, and loads as many.
+    /// The line stands in a block behind which `PADDING` bytes are readable. Each value goes at
+    /// most `GAP_BYTES` further for its gap and as many for itself, or to the end of the line.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     #[inline]
-    unsafe fn same_layout<'a>(block: &'a [u8], at: usize, layout: &Layout) -> Option<Fields<'a>> {
-        let mut fields = Fields { time_ms: 0, entity: b"", unready: false, sequence: 0 };
-        let mut here = at;
-        let [first, second, third, fourth] = &layout.gaps;
+    unsafe fn same_layout<'a>(
+        block: &'a [u8],
+        line: std::ops::Range<usize>,
+        layout: &Layout,
+    ) -> Option<Fields<'a>> {
+        let (mut here, end) = (line.start, line.end);
+        let mut fields =
+            Fields { line: &block[line], time_ms: 0, entity: b"", unready: false, sequence: 0 };
+        let [first, second, third, fourth] = &layout.needed;
         // SAFETY: see above.
         unsafe {
             if layout.usual {
@@ -327,25 +491,39 @@ mod wide {
                 here = state(block, skip(block, here, third)?, &mut fields)?;
                 here = sequence(block, skip(block, here, fourth)?, &mut fields)?;
             } else {
-                for gap in &layout.gaps {
+                for gap in &layout.needed {
                     here = skip(block, here, gap)?;
                     here = match gap.field {
                         Field::Time => time(block, here, &mut fields)?,
                         Field::Entity => entity(block, here, &mut fields)?,
                         Field::State => state(block, here, &mut fields)?,
-                        Field::Sequence => sequence(block, here, &mut fields)?,
+                        _ => sequence(block, here, &mut fields)?,
                     };
                 }
             }
+            if let Some((last, others)) = layout.others.split_last() {
+                for gap in others {
+                    here = value(block, skip(block, here, gap)?, end, gap.field)?;
+                }
+                here = skip(block, here, last)?;
+                here = if last.field == Field::Text {
+                    // It ends where the line does, so its end need not be looked for.
+                    let text_end = end.checked_sub(layout.end.len)?;
+                    (here <= text_end && is_text_between(block, here, text_end))
+                        .then_some(text_end)?
+                } else {
+                    value(block, here, end, last.field)?
+                };
+            }
+            // Here it turns out that nothing above has gone beyond the line.
+            (skip(block, here, &layout.end)? == end).then_some(fields)
         }
-        // A number could go on where no gap follows; a string has its quote there.
-        matches!(block[here], b',' | b'}' | b'"' | b' ').then_some(fields)
     }
 
     /// Where the gap ends that starts at `here`, if it has the right bytes.
     ///
     /// # Safety
-    /// 32 bytes are readable from `here`, here and in the four below.
+    /// 32 bytes are readable from `here`, here and in the five below.
     #[target_feature(enable = "avx2")]
     #[inline]
     unsafe fn skip(block: &[u8], here: usize, gap: &Gap) -> Option<usize> {
@@ -359,7 +537,8 @@ mod wide {
     unsafe fn time(block: &[u8], here: usize, fields: &mut Fields<'_>) -> Option<usize> {
         let text = unsafe { block.as_ptr().add(here).cast::<u128>().read_unaligned() };
         let digits = unsafe { digits_at(block, here) };
-        if digits == 0 || digits == 16 {
+        // A zero in front would be valid only alone.
+        if digits == 0 || digits == 16 || text as u8 == b'0' {
             return None;
         }
         let zeros = u128::from(ASCII_ZEROS) << 64 | u128::from(ASCII_ZEROS);
@@ -367,24 +546,15 @@ mod wide {
         let high = eight_digits(values as u64);
         let low = eight_digits((values >> 64) as u64);
         fields.time_ms = (high * 100_000_000 + low) as i64;
-        Some(here + digits as usize)
+        (fields.time_ms <= TIME_MS_MAX).then_some(here + digits as usize)
     }
 
     #[target_feature(enable = "avx2,bmi1")]
     #[inline]
     unsafe fn entity<'a>(block: &'a [u8], here: usize, fields: &mut Fields<'a>) -> Option<usize> {
-        let there = unsafe { load(block, here) };
-        let quotes = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(b'"' as i8));
-        let escapes = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(b'\\' as i8));
-        let highest = _mm256_set1_epi8(0x1f);
-        let controls = _mm256_cmpeq_epi8(_mm256_max_epu8(there, highest), highest);
-        let stops = _mm256_or_si256(_mm256_or_si256(quotes, escapes), controls);
-        let len = (_mm256_movemask_epi8(stops) as u32).trailing_zeros() as usize;
-        if len == GAP_BYTES || block[here + len] != b'"' {
-            return None;
-        }
+        let len = unsafe { short_text(block, here) }?;
         fields.entity = &block[here..here + len];
-        Some(here + len)
+        (len > 0).then_some(here + len)
     }
 
     #[target_feature(enable = "avx2")]
@@ -402,7 +572,7 @@ mod wide {
     unsafe fn sequence(block: &[u8], here: usize, fields: &mut Fields<'_>) -> Option<usize> {
         let text = unsafe { block.as_ptr().add(here).cast::<u64>().read_unaligned() };
         let digits = unsafe { digits_at(block, here) };
-        if digits == 0 || digits > 8 {
+        if digits == 0 || digits > 8 || (text as u8 == b'0' && digits > 1) {
             return None;
         }
         let values = (u64::from_le(text) ^ ASCII_ZEROS) << (8 * (8 - digits));
@@ -410,8 +580,79 @@ mod wide {
         Some(here + digits as usize)
     }
 
+    /// Where a string or number ends that is not needed.
+    #[target_feature(enable = "avx2,bmi1")]
+    #[inline]
+    unsafe fn value(block: &[u8], here: usize, end: usize, field: Field) -> Option<usize> {
+        if field == Field::Text {
+            match unsafe { short_text(block, here) } {
+                Some(len) => Some(here + len),
+                None => long_text_end(block, here, end),
+            }
+        } else {
+            number_len(block.get(here..end)?).map(|len| here + len)
+        }
+    }
+
+    #[cold]
+    fn long_text_end(block: &[u8], here: usize, end: usize) -> Option<usize> {
+        let text_end = string_end(&block[..end], here - 1)? - 1;
+        is_text(&block[here..text_end]).then_some(text_end)
+    }
+
+    /// The length of a string without escapes whose bytes start at `here`, if it is so short.
+    ///
     /// # Safety
-    /// 32 bytes are readable from `at`.
+    /// 32 bytes are readable from `here`.
+    #[target_feature(enable = "avx2,bmi1")]
+    #[inline]
+    unsafe fn short_text(block: &[u8], here: usize) -> Option<usize> {
+        let (quotes, backslashes) = unsafe { quotes_at(block, here) };
+        let len = (quotes | backslashes).trailing_zeros() as usize;
+        (len < GAP_BYTES && quotes >> len & 1 == 1).then_some(len)
+    }
+
+    /// Whether the bytes from `here` to `end`, behind which is a quote, are the inside of a string.
+    ///
+    /// # Safety
+    /// `TEXT_BYTES` bytes are readable from `here`.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn is_text_between(block: &[u8], here: usize, end: usize) -> bool {
+        const { assert!(TEXT_BYTES == 128) };
+        let words = |at: usize| {
+            // SAFETY: the last load ends 128 bytes from the start.
+            let (low, high) = unsafe { (quotes_at(block, at), quotes_at(block, at + 32)) };
+            let word = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+            (word(low.0, high.0), word(low.1, high.1))
+        };
+        let len = (end - here) as u32;
+        let (low, high) = (words(here), words(here + 64));
+        let low = (_bzhi_u64(low.0, len.min(64)), _bzhi_u64(low.1, len.min(64)));
+        let high_len = len.saturating_sub(64).min(64);
+        let high = (_bzhi_u64(high.0, high_len), _bzhi_u64(high.1, high_len));
+        // Mostly quotes are all that is escaped: then one follows each backslash and no other byte.
+        // A backslash at the end would need one behind it.
+        let escaped = (low.1 << 1, high.1 << 1 | low.1 >> 63);
+        let only_quotes = (low.0 ^ escaped.0) | (high.0 ^ escaped.1) == 0;
+        (only_quotes && (len as usize) < TEXT_BYTES) || is_text(&block[here..end])
+    }
+
+    /// Which of 32 bytes are quotes, and which are backslashes.
+    ///
+    /// # Safety
+    /// 32 bytes are readable from `at`, here and below.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn quotes_at(block: &[u8], at: usize) -> (u32, u32) {
+        let there = unsafe { load(block, at) };
+        let equal = |byte: u8| {
+            let equal = _mm256_cmpeq_epi8(there, _mm256_set1_epi8(byte as i8));
+            _mm256_movemask_epi8(equal) as u32
+        };
+        (equal(b'"'), equal(b'\\'))
+    }
+
     #[target_feature(enable = "avx2")]
     #[inline]
     unsafe fn load(bytes: &[u8], at: usize) -> __m256i {
@@ -432,30 +673,39 @@ mod wide {
         (!(_mm_movemask_epi8(digits) as u32)).trailing_zeros()
     }
 
-    /// Where the line ends that starts at `from`: at its newline, or the end of the block.
+    /// Where the first byte stands that is a control character or not ASCII: mostly the newline.
+    /// If there is none in `USUAL_BYTES` bytes, any other.
     ///
     /// # Safety
-    /// `READABLE_BYTES` bytes are readable from `from`.
+    /// `USUAL_BYTES` bytes are readable from `from`.
     #[target_feature(enable = "avx2,bmi1")]
     #[inline]
     unsafe fn line_end(block: &[u8], from: usize) -> usize {
-        const { assert!(READABLE_BYTES >= 256) };
-        let newline = _mm256_set1_epi8(b'\n' as i8);
-        let newlines = |at: usize| {
+        const { assert!(PADDING > USUAL_BYTES && USUAL_BYTES == 256) };
+        // As signed numbers, bytes that are not ASCII are the smallest.
+        let first_plain = _mm256_set1_epi8(b' ' as i8);
+        let stops = |at: usize| {
             // SAFETY: the last load ends 256 bytes from the start.
-            let low = _mm256_cmpeq_epi8(unsafe { load(block, at) }, newline);
-            let high = _mm256_cmpeq_epi8(unsafe { load(block, at + 32) }, newline);
+            let low = _mm256_cmpgt_epi8(first_plain, unsafe { load(block, at) });
+            let high = _mm256_cmpgt_epi8(first_plain, unsafe { load(block, at + 32) });
             u64::from(_mm256_movemask_epi8(low) as u32)
                 | u64::from(_mm256_movemask_epi8(high) as u32) << 32
         };
         // Selected without branches: where in the line its end is cannot be foreseen.
-        let masks: [u64; 4] = std::array::from_fn(|i| newlines(from + 64 * i));
+        let masks: [u64; 4] = std::array::from_fn(|i| stops(from + 64 * i));
         let first = if masks[0] != 0 { (masks[0], 0) } else { (masks[1], 64) };
         let second = if masks[2] != 0 { (masks[2], 128) } else { (masks[3], 192) };
         let (mask, offset) = if masks[0] | masks[1] != 0 { first } else { second };
-        if mask != 0 {
-            return from + offset + mask.trailing_zeros() as usize;
-        }
-        memchr::memchr(b'\n', &block[from + 256..]).map_or(block.len(), |len| from + 256 + len)
+        // Of an empty mask, the byte behind all of them, which may be anything.
+        from + offset + mask.trailing_zeros() as usize
+    }
+
+    /// Where a line ends that is longer or has more than ASCII; `None` if it is not valid.
+    #[inline(never)]
+    fn unusual_end(lines: &[u8], from: usize) -> Option<usize> {
+        let len = memchr(b'\n', &lines[from..])?;
+        let line = &lines[from..from + len];
+        let controls = line.iter().fold(false, |any, byte| any | (*byte < 0x20));
+        (!controls && simdutf8::basic::from_utf8(line).is_ok()).then_some(from + len)
     }
 }
