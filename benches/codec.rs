@@ -24,11 +24,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use abomonation::{Abomonation, unsafe_abomonate};
-use limbeck::model::sighting::{Match, Sighting, Tie};
+use limbeck::model::sighting::{Match, Matches, Position, Sighting, Tie};
 use limbeck::model::{Id, Sequence};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use smallvec::smallvec;
 use smol_str::SmolStr;
 
 /// Records of one batch, as many as the engine's.
@@ -43,7 +42,6 @@ struct Plain {
     partition: u32,
     line: u64,
     event_time_ns: i64,
-    repeats_until_ns: i64,
     fingerprint: (u64, u64),
     content: u64,
     sequence: u64,
@@ -69,7 +67,6 @@ fn plain(line: u64) -> Plain {
         partition: 0,
         line,
         event_time_ns,
-        repeats_until_ns: event_time_ns + 5_000_000_001,
         fingerprint: (mixed, mixed.rotate_left(32)),
         content: mixed ^ 0xabcd,
         sequence: line / 10_000,
@@ -85,18 +82,16 @@ fn sighting(line: u64) -> Update {
     let wide = |(high, low): (u64, u64)| u128::from(high) << 64 | u128::from(low);
     let sighting = Sighting {
         arrival_ns: plain.arrival_ns,
-        partition: plain.partition,
-        line,
+        position: Position::new(plain.partition as usize, line),
         event_time_ns: plain.event_time_ns,
-        repeats_until_ns: plain.repeats_until_ns,
-        fingerprint: wide(plain.fingerprint),
+        fingerprint: plain.fingerprint,
         content: plain.content,
         tie: Tie::new(
             &plain.source,
             &Sequence::Number(plain.sequence),
             &Id::Content(wide(plain.id)),
         ),
-        matches: smallvec![Match { signal: plain.signal, state: plain.state }],
+        matches: Matches::One(Match { signal: plain.signal, state: plain.state }),
     };
     ((SmolStr::new(&plain.entity), sighting), plain.logical_ns, 1)
 }

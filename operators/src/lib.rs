@@ -190,6 +190,7 @@ pub mod hash;
 pub mod intake;
 mod machine;
 pub mod machines;
+mod pending;
 pub mod timeline;
 
 pub use machine::{Data, Event, Key, Machine};

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use differential_dataflow::input::InputSession;
 use limbeck_operators::Event;
-use limbeck_operators::firsts::{Repeat, firsts};
+use limbeck_operators::firsts::{Repeat, Whole, by_key, firsts};
 use limbeck_operators::hash::fixed_hash;
-use limbeck_operators::machines::dedup::Fingerprinted;
+use limbeck_operators::machines::dedup::{Fingerprinted, Windowed};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,9 @@ impl Fingerprinted for Parcel {
     fn content(&self) -> u64 {
         u64::from(self.content)
     }
+}
 
+impl Windowed for Parcel {
     fn repeats_until(&self) -> i64 {
         self.until
     }
@@ -82,7 +84,13 @@ fn run(parcels: &[Update<(u8, Parcel)>], workers: usize, batch: i64) -> (Passed,
     timely::execute(timely::Config::process(workers), move |worker| {
         let mut input = InputSession::new();
         worker.dataflow(|scope| {
-            let received = firsts(input.to_collection(scope), "door");
+            let received = firsts(
+                input.to_collection(scope),
+                "door",
+                by_key(),
+                Windowed::repeats_until,
+                Whole,
+            );
             let (to_passed, to_repeats) = (Arc::clone(&sink), Arc::clone(&sink));
             received.firsts.inspect(move |update| to_passed.lock().unwrap().0.push(update.clone()));
             received

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use differential_dataflow::VecCollection;
 use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
-use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
+use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict, Windowed};
 use limbeck_operators::machines::hold_down::{
     Absorbed, Decision, HoldDown, Holds, Observation, Sustained,
 };
@@ -47,7 +47,9 @@ impl Fingerprinted for Reading {
     fn content(&self) -> u64 {
         u64::from(self.tie)
     }
+}
 
+impl Windowed for Reading {
     fn repeats_until(&self) -> i64 {
         self.time + 4
     }

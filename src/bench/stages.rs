@@ -152,10 +152,7 @@ enum Step {
 impl Step {
     fn copy(&self) -> Self {
         match self {
-            Self::Give(batch) => Self::Give(Batch {
-                sightings: batch.sightings.clone(),
-                ledger: batch.ledger.clone(),
-            }),
+            Self::Give(batch) => Self::Give(batch.clone()),
             Self::Advance(time) => Self::Advance(*time),
         }
     }
@@ -225,8 +222,8 @@ fn timeline(steps: &[Step], rules: &Rules, gathered: Option<Sender<Gathered>>) -
                     let _ = gathered.send(updates);
                 }
             };
-            let (mut inputs, probe) =
-                worker.dataflow(|scope| pipeline::build(scope, &rules, timing(&rules), receive));
+            let (mut inputs, probe) = worker
+                .dataflow(|scope| pipeline::build(scope, &rules, timing(&rules), false, receive));
             for step in steps {
                 match step {
                     Step::Give(batch) => inputs.give(batch),

@@ -82,8 +82,8 @@ impl Catalog {
     }
 
     /// The ranks of the signal, the rule and a state of a rule, by numbers in the file.
-    pub fn ranks(&self, rule: u16, state: u16) -> (u16, u16, u16) {
-        let ranks = &self.ranks[usize::from(rule)];
+    pub fn ranks(&self, rule: usize, state: u16) -> (u16, u16, u16) {
+        let ranks = &self.ranks[rule];
         (ranks.signal, ranks.rule, ranks.states[usize::from(state)])
     }
 

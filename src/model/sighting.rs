@@ -1,10 +1,14 @@
 //! What flows: a record that fits some signal, and the observation a rule makes of it.
 
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
 use limbeck_operators::Event;
 use limbeck_operators::machines::dedup::Fingerprinted;
 use limbeck_operators::machines::hold_down;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use super::record::{Id, Sequence};
 
@@ -20,27 +24,72 @@ pub struct Match {
 /// A record that fits at least one signal and is in time.
 ///
 /// Ordered as duplicates are told apart: the first of equal ones by (arrival, partition, position)
-/// counts.
+/// counts. Small, since every one of them travels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sighting {
     /// When it was recorded; never before the record ahead of it in its partition.
     pub arrival_ns: i64,
-    /// Which partition it is from.
-    pub partition: u32,
-    /// Its line there, from 1.
-    pub line: u64,
+    /// Where it stands in the log.
+    pub position: Position,
     /// When the source says it happened.
     pub event_time_ns: i64,
-    /// The logical time from which on no duplicate of it can be in time.
-    pub repeats_until_ns: i64,
-    /// A hash of source, id and event time: with the entity, what makes it the same record.
-    pub fingerprint: u128,
+    /// A hash of source, id and event time, in two words: with the entity, what makes it the same
+    /// record.
+    pub fingerprint: (u64, u64),
     /// A hash of all it says.
     pub content: u64,
     /// Its place among others of its event time.
     pub tie: Tie,
     /// The signals it fits, with the state of each.
-    pub matches: SmallVec<[Match; 4]>,
+    pub matches: Matches,
+}
+
+const _: () = assert!(size_of::<((SmolStr, Sighting), i64, isize)>() == 128, "two cache lines");
+
+/// A partition, and a line of it from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position(u64);
+
+impl Position {
+    const LINE_BITS: u32 = 40;
+
+    /// A line of a partition: one of 16 million, and with a million million lines.
+    pub fn new(partition: usize, line: u64) -> Self {
+        Self((partition as u64) << Self::LINE_BITS | line)
+    }
+
+    /// The line.
+    pub fn line(self) -> u64 {
+        self.0 & ((1 << Self::LINE_BITS) - 1)
+    }
+}
+
+/// The signals that a record fits, each once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Matches {
+    /// The usual.
+    One(Match),
+    /// As it were.
+    Many(Box<[Match]>),
+}
+
+impl Matches {
+    /// These; `None` without any.
+    pub fn new(matches: &[Match]) -> Option<Self> {
+        match matches {
+            [] => None,
+            [one] => Some(Self::One(*one)),
+            many => Some(Self::Many(many.into())),
+        }
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[Match] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
 }
 
 impl Event for Sighting {
@@ -51,15 +100,11 @@ impl Event for Sighting {
 
 impl Fingerprinted for Sighting {
     fn fingerprint(&self) -> u128 {
-        self.fingerprint
+        u128::from(self.fingerprint.0) << 64 | u128::from(self.fingerprint.1)
     }
 
     fn content(&self) -> u64 {
         self.content
-    }
-
-    fn repeats_until(&self) -> i64 {
-        self.repeats_until_ns
     }
 }
 
@@ -70,8 +115,8 @@ pub struct Observation {
     pub event_time_ns: i64,
     /// Its place among others of its event time.
     pub tie: Tie,
-    /// The state observed.
-    pub state: u16,
+    /// The state observed: a whole word, so that an observation moves in words.
+    pub state: u64,
 }
 
 impl Event for Observation {
@@ -84,27 +129,72 @@ impl hold_down::Observation for Observation {
     type State = u16;
 
     fn state(&self) -> u16 {
-        self.state
+        self.state as u16
     }
 }
 
 /// Source, sequence and id of a record as bytes that are ordered as these are: by source, then by
-/// sequence, then by id. Small, since most are never compared.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Tie(SmallVec<[u8; 32]>);
+/// sequence, then by id. Most are short, and never compared.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+pub struct Tie(Bytes);
+
+const SHORT_BYTES_MAX: usize = 20;
+
+#[derive(Clone)]
+enum Bytes {
+    /// Up to so many bytes, in words: these are ordered, and moved, as whole numbers.
+    Short {
+        first: u64,
+        second: u64,
+        third: u32,
+        len: u8,
+    },
+    Long(Arc<[u8]>),
+}
 
 impl Tie {
     /// Encodes the three.
     pub fn new(source: &str, sequence: &Sequence, id: &Id) -> Self {
-        let mut bytes = SmallVec::new();
+        let short = Self::short(source, sequence, id);
+        short.unwrap_or_else(|| Self::long(source, sequence, id).as_slice().into())
+    }
+
+    /// The usual: a short source, a number, and an id that is a hash.
+    fn short(source: &str, sequence: &Sequence, id: &Id) -> Option<Self> {
+        let Id::Content(hash) = id else { return None };
+        let (number, number_len) = match sequence {
+            Sequence::Absent => (0, 0),
+            Sequence::Number(number) => (*number, number_bytes(*number)),
+            _ => return None,
+        };
+        let source = source.as_bytes();
+        if source.len() + 3 + number_len + CONTENT_BYTES > SHORT_BYTES_MAX || source.contains(&0) {
+            return None;
+        }
+        let mut words = Words::default();
+        words.push_all(source);
+        words.push(0, 2);
+        match sequence {
+            Sequence::Number(_) => words.push((1 + number_len as u64) << 56, 1),
+            _ => words.push(0, 1),
+        }
+        words.push(number.checked_shl(64 - 8 * number_len as u32).unwrap_or(0), number_len);
+        words.push((hash >> 64) as u64, CONTENT_BYTES);
+        Some(Self(words.bytes()))
+    }
+
+    #[cold]
+    fn long(source: &str, sequence: &Sequence, id: &Id) -> Vec<u8> {
+        let mut bytes = Vec::new();
         push_text(&mut bytes, source);
         match sequence {
             Sequence::Absent => bytes.push(0),
             // As many bytes as it needs, their number before them: more bytes is more.
             Sequence::Number(number) => {
-                let skipped = number.leading_zeros() as usize / 8;
-                bytes.push(9 - skipped as u8);
-                bytes.extend_from_slice(&number.to_be_bytes()[skipped..]);
+                let len = number_bytes(*number);
+                bytes.push(1 + len as u8);
+                bytes.extend_from_slice(&number.to_be_bytes()[8 - len..]);
             }
             Sequence::Large(digits) => {
                 bytes.push(10);
@@ -117,26 +207,140 @@ impl Tie {
             }
         }
         match id {
-            Id::Content(hash) => bytes.extend_from_slice(&hash.to_be_bytes()),
+            Id::Content(hash) => {
+                bytes.extend_from_slice(&hash.to_be_bytes()[..CONTENT_BYTES]);
+            }
             Id::Text(id) => bytes.extend_from_slice(id.as_bytes()),
         }
-        Self(bytes)
+        bytes
     }
 }
 
-/// A text and its end: a zero byte in it is followed by a one, at its end by a zero.
-fn push_text(bytes: &mut SmallVec<[u8; 32]>, text: &str) {
-    if text.as_bytes().contains(&0) {
-        for byte in text.bytes() {
-            bytes.push(byte);
-            if byte == 0 {
-                bytes.push(1);
-            }
+impl Bytes {
+    /// What short bytes are ordered by: they are zero behind their end.
+    fn short_rank(&self) -> Option<(u64, u64, u32, u8)> {
+        match self {
+            Self::Short { first, second, third, len } => Some((*first, *second, *third, *len)),
+            Self::Long(_) => None,
         }
-    } else {
-        bytes.extend_from_slice(text.as_bytes());
+    }
+
+    fn with<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Short { first, second, third, len } => {
+                let mut bytes = [0; SHORT_BYTES_MAX];
+                bytes[..8].copy_from_slice(&first.to_be_bytes());
+                bytes[8..16].copy_from_slice(&second.to_be_bytes());
+                bytes[16..].copy_from_slice(&third.to_be_bytes());
+                read(&bytes[..usize::from(*len)])
+            }
+            Self::Long(bytes) => read(bytes),
+        }
+    }
+}
+
+/// Short bytes while they are put together: in words, for what is written by the byte and read by
+/// the word has to wait for the memory.
+#[derive(Default)]
+struct Words {
+    words: [u64; 4],
+    len: usize,
+}
+
+impl Words {
+    /// Appends the first bytes of a word; those behind them are zero.
+    #[inline]
+    fn push(&mut self, word: u64, count: usize) {
+        let (at, shift) = (self.len / 8, self.len % 8 * 8);
+        self.words[at] |= word >> shift;
+        self.words[at + 1] |= word.checked_shl(64 - shift as u32).unwrap_or(0);
+        self.len += count;
+    }
+
+    #[inline]
+    fn push_all(&mut self, bytes: &[u8]) {
+        for bytes in bytes.chunks(8) {
+            let word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.push(word << (64 - 8 * bytes.len()), bytes.len());
+        }
+    }
+
+    #[inline]
+    fn bytes(self) -> Bytes {
+        let [first, second, third, _] = self.words;
+        Bytes::Short { first, second, third: (third >> 32) as u32, len: self.len as u8 }
+    }
+}
+
+/// Of a hash, as many bytes tell records of one source, sequence and time apart.
+const CONTENT_BYTES: usize = 8;
+
+/// How many bytes a number needs.
+fn number_bytes(number: u64) -> usize {
+    8 - number.leading_zeros() as usize / 8
+}
+
+/// A text and its end: a zero byte in it is followed by a one, at its end by a zero.
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        bytes.push(byte);
+        if byte == 0 {
+            bytes.push(1);
+        }
     }
     bytes.extend_from_slice(&[0, 0]);
+}
+
+impl From<&[u8]> for Tie {
+    fn from(bytes: &[u8]) -> Self {
+        if bytes.len() > SHORT_BYTES_MAX {
+            return Self(Bytes::Long(bytes.into()));
+        }
+        let mut words = Words::default();
+        words.push_all(bytes);
+        Self(words.bytes())
+    }
+}
+
+impl From<Vec<u8>> for Tie {
+    fn from(bytes: Vec<u8>) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Tie> for Vec<u8> {
+    fn from(tie: Tie) -> Self {
+        tie.0.with(<[u8]>::to_vec)
+    }
+}
+
+impl Ord for Tie {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.0.short_rank(), other.0.short_rank()) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            _ => self.0.with(|one| other.0.with(|other| one.cmp(other))),
+        }
+    }
+}
+
+impl PartialOrd for Tie {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Tie {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Tie {}
+
+impl fmt::Debug for Tie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.with(|bytes| write!(f, "Tie({})", bytes.escape_ascii()))
+    }
 }
 
 #[cfg(test)]
@@ -152,16 +356,29 @@ mod tests {
         prop_oneof![Just(Sequence::Absent), texts().prop_map(|text| Sequence::parse(&text))]
     }
 
+    fn ids() -> impl Strategy<Value = Id> {
+        prop_oneof![
+            texts().prop_map(|text| Id::Text(text.into())),
+            any::<u64>().prop_map(|high| Id::Content(u128::from(high) << 64)),
+        ]
+    }
+
     proptest! {
         #[test]
         fn ties_are_ordered_as_what_they_encode(
-            one in (texts(), sequences(), texts()),
-            other in (texts(), sequences(), texts()),
+            one in (texts(), sequences(), ids()),
+            other in (texts(), sequences(), ids()),
         ) {
-            let tie = |(source, sequence, id): &(String, Sequence, String)| {
-                Tie::new(source, sequence, &Id::Text(id.into()))
+            let tie = |(source, sequence, id): &(String, Sequence, Id)| {
+                let tie = Tie::new(source, sequence, id);
+                prop_assert_eq!(Vec::from(tie.clone()), Tie::long(source, sequence, id));
+                Ok(tie)
             };
-            prop_assert_eq!(tie(&one).cmp(&tie(&other)), one.cmp(&other));
+            let (one_tie, other_tie) = (tie(&one)?, tie(&other)?);
+            if let (Id::Text(_), Id::Text(_)) | (Id::Content(_), Id::Content(_)) = (&one.2, &other.2) {
+                prop_assert_eq!(one_tie.cmp(&other_tie), one.cmp(&other));
+            }
+            prop_assert_eq!(&one_tie, &Tie::from(Vec::from(one_tie.clone())));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The whole flow, on one screen.
 //!
 //! ```text
-//!     sightings ─▶ duplicates ─▶ observations ─▶ hold-down ─▶ episodes ─▶ gathered
-//!     (by entity)      │         (by entity, rule)   │        on worker 0, by logical time
-//!     ledger ──────────┴──────────── counts ─────────┴──────▶ gathered
+//!     sightings ─▶ duplicates ─▶ hold-down ─▶ episodes ─▶ gathered
+//!     (by entity)      │ (by entity, rule)│   on worker 0, by logical time
+//!     ledger ──────────┴──── counts ──────┴─────────────▶ gathered
 //! ```
 //!
 //! Guarantees: what is gathered is, at each logical time, a function of the log, the rules and the
@@ -11,19 +11,23 @@
 //! [hold-down](limbeck_operators::machines::hold_down).
 
 mod observations;
+mod tally;
 
 use differential_dataflow::AsCollection;
-use limbeck_operators::firsts::firsts;
+use limbeck_operators::firsts::{by_key, firsts};
 use limbeck_operators::gather::gather;
 use limbeck_operators::intake;
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds};
 use limbeck_operators::timeline::{Timeline, Timing};
 use smol_str::SmolStr;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, Input, OkErr, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
+use self::observations::Observations;
+use self::tally::tally;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::{Observation, Sighting};
@@ -33,8 +37,8 @@ use crate::sources::intake::Batch;
 /// An update of a collection: record, logical time, difference.
 pub type Update<D> = (D, i64, isize);
 
-/// An entity and a rule, by its number in the rule file.
-type Lane = (SmolStr, u16);
+/// An entity and a rule, by its number in the rule file: a whole word, so that a lane moves in words.
+type Lane = (SmolStr, usize);
 
 /// What arrives on worker 0, by complete logical times.
 #[derive(Debug)]
@@ -53,10 +57,12 @@ pub struct Inputs {
     sightings: UpdatesIn<(SmolStr, Sighting)>,
     ledger: UpdatesIn<Entry>,
     ends: InputHandle<i64, CapacityContainerBuilder<Vec<i64>>>,
+    timing: Timing,
 }
 
 impl intake::Inputs<Batch> for Inputs {
     fn give(&mut self, mut batch: Batch) {
+        batch.judge(self.timing);
         self.sightings.send_batch(&mut batch.sightings);
         self.ledger.send_batch(&mut batch.ledger);
     }
@@ -73,11 +79,12 @@ impl intake::Inputs<Batch> for Inputs {
     }
 }
 
-/// Builds the flow; `receive` is called on worker 0.
+/// Builds the flow, within one process or `across` several; `receive` is called on worker 0.
 pub fn build(
     scope: Scope<'_, i64>,
     rules: &Rules,
     timing: Timing,
+    across: bool,
     receive: impl Fn(Gathered) + Clone + 'static,
 ) -> (Inputs, ProbeHandle<i64>) {
     let catalog = Catalog::new(rules);
@@ -85,17 +92,24 @@ pub fn build(
     let (ledger_in, ledger) = scope.new_input();
     let (ends_in, ends) = scope.new_input::<Vec<i64>>();
 
-    let received = firsts(sightings.as_collection(), "duplicates");
+    // In one process the intake has brought every entity to its worker already.
+    let sightings = sightings.as_collection();
+    let repeats_until = move |sighting: &Sighting| {
+        sighting.event_time_ns.saturating_add(timing.lateness).saturating_add(1)
+    };
+    let observations = Observations::new(rules);
+    let received = match across {
+        true => firsts(sightings, "duplicates", by_key(), repeats_until, observations),
+        false => firsts(sightings, "duplicates", Pipeline, repeats_until, observations),
+    };
     let repeats = received.repeats.inner.flat_map(|((_, repeat), at, diff)| {
-        let conflict = repeat.conflict.then_some((Entry::Count(Count::Conflict), at, diff));
-        [(Entry::Count(Count::Duplicate), at, diff)].into_iter().chain(conflict)
+        let conflict = repeat.conflict.then_some((Count::Conflict, at, diff));
+        [(Count::Duplicate, at, diff)].into_iter().chain(conflict)
     });
-    let observations = observations::observe(received.firsts, rules);
-
     let holds = RuleHolds::new(rules);
     let lanes = Timeline::new("hold-down", HoldDown::<Lane, Observation, _>::new(holds), timing)
         .ending_at(ends.broadcast())
-        .build_local(observations);
+        .build_local(received.firsts);
     let (episodes, absorbed) =
         lanes.oks.inner.ok_err(move |(((entity, rule), output), at, diff)| {
             let revision = output.revision;
@@ -121,7 +135,7 @@ pub fn build(
                         true => Count::Expired(rule),
                         false => Count::HeldDown(rule),
                     };
-                    Err((Entry::Count(what), at, diff * run.observations as isize))
+                    Err((what, at, diff * run.observations as isize))
                 }
             }
         });
@@ -133,12 +147,12 @@ pub fn build(
     let episodes = gather(episodes.as_collection(), "episodes", move |updates| {
         to_episodes(Gathered::Episodes(updates));
     });
-    let ledger = scope.concatenate([ledger, repeats, absorbed]);
+    let ledger = scope.concatenate([ledger, tally(repeats), tally(absorbed)]);
     let ledger = gather(ledger.as_collection(), "ledger", move |updates| {
         receive(Gathered::Ledger(updates));
     });
     let (probe, _) = scope.concatenate([episodes, ledger]).probe();
-    (Inputs { sightings: sightings_in, ledger: ledger_in, ends: ends_in }, probe)
+    (Inputs { sightings: sightings_in, ledger: ledger_in, ends: ends_in, timing }, probe)
 }
 
 /// The holds of a rule file's rules.
@@ -156,7 +170,7 @@ impl RuleHolds {
 
 impl Holds<Lane, u16> for RuleHolds {
     fn hold(&self, (_, rule): &Lane, state: u16) -> i64 {
-        self.hold_ns[usize::from(*rule)][usize::from(state)]
+        self.hold_ns[*rule][usize::from(state)]
     }
 
     fn expire_after(&self, _: &Lane) -> i64 {

@@ -1,48 +1,46 @@
 //! Records become observations, one for each rule on each signal they fit.
 
-use differential_dataflow::{AsCollection, VecCollection};
+use limbeck_operators::firsts::Pass;
 use smol_str::SmolStr;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
 
-use super::{Lane, Update};
+use super::Lane;
 use crate::model::sighting::{Observation, Sighting};
 use crate::rules::Rules;
 
-/// Makes the observations. Stateless.
-pub(super) fn observe<'scope>(
-    firsts: VecCollection<'scope, i64, (SmolStr, Sighting), isize>,
-    rules: &Rules,
-) -> VecCollection<'scope, i64, (Lane, Observation), isize> {
-    let mut lanes_of_signal = vec![Vec::new(); rules.signals.len()];
-    for (number, rule) in rules.rules.iter().enumerate() {
-        lanes_of_signal[rule.signal].push(number as u16);
-    }
-    type Built = CapacityContainerBuilder<Vec<Update<(Lane, Observation)>>>;
-    let observed = firsts.inner.unary::<Built, _, _, _>(Pipeline, "observations", |_, _| {
-        move |input, output| {
-            input.for_each(|time, batch| {
-                let mut output = output.session(&time);
-                for ((entity, sighting), at, diff) in batch.drain(..) {
-                    let Sighting { event_time_ns, tie, matches, .. } = sighting;
-                    let lanes = matches.iter().flat_map(|found| {
-                        let rules = lanes_of_signal[usize::from(found.signal)].iter();
-                        rules.map(|rule| (*rule, found.state))
-                    });
-                    let mut lanes = lanes.peekable();
-                    while let Some((rule, state)) = lanes.next() {
-                        if lanes.peek().is_none() {
-                            let observation = Observation { event_time_ns, tie, state };
-                            output.give((((entity, rule), observation), at, diff));
-                            break;
-                        }
-                        let observation = Observation { event_time_ns, tie: tie.clone(), state };
-                        output.give((((entity.clone(), rule), observation), at, diff));
-                    }
-                }
-            });
+/// Makes the observations.
+pub(super) struct Observations {
+    /// The rules on each signal, by their numbers.
+    rules: Vec<Vec<usize>>,
+}
+
+impl Observations {
+    pub(super) fn new(rules: &Rules) -> Self {
+        let mut rules_of_signal = vec![Vec::new(); rules.signals.len()];
+        for (number, rule) in rules.rules.iter().enumerate() {
+            rules_of_signal[rule.signal].push(number);
         }
-    });
-    observed.as_collection()
+        Self { rules: rules_of_signal }
+    }
+}
+
+impl Pass<SmolStr, Sighting> for Observations {
+    type Out = (Lane, Observation);
+
+    #[inline]
+    fn pass(&mut self, entity: SmolStr, sighting: Sighting, give: &mut impl FnMut(Self::Out)) {
+        let Sighting { event_time_ns, tie, matches, .. } = sighting;
+        let lanes = matches.as_slice().iter().flat_map(|found| {
+            let rules = self.rules[usize::from(found.signal)].iter();
+            rules.map(|rule| (*rule, u64::from(found.state)))
+        });
+        let mut lanes = lanes.peekable();
+        while let Some((rule, state)) = lanes.next() {
+            if lanes.peek().is_none() {
+                give(((entity, rule), Observation { event_time_ns, tie, state }));
+                return;
+            }
+            let observation = Observation { event_time_ns, tie: tie.clone(), state };
+            give(((entity.clone(), rule), observation));
+        }
+    }
 }

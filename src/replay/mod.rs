@@ -180,7 +180,7 @@ fn start_workers(
         Mutex::new(intakes.into_iter().map(Some).collect());
     let reporter = Mutex::new(reporter);
     let (rules, timing, stop) = (rules.clone(), timing(rules, options), Arc::clone(stop));
-    let local = options.workers;
+    let (local, across) = (options.workers, options.cluster.is_some());
     timely::execute(config, move |worker| {
         let taken = |slot: usize| intakes.lock().ok().and_then(|mut all| all[slot].take());
         let mine = taken(worker.index() % local).expect("each worker takes its own intake");
@@ -197,7 +197,7 @@ fn start_workers(
             }
         };
         let (mut inputs, probe) =
-            worker.dataflow(|scope| pipeline::build(scope, &rules, timing, receive));
+            worker.dataflow(|scope| pipeline::build(scope, &rules, timing, across, receive));
         mine.drive(worker, &mut inputs, &probe);
     })
     .map_err(Failure::Start)

@@ -129,6 +129,7 @@ pub struct Condition {
 
 impl Condition {
     /// Judges a record.
+    #[inline]
     pub fn eval(&self, record: &impl RecordView) -> Verdict {
         self.node.eval(record)
     }

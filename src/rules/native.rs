@@ -65,7 +65,19 @@ pub(super) enum Literal {
 }
 
 impl Node {
+    #[inline]
     pub(super) fn eval(&self, record: &impl RecordView) -> Verdict {
+        // The usual condition: worth not being called for.
+        match self {
+            Self::Equal(slot, Literal::Str(literal)) => match record.slot(*slot) {
+                Scalar::Str(text) => (**text == **literal).into(),
+                _ => self.judge(record),
+            },
+            _ => self.judge(record),
+        }
+    }
+
+    fn judge(&self, record: &impl RecordView) -> Verdict {
         match self {
             Self::Always(value) => (*value).into(),
             Self::All(nodes) => fold(nodes, record, Verdict::False),

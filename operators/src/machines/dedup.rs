@@ -5,7 +5,7 @@
 //! Two events of a key repeat each other if their fingerprints are equal. An event passes unless
 //! one with its fingerprint has passed before it, in canonical order, whose window still lasts at
 //! its time: the window of an event that passed lasts from its time until, not including,
-//! [`Fingerprinted::repeats_until`]. A repeat does not prolong the window.
+//! [`Windowed::repeats_until`]. A repeat does not prolong the window.
 //!
 //! Repeats are told too, as such, with whether they say the same as the one that passed.
 //!
@@ -28,8 +28,11 @@ pub trait Fingerprinted: Event {
 
     /// Equal for repeats that say the same.
     fn content(&self) -> u64;
+}
 
-    /// When the window ends that the event opens, if it passes; after its own time.
+/// An event that opens a window, if it passes.
+pub trait Windowed: Fingerprinted {
+    /// When the window ends; after its own time.
     fn repeats_until(&self) -> i64;
 }
 
@@ -81,7 +84,7 @@ struct Window {
     until: i64,
 }
 
-impl<K: Key, E: Fingerprinted> Machine for Dedup<K, E> {
+impl<K: Key, E: Windowed> Machine for Dedup<K, E> {
     type Key = K;
     type Event = E;
     type State = Seen;

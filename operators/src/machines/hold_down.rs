@@ -146,17 +146,16 @@ pub struct Absorbed<S> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held<S> {
     run: Option<Run<S>>,
-    sustained: Option<Holding<S>>,
 }
 
 // Derived, it would ask for a default state.
 impl<S> Default for Held<S> {
     fn default() -> Self {
-        Self { run: None, sustained: None }
+        Self { run: None }
     }
 }
 
-/// The latest run.
+/// The latest run, and what holds: flat, since a timeline keeps several of them per key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Run<S> {
     start: i64,
@@ -164,27 +163,23 @@ struct Run<S> {
     observations: u32,
     state: S,
     established: bool,
-}
-
-/// What holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Holding<S> {
+    /// The state that holds, since when, and when that was decided.
+    sustained: Option<S>,
     since: i64,
     decided: i64,
-    state: S,
-}
-
-impl<S: Copy> Holding<S> {
-    fn sustained(&self, until: Option<i64>, expired: bool) -> Decision<S> {
-        let Self { since, decided, state } = *self;
-        Decision::Sustained(Sustained { since, state, until, decided, expired })
-    }
 }
 
 impl<S: Copy> Run<S> {
-    fn absorbed(&self, until: i64, expired: bool) -> Decision<S> {
+    fn sustained(&self, until: Option<i64>, expired: bool) -> Option<Decision<S>> {
+        let Self { since, decided, .. } = *self;
+        let sustained = |state| Sustained { since, state, until, decided, expired };
+        self.sustained.map(|state| Decision::Sustained(sustained(state)))
+    }
+
+    fn absorbed(&self, until: i64, expired: bool) -> Option<Decision<S>> {
         let Self { start: since, state, observations, .. } = *self;
-        Decision::Absorbed(Absorbed { since, state, until, observations, expired })
+        let absorbed = Absorbed { since, state, until, observations, expired };
+        (!self.established).then_some(Decision::Absorbed(absorbed))
     }
 }
 
@@ -211,12 +206,22 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
                 run.last = time;
                 run.observations += 1;
             }
-            run => {
-                if let Some(run) = run.as_ref().filter(|run| !run.established) {
-                    out.push(run.absorbed(time, false));
-                }
-                let (start, last) = (time, time);
-                *run = Some(Run { start, last, observations: 1, state, established: false });
+            Some(run) => {
+                out.extend(run.absorbed(time, false));
+                (run.start, run.last) = (time, time);
+                (run.observations, run.state, run.established) = (1, state, false);
+            }
+            none => {
+                *none = Some(Run {
+                    start: time,
+                    last: time,
+                    observations: 1,
+                    state,
+                    established: false,
+                    sustained: None,
+                    since: 0,
+                    decided: 0,
+                });
             }
         }
     }
@@ -233,21 +238,20 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
         let Some(run) = &mut held.run else { return };
         if self.establishes_at(key, run) == Some(at) {
             run.established = true;
-            let ended = match &held.sustained {
-                Some(holding) if holding.state == run.state => return,
-                ended => ended.as_ref(),
-            };
-            out.extend(ended.map(|holding| holding.sustained(Some(run.start), false)));
-            held.sustained = Some(Holding { since: run.start, decided: at, state: run.state });
+            if run.sustained != Some(run.state) {
+                out.extend(run.sustained(Some(run.start), false));
+                run.sustained = Some(run.state);
+                (run.since, run.decided) = (run.start, at);
+            }
         } else {
-            out.extend((!run.established).then(|| run.absorbed(run.last, true)));
-            out.extend(held.sustained.as_ref().map(|h| h.sustained(Some(run.last), true)));
+            out.extend(run.absorbed(run.last, true));
+            out.extend(run.sustained(Some(run.last), true));
             *held = Held::default();
         }
     }
 
     fn current(&self, _: &K, held: &Self::State, out: &mut Vec<Self::Output>) {
-        out.extend(held.sustained.as_ref().map(|holding| holding.sustained(None, false)));
+        out.extend(held.run.as_ref().and_then(|run| run.sustained(None, false)));
     }
 
     fn same(&self, one: &Self::Output, other: &Self::Output) -> bool {

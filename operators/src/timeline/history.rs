@@ -30,47 +30,78 @@ struct Entry<M: Machine> {
     event: M::Event,
     /// How often it was inserted less how often it was retracted; folded once if positive.
     count: i32,
+    /// How many of `Unfinal::emitted` had been emitted when it was folded, from base on.
+    emitted: u32,
     /// The state after it; none until it is folded, nor where it was final at once.
     after: Option<M::State>,
-    /// How many of `History::emitted` had been emitted when it was folded, from base on.
-    emitted: u32,
 }
 
 /// What a key remembers. See the module's documentation.
 pub(super) struct History<M: Machine> {
-    base: Option<M::State>,
-    recent: Vec<Entry<M>>,
-    folded: usize,
     head: M::State,
+    /// The revision of the first output that holds at head; 0 if none does.
+    revision: u32,
+    unfinal: Option<Box<Unfinal<M>>>,
+}
+
+/// What a key remembers of what may yet be amended.
+struct Unfinal<M: Machine> {
+    base: Option<M::State>,
+    recent: SmallVec<[Entry<M>; 1]>,
+    folded: usize,
     /// The last deadline that passed on `head` since the last folded event; `i64::MIN` if none.
     tail: i64,
+    /// Entries that changed since the last evaluation, below `folded`: from, until.
+    stale: Option<(u32, u32)>,
     /// What was emitted since base, in the order of the fold: may yet be amended.
     emitted: Vec<Revised<M::Output>>,
-    current: SmallVec<[Revised<M::Output>; 1]>,
+    rare: Option<Box<Rare<M>>>,
+}
+
+/// What few keys remember.
+struct Rare<M: Machine> {
     /// What was withdrawn, and when, for as long as it might come back.
     withdrawn: Vec<(i64, Revised<M::Output>)>,
-    /// Entries that changed since the last evaluation, below `folded`: from, until.
-    stale: Option<(usize, usize)>,
+    /// The revisions of the outputs that hold at head behind the first.
+    revisions: Vec<u32>,
 }
 
 impl<M: Machine> Default for History<M> {
     fn default() -> Self {
+        Self { head: M::State::default(), revision: 0, unfinal: None }
+    }
+}
+
+impl<M: Machine> Default for Unfinal<M> {
+    fn default() -> Self {
         Self {
             base: None,
-            recent: Vec::new(),
+            recent: SmallVec::new(),
             folded: 0,
-            head: M::State::default(),
             tail: i64::MIN,
-            emitted: Vec::new(),
-            current: SmallVec::new(),
-            withdrawn: Vec::new(),
             stale: None,
+            emitted: Vec::new(),
+            rare: None,
         }
+    }
+}
+
+impl<M: Machine> Default for Rare<M> {
+    fn default() -> Self {
+        Self { withdrawn: Vec::new(), revisions: Vec::new() }
+    }
+}
+
+impl<M: Machine> Rare<M> {
+    fn is_empty(&self) -> bool {
+        self.withdrawn.is_empty() && self.revisions.is_empty()
     }
 }
 
 /// Buffers reused by every evaluation of a worker.
 pub(super) struct Scratch<M: Machine> {
+    /// What holds at head before an evaluation.
+    held: Vec<M::Output>,
     fresh: Vec<M::Output>,
     old: Vec<Revised<M::Output>>,
     new: Vec<Revised<M::Output>>,
@@ -78,7 +109,7 @@ pub(super) struct Scratch<M: Machine> {
 
 impl<M: Machine> Default for Scratch<M> {
     fn default() -> Self {
-        Self { fresh: Vec::new(), old: Vec::new(), new: Vec::new() }
+        Self { held: Vec::new(), fresh: Vec::new(), old: Vec::new(), new: Vec::new() }
     }
 }
 
@@ -94,55 +125,24 @@ pub(super) struct Moment {
 }
 
 impl<M: Machine> History<M> {
-    /// Reads what an insertion will read first.
-    pub(super) fn touch(&self) -> usize {
-        self.folded ^ self.recent.first().map_or(0, |entry| entry.count as usize)
+    /// Reads what an insertion will read.
+    pub(super) fn touch(&self) -> i64 {
+        let Some(unfinal) = &self.unfinal else { return 0 };
+        let first = unfinal.recent.first().map_or(0, |first| i64::from(first.emitted));
+        let last = unfinal.recent.last().map_or(0, |last| last.event.time());
+        let lens = (unfinal.folded ^ unfinal.emitted.len()) as i64;
+        first
+            ^ last
+            ^ lens
+            ^ unfinal.tail
+            ^ i64::from(unfinal.rare.is_some())
+            ^ i64::from(unfinal.base.is_some())
     }
 
     /// Adds `diff` copies of an event, without evaluating it yet. No event before the horizon will
     /// come any more.
     pub(super) fn insert(&mut self, event: M::Event, diff: i32, horizon: i64) {
-        if self.stale.is_none() {
-            self.compact(horizon);
-        }
-        let at = match self.recent.last() {
-            Some(last) if last.event >= event => {
-                self.recent.binary_search_by(|entry| entry.event.cmp(&event))
-            }
-            _ => Err(self.recent.len()),
-        };
-        match at {
-            Ok(at) => self.recount(at, diff),
-            Err(at) => {
-                if self.recent.capacity() == 0 {
-                    self.recent.reserve_exact(1);
-                }
-                self.recent.insert(at, Entry { event, count: diff, after: None, emitted: 0 });
-                if at < self.folded {
-                    self.folded += 1;
-                    let (from, until) = self.stale.unwrap_or((at, at));
-                    self.stale = Some((from.min(at), (until + 1).max(at + 1)));
-                }
-            }
-        }
-    }
-
-    /// Adds to the count of the event at `at`; removes it at zero.
-    fn recount(&mut self, at: usize, diff: i32) {
-        let before = self.recent[at].count;
-        let after = before + diff;
-        self.recent[at].count = after;
-        let (from, until) = self.stale.unwrap_or((at, at));
-        if after == 0 {
-            self.recent.remove(at);
-            if at < self.folded {
-                self.folded -= 1;
-                let until = if until > at { until - 1 } else { at };
-                self.stale = Some((from.min(at), until));
-            }
-        } else if (before > 0) != (after > 0) && at < self.folded {
-            self.stale = Some((from.min(at), until.max(at + 1)));
-        }
+        self.unfinal.get_or_insert_default().insert(event, diff, horizon);
     }
 
     /// Brings the fold up to the moment and tells what changed.
@@ -155,42 +155,193 @@ impl<M: Machine> History<M> {
         tell: &mut impl FnMut(Revised<M::Output>, isize),
     ) {
         scratch.fresh.clear();
-        let replaced = match self.take_stale(moment.clock) {
-            Some(stale) => self.refold(machine, key, stale, &mut scratch.fresh),
-            None => self.emitted.len()..self.emitted.len(),
+        scratch.held.clear();
+        machine.current(key, &self.head, &mut scratch.held);
+        let unfinal = self.unfinal.get_or_insert_default();
+        let head = &mut self.head;
+        let replaced = match unfinal.take_stale(moment.clock) {
+            Some(stale) => unfinal.refold(machine, key, head, stale, &mut scratch.fresh),
+            None => unfinal.emitted.len()..unfinal.emitted.len(),
         };
         let refolded = scratch.fresh.len();
-        self.extend(machine, key, moment, self.emitted.len() - replaced.len(), &mut scratch.fresh);
+        let kept = unfinal.emitted.len() - replaced.len();
+        unfinal.extend(machine, key, head, moment, kept, &mut scratch.fresh);
         let folded = scratch.fresh.len();
-        machine.current(key, &self.head, &mut scratch.fresh);
+        machine.current(key, head, &mut scratch.fresh);
 
-        let settled = self.current.is_empty() && self.withdrawn.is_empty();
-        if self.base.is_none() && folded == scratch.fresh.len() && settled {
+        let settled = scratch.held.is_empty() && unfinal.withdrawn().is_empty();
+        if unfinal.base.is_none() && folded == scratch.fresh.len() && settled {
             // All that is said is final and new: nothing of it is kept.
             for value in scratch.fresh.drain(..) {
                 tell(Revised { value, revision: 1 }, 1);
             }
-        } else if folded > 0 || !replaced.is_empty() || !self.still_holds(&scratch.fresh) {
-            scratch.old.extend(self.emitted[replaced.clone()].iter().cloned());
-            scratch.old.extend(self.current.drain(..));
-            reconcile(machine, moment.logical, scratch, &mut self.withdrawn, tell);
-            self.current.extend(scratch.new.drain(folded..));
-            let appended = scratch.new.drain(refolded..);
-            self.emitted.extend(appended);
-            self.emitted.splice(replaced, scratch.new.drain(..));
+        } else if folded > 0 || !replaced.is_empty() || scratch.held != scratch.fresh {
+            let rare = unfinal.rare.get_or_insert_default();
+            scratch.old.extend(unfinal.emitted[replaced.clone()].iter().cloned());
+            let revisions = [self.revision].into_iter().chain(rare.revisions.drain(..));
+            let held = scratch.held.drain(..).zip(revisions);
+            scratch.old.extend(held.map(|(value, revision)| Revised { value, revision }));
+            reconcile(machine, moment.logical, scratch, &mut rare.withdrawn, tell);
+            let mut revisions = scratch.new.drain(folded..).map(|told| told.revision);
+            self.revision = revisions.next().unwrap_or(0);
+            rare.revisions.extend(revisions);
+            unfinal.emitted.extend(scratch.new.drain(refolded..));
+            unfinal.emitted.splice(replaced, scratch.new.drain(..));
+            if rare.is_empty() {
+                unfinal.rare = None;
+            }
         }
-        self.compact(moment.horizon);
+        unfinal.compact(moment.horizon);
+        if unfinal.is_blank() {
+            self.unfinal = None;
+        }
     }
 
-    fn still_holds(&self, outputs: &[M::Output]) -> bool {
-        self.current.iter().map(|held| &held.value).eq(outputs)
+    /// The next instant at which an evaluation is due, if nothing arrives before.
+    pub(super) fn next_due(&self, machine: &M, key: &M::Key, lateness: i64) -> Option<i64> {
+        let deadline = machine.deadline(key, &self.head);
+        let Some(unfinal) = &self.unfinal else { return deadline };
+        let future = unfinal.recent.get(unfinal.folded).map(|entry| entry.event.time());
+        let due = deadline.into_iter().chain(future).min();
+        // A key that nothing is known of any more is looked at once more, when it is final.
+        due.or_else(|| {
+            if self.head != M::State::default() {
+                return None;
+            }
+            let last = unfinal.recent.last().map(|entry| entry.event.time());
+            let withdrawn = unfinal.withdrawn().iter().map(|(at, _)| *at).max();
+            let unsettled = unfinal.base.is_some().then_some(unfinal.tail);
+            let last = last.into_iter().chain(withdrawn).chain(unsettled).max()?;
+            Some(last.saturating_add(lateness))
+        })
+    }
+
+    /// Whether nothing is remembered.
+    pub(super) fn is_blank(&self) -> bool {
+        self.unfinal.is_none() && self.revision == 0 && self.head == M::State::default()
+    }
+
+    /// What holds at head.
+    fn current(&self, machine: &M, key: &M::Key) -> Vec<Revised<M::Output>> {
+        let mut values = Vec::new();
+        machine.current(key, &self.head, &mut values);
+        let rare = self.unfinal.iter().filter_map(|unfinal| unfinal.rare.as_ref());
+        let more = rare.flat_map(|rare| &rare.revisions).copied();
+        let revisions = [self.revision].into_iter().chain(more);
+        values
+            .into_iter()
+            .zip(revisions)
+            .map(|(value, revision)| Revised { value, revision })
+            .collect()
+    }
+
+    /// What a restore needs; the fold itself is repeated.
+    pub(super) fn saved(&self, machine: &M, key: &M::Key) -> Saved<M> {
+        let current = self.current(machine, key);
+        match self.unfinal.as_deref() {
+            None => Saved {
+                base: self.head.clone(),
+                recent: Vec::new(),
+                emitted: Vec::new(),
+                current,
+                withdrawn: Vec::new(),
+            },
+            Some(unfinal) => Saved {
+                base: unfinal.base.as_ref().unwrap_or(&self.head).clone(),
+                recent: unfinal.recent.iter().map(|e| (e.event.clone(), e.count)).collect(),
+                emitted: unfinal.emitted.clone(),
+                current,
+                withdrawn: unfinal.withdrawn().to_vec(),
+            },
+        }
+    }
+
+    /// Rebuilds what was saved at a moment and folds up to it. Nothing may have changed by that.
+    pub(super) fn restored(
+        saved: Saved<M>,
+        machine: &M,
+        key: &M::Key,
+        moment: Moment,
+        scratch: &mut Scratch<M>,
+    ) -> Self {
+        let mut head = saved.base.clone();
+        let mut unfinal = Unfinal { base: Some(saved.base), ..Unfinal::default() };
+        for (event, count) in saved.recent {
+            unfinal.insert(event, count, i64::MIN);
+        }
+        scratch.fresh.clear();
+        unfinal.extend(machine, key, &mut head, moment, 0, &mut scratch.fresh);
+        let emitted = scratch.fresh.len();
+        machine.current(key, &head, &mut scratch.fresh);
+        let told: Vec<_> =
+            saved.emitted.iter().chain(&saved.current).map(|told| &told.value).collect();
+        assert!(
+            told.iter().copied().eq(&scratch.fresh) && emitted == saved.emitted.len(),
+            "a snapshot of {key:?} said {told:?} and folds to {:?}",
+            scratch.fresh
+        );
+        let mut revisions = saved.current.iter().map(|told| told.revision);
+        let revision = revisions.next().unwrap_or(0);
+        unfinal.emitted = saved.emitted;
+        let rare = Rare { withdrawn: saved.withdrawn, revisions: revisions.collect() };
+        unfinal.rare = (!rare.is_empty()).then(|| Box::new(rare));
+        unfinal.compact(moment.horizon);
+        let unfinal = (!unfinal.is_blank()).then(|| Box::new(unfinal));
+        Self { head, revision, unfinal }
+    }
+}
+
+impl<M: Machine> Unfinal<M> {
+    fn insert(&mut self, event: M::Event, diff: i32, horizon: i64) {
+        if self.stale.is_none() {
+            self.compact(horizon);
+        }
+        let at = match self.recent.last() {
+            Some(last) if last.event >= event => {
+                self.recent.binary_search_by(|entry| entry.event.cmp(&event))
+            }
+            _ => Err(self.recent.len()),
+        };
+        match at {
+            Ok(at) => self.recount(at, diff),
+            Err(at) => {
+                self.recent.insert(at, Entry { event, count: diff, emitted: 0, after: None });
+                if at < self.folded {
+                    self.folded += 1;
+                    let at = at as u32;
+                    let (from, until) = self.stale.unwrap_or((at, at));
+                    self.stale = Some((from.min(at), (until + 1).max(at + 1)));
+                }
+            }
+        }
+    }
+
+    /// Adds to the count of the event at `at`; removes it at zero.
+    fn recount(&mut self, at: usize, diff: i32) {
+        let before = self.recent[at].count;
+        let after = before + diff;
+        self.recent[at].count = after;
+        let place = at as u32;
+        let (from, until) = self.stale.unwrap_or((place, place));
+        if after == 0 {
+            self.recent.remove(at);
+            if at < self.folded {
+                self.folded -= 1;
+                let until = if until > place { until - 1 } else { place };
+                self.stale = Some((from.min(place), until));
+            }
+        } else if (before > 0) != (after > 0) && at < self.folded {
+            self.stale = Some((from.min(place), until.max(place + 1)));
+        }
     }
 
     /// The entries that must be folded again, which are forgotten here: from, and until at least.
     fn take_stale(&mut self, clock: i64) -> Option<(usize, usize)> {
         let undo_tail = self.next_precedes_tail(clock);
         match self.stale.take() {
-            Some((from, until)) => Some((from, if undo_tail { self.folded } else { until })),
+            Some((from, until)) => {
+                Some((from as usize, if undo_tail { self.folded } else { until as usize }))
+            }
             None => undo_tail.then_some((self.folded, self.folded)),
         }
     }
@@ -218,6 +369,7 @@ impl<M: Machine> History<M> {
         &mut self,
         machine: &M,
         key: &M::Key,
+        head: &mut M::State,
         (from, until): (usize, usize),
         fresh: &mut Vec<M::Output>,
     ) -> Range<usize> {
@@ -246,7 +398,7 @@ impl<M: Machine> History<M> {
             }
             entry.after = Some(state.clone());
         }
-        self.head = state.clone();
+        head.clone_from(state);
         self.tail = i64::MIN;
         kept..self.emitted.len()
     }
@@ -256,6 +408,7 @@ impl<M: Machine> History<M> {
         &mut self,
         machine: &M,
         key: &M::Key,
+        head: &mut M::State,
         moment: Moment,
         emitted: usize,
         fresh: &mut Vec<M::Output>,
@@ -267,30 +420,39 @@ impl<M: Machine> History<M> {
         {
             let previous = self.time_before(self.folded);
             if self.base.is_none() && entry.event.time() >= moment.horizon {
-                self.base = Some(self.head.clone());
+                self.base = Some(head.clone());
             }
             let entry = &mut self.recent[self.folded];
             if entry.count > 0 {
-                step(machine, key, &mut self.head, &entry.event, previous, fresh);
+                step(machine, key, head, &entry.event, previous, fresh);
                 self.tail = i64::MIN;
             }
-            entry.after = self.base.is_some().then(|| self.head.clone());
+            entry.after = self.base.is_some().then(|| head.clone());
             entry.emitted = (emitted + fresh.len() - settled) as u32;
             self.folded += 1;
         }
-        while let Some(deadline) = machine.deadline(key, &self.head)
+        while let Some(deadline) = machine.deadline(key, head)
             && deadline <= moment.clock
         {
             if self.base.is_none() && deadline >= moment.horizon {
-                self.base = Some(self.head.clone());
+                self.base = Some(head.clone());
             }
-            machine.elapse(key, &mut self.head, deadline, fresh);
+            machine.elapse(key, head, deadline, fresh);
             self.tail = deadline;
         }
     }
 
     /// Forgets what nothing can precede any more.
+    #[inline]
     fn compact(&mut self, horizon: i64) {
+        let nothing_is_final = self.folded > 0
+            && self.recent.first().is_some_and(|first| first.event.time() >= horizon);
+        if !nothing_is_final || !self.withdrawn().is_empty() {
+            self.forget(horizon);
+        }
+    }
+
+    fn forget(&mut self, horizon: i64) {
         let folded = &self.recent[..self.folded];
         let last = folded.iter().take_while(|entry| entry.event.time() < horizon).count();
         if last > 0 {
@@ -310,78 +472,26 @@ impl<M: Machine> History<M> {
             self.base = None;
             self.emitted.clear();
         }
-        self.withdrawn.retain(|(at, _)| *at >= horizon);
-        release_if_idle(&mut self.recent);
-        release_if_idle(&mut self.emitted);
+        if let Some(rare) = &mut self.rare {
+            rare.withdrawn.retain(|(at, _)| *at >= horizon);
+            if rare.is_empty() {
+                self.rare = None;
+            }
+        }
+        if self.recent.is_empty() && self.recent.capacity() > 4 {
+            self.recent = SmallVec::new();
+        }
     }
 
-    /// The next instant at which an evaluation is due, if nothing arrives before.
-    pub(super) fn next_due(&self, machine: &M, key: &M::Key, lateness: i64) -> Option<i64> {
-        let deadline = machine.deadline(key, &self.head);
-        let future = self.recent.get(self.folded).map(|entry| entry.event.time());
-        let due = deadline.into_iter().chain(future).min();
-        // A key that nothing is known of any more is looked at once more, when it is final.
-        due.or_else(|| {
-            if self.head != M::State::default() {
-                return None;
-            }
-            let last = self.recent.last().map(|entry| entry.event.time());
-            let withdrawn = self.withdrawn.iter().map(|(at, _)| *at).max();
-            let unfinal = self.base.is_some().then_some(self.tail);
-            let last = last.into_iter().chain(withdrawn).chain(unfinal).max()?;
-            Some(last.saturating_add(lateness))
-        })
+    fn withdrawn(&self) -> &[(i64, Revised<M::Output>)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.withdrawn)
     }
 
     /// Whether nothing is remembered.
-    pub(super) fn is_blank(&self) -> bool {
+    fn is_blank(&self) -> bool {
         self.base.is_none()
             && self.recent.is_empty()
-            && self.withdrawn.is_empty()
-            && self.current.is_empty()
-            && self.head == M::State::default()
-    }
-
-    /// What a restore needs; the fold itself is repeated.
-    pub(super) fn saved(&self) -> Saved<M> {
-        Saved {
-            base: self.base.as_ref().unwrap_or(&self.head).clone(),
-            recent: self.recent.iter().map(|e| (e.event.clone(), e.count)).collect(),
-            emitted: self.emitted.clone(),
-            current: self.current.to_vec(),
-            withdrawn: self.withdrawn.clone(),
-        }
-    }
-
-    /// Rebuilds what was saved at a moment and folds up to it. Nothing may have changed by that.
-    pub(super) fn restored(
-        saved: Saved<M>,
-        machine: &M,
-        key: &M::Key,
-        moment: Moment,
-        scratch: &mut Scratch<M>,
-    ) -> Self {
-        let mut history =
-            Self { base: Some(saved.base.clone()), head: saved.base, ..Self::default() };
-        for (event, count) in saved.recent {
-            history.insert(event, count, i64::MIN);
-        }
-        scratch.fresh.clear();
-        history.extend(machine, key, moment, 0, &mut scratch.fresh);
-        let emitted = scratch.fresh.len();
-        machine.current(key, &history.head, &mut scratch.fresh);
-        let told: Vec<_> =
-            saved.emitted.iter().chain(&saved.current).map(|told| &told.value).collect();
-        assert!(
-            told.iter().copied().eq(&scratch.fresh) && emitted == saved.emitted.len(),
-            "a snapshot of {key:?} said {told:?} and folds to {:?}",
-            scratch.fresh
-        );
-        history.emitted = saved.emitted;
-        history.current = saved.current.into();
-        history.withdrawn = saved.withdrawn;
-        history.compact(moment.horizon);
-        history
+            && self.rare.as_ref().is_none_or(|rare| rare.is_empty())
     }
 }
 
@@ -424,7 +534,7 @@ fn reconcile<M: Machine>(
     withdrawn: &mut Vec<(i64, Revised<M::Output>)>,
     tell: &mut impl FnMut(Revised<M::Output>, isize),
 ) {
-    let Scratch { fresh, old, new } = scratch;
+    let Scratch { fresh, old, new, .. } = scratch;
     let unchanged = old.iter().zip(fresh.iter()).take_while(|(o, f)| o.value == **f).count();
     new.clear();
     new.extend(old.drain(..unchanged));
@@ -453,11 +563,4 @@ fn reconcile<M: Machine>(
         withdrawn.push((logical, gone));
     }
     fresh.clear();
-}
-
-/// Gives the memory of an empty list back unless it is small.
-fn release_if_idle<T>(list: &mut Vec<T>) {
-    if list.is_empty() && list.capacity() > 4 {
-        *list = Vec::new();
-    }
 }

@@ -14,24 +14,77 @@ pub(super) trait Tell<M: Machine> {
     fn rejected(&mut self, rejected: Rejected<M::Key, M::Event>, logical: i64, diff: isize);
 }
 
+/// Small and aligned: most events touch little else.
+#[repr(C, align(64))]
 struct Slot<M: Machine> {
-    hash: u64,
     key: M::Key,
     history: History<M>,
-    /// The logical time of the next evaluation; `i64::MAX` if none is due.
+    /// Whether an event came at the current logical time.
+    touched: bool,
+    /// When an evaluation is due, within a tick or at its end; `i64::MAX` if none is.
     due: i64,
-    /// The earliest timer on the wheel, not after `due`, and one more behind it, both `i64::MAX`
-    /// if there is none. A later `due` waits for the earlier timer; others on the wheel are void.
+    /// The earliest timer on the wheel, not after the tick of `due`, and one more behind it, both
+    /// `i64::MAX` if there is none. A later `due` waits for the earlier timer; others on the wheel
+    /// are void.
     armed: i64,
     armed_next: i64,
-    /// The last logical time at which an event came.
-    touched: Option<i64>,
 }
 
-/// Where a key was when it was looked up.
+impl<M: Machine> Slot<M> {
+    /// Brings the key's fold up to a moment and tells what changed. Its timer is the caller's to
+    /// set.
+    #[inline]
+    fn evaluate(
+        &mut self,
+        machine: &M,
+        timing: Timing,
+        moment: Moment,
+        scratch: &mut Scratch<M>,
+        tell: &mut impl Tell<M>,
+    ) {
+        let Self { key, history, .. } = self;
+        history.evaluate(machine, key, moment, scratch, &mut |output, diff| {
+            tell.output(key, output, moment.logical, diff);
+        });
+        self.due = history.next_due(machine, key, timing.lateness).unwrap_or(i64::MAX);
+    }
+
+    /// Sets a timer if the key is due before the one it has.
+    #[inline]
+    fn arm(&mut self, timing: Timing, index: u32, wheel: &mut Wheel) {
+        if self.due >= self.armed {
+            return;
+        }
+        let due = timing.ceil(self.due);
+        if due < self.armed {
+            if self.armed_next == i64::MAX {
+                self.armed_next = self.armed;
+            }
+            self.armed = due;
+            wheel.insert(due, index);
+        }
+    }
+}
+
+/// A slot's number beneath half the hash of its key: few looks at slots are in vain, and none is
+/// needed when the table grows.
 #[derive(Clone, Copy, Debug)]
+struct Numbered {
+    half: u32,
+    index: u32,
+}
+
+impl Numbered {
+    /// The half as the table wants it: spread over 64 bits.
+    fn spread(half: u32) -> u64 {
+        u64::from(half).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+/// Where a key may be, as it was looked up.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
-    hash: u64,
+    half: u32,
     index: Option<u32>,
 }
 
@@ -39,7 +92,7 @@ pub(super) struct Place {
 pub(super) struct Keys<M: Machine> {
     machine: M,
     timing: Timing,
-    table: HashTable<u32>,
+    table: HashTable<Numbered>,
     slots: Vec<Option<Slot<M>>>,
     free: Vec<u32>,
     wheel: Wheel,
@@ -78,10 +131,12 @@ impl<M: Machine> Keys<M> {
             return;
         }
         let index = self.place(key, place);
-        self.catch_up(index, at, tell);
-        let slot = self.slots[index as usize].as_mut().expect("found above");
-        if slot.touched != Some(at) {
-            slot.touched = Some(at);
+        let mut slot = self.slots[index as usize].as_mut().expect("found above");
+        if slot.due < at {
+            self.catch_up(index, at, tell);
+            slot = self.slots[index as usize].as_mut().expect("found above");
+        }
+        if !std::mem::replace(&mut slot.touched, true) {
             self.touched.push(index);
         }
         let horizon = at.saturating_sub(self.timing.lateness);
@@ -92,10 +147,15 @@ impl<M: Machine> Keys<M> {
     /// Evaluates the keys that events came for at the logical time `at`.
     pub(super) fn settle(&mut self, at: i64, tell: &mut impl Tell<M>) {
         let mut touched = std::mem::take(&mut self.touched);
+        let moment = self.moment(at, at);
         for index in touched.drain(..) {
-            self.evaluate(index, self.moment(at, at), tell);
-            self.arm(index);
-            self.forget_if_blank(index);
+            let Some(slot) = &mut self.slots[index as usize] else { continue };
+            slot.touched = false;
+            slot.evaluate(&self.machine, self.timing, moment, &mut self.scratch, tell);
+            slot.arm(self.timing, index, &mut self.wheel);
+            if slot.history.is_blank() {
+                self.forget(index);
+            }
         }
         self.touched = touched;
     }
@@ -110,7 +170,8 @@ impl<M: Machine> Keys<M> {
         let last = self.timing.ceil(end);
         self.wake(last.saturating_add(1), |keys, index| {
             keys.catch_up(index, end.saturating_add(1), tell);
-            if keys.slots[index as usize].as_ref().is_some_and(|slot| slot.due == last) {
+            let due = keys.slots[index as usize].as_ref().map(|slot| keys.timing.ceil(slot.due));
+            if due == Some(last) {
                 keys.evaluate(index, keys.moment(last, end), tell);
             }
         });
@@ -130,8 +191,11 @@ impl<M: Machine> Keys<M> {
                 continue;
             }
             each(self, index);
-            self.arm(index);
-            self.forget_if_blank(index);
+            let Some(slot) = &mut self.slots[index as usize] else { continue };
+            slot.arm(self.timing, index, &mut self.wheel);
+            if slot.history.is_blank() {
+                self.forget(index);
+            }
         }
         self.expired = expired;
     }
@@ -142,7 +206,10 @@ impl<M: Machine> Keys<M> {
         while let Some(slot) = &self.slots[index as usize]
             && slot.due < until
         {
-            let due = slot.due;
+            let due = self.timing.ceil(slot.due);
+            if due >= until {
+                break;
+            }
             self.evaluate(index, self.moment(due, due), tell);
         }
     }
@@ -155,85 +222,70 @@ impl<M: Machine> Keys<M> {
 
     fn evaluate(&mut self, index: u32, moment: Moment, tell: &mut impl Tell<M>) {
         let Some(slot) = &mut self.slots[index as usize] else { return };
-        let Slot { key, history, .. } = slot;
-        history.evaluate(&self.machine, key, moment, &mut self.scratch, &mut |output, diff| {
-            tell.output(key, output, moment.logical, diff);
-        });
-        let due = slot.history.next_due(&self.machine, &slot.key, self.timing.lateness);
-        slot.due = due.map_or(i64::MAX, |due| self.timing.ceil(due));
+        slot.evaluate(&self.machine, self.timing, moment, &mut self.scratch, tell);
     }
 
-    /// Sets a timer if the key is due before the one it has.
-    fn arm(&mut self, index: u32) {
-        let Some(slot) = &mut self.slots[index as usize] else { return };
-        if slot.due < slot.armed {
-            if slot.armed_next == i64::MAX {
-                slot.armed_next = slot.armed;
-            }
-            slot.armed = slot.due;
-            self.wheel.insert(slot.due, index);
-        }
-    }
-
-    /// Looks a key up, ahead of its insertion: the memory it lies in is on its way meanwhile.
+    /// Looks a key up, ahead of its insertion.
     pub(super) fn look_up(&self, key: &M::Key) -> Place {
-        let hash = fixed_hash(key);
-        let slots = &self.slots;
-        let found = self.table.find(hash, |index| {
-            slots[*index as usize]
-                .as_ref()
-                .is_some_and(|slot| slot.hash == hash && slot.key == *key)
-        });
-        if let Some(slot) = found.and_then(|index| slots[*index as usize].as_ref()) {
-            std::hint::black_box(slot.history.touch());
-        }
-        Place { hash, index: found.copied() }
+        let half = (fixed_hash(key) >> 32) as u32;
+        let found = self.table.find(Numbered::spread(half), |numbered| numbered.half == half);
+        Place { half, index: found.map(|numbered| numbered.index) }
+    }
+
+    /// Reads the memory that insertions at these places will read, so that it is on its way for
+    /// all of them at once.
+    pub(super) fn touch(&self, places: &[Place]) {
+        let slots = places.iter().filter_map(|place| self.slots.get(place.index? as usize));
+        let read = slots.flatten().fold(0, |read, slot| read ^ slot.due ^ slot.history.touch());
+        std::hint::black_box(read);
     }
 
     /// The slot of a key that was looked up, made if there was none.
-    fn place(&mut self, key: M::Key, Place { hash, index }: Place) -> u32 {
-        let stands = |index: &u32| {
-            let slot = self.slots.get(*index as usize).and_then(Option::as_ref);
-            slot.is_some_and(|slot| slot.hash == hash && slot.key == key)
+    fn place(&mut self, key: M::Key, Place { half, index }: Place) -> u32 {
+        let slots = &mut self.slots;
+        let stands = |index: u32| {
+            let slot = slots.get(index as usize).and_then(Option::as_ref);
+            slot.is_some_and(|slot| slot.key == key)
         };
         // It may have been forgotten, or made, since it was looked up.
-        if let Some(index) = index.filter(stands) {
+        if let Some(index) = index.filter(|index| stands(*index)) {
             return index;
         }
-        let slots = &mut self.slots;
-        let found = self.table.find(hash, |index| {
-            slots[*index as usize].as_ref().is_some_and(|slot| slot.hash == hash && slot.key == key)
+        let found = self.table.find(Numbered::spread(half), |numbered| {
+            numbered.half == half && stands(numbered.index)
         });
-        if let Some(index) = found {
-            return *index;
+        if let Some(numbered) = found {
+            return numbered.index;
         }
         let index = self.free.pop().unwrap_or_else(|| {
             slots.push(None);
             u32::try_from(slots.len() - 1).expect("fewer than 2^32 keys a worker")
         });
         slots[index as usize] = Some(Slot {
-            hash,
             key,
             history: History::default(),
+            touched: false,
             due: i64::MAX,
             armed: i64::MAX,
             armed_next: i64::MAX,
-            touched: None,
         });
-        self.table.insert_unique(hash, index, |index| {
-            slots[*index as usize].as_ref().map_or(0, |slot| slot.hash)
+        let numbered = Numbered { half, index };
+        self.table.insert_unique(Numbered::spread(half), numbered, |numbered| {
+            Numbered::spread(numbered.half)
         });
         index
     }
 
-    fn forget_if_blank(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        if let Some(blank) = slot.take_if(|slot| slot.history.is_blank()) {
-            if let Ok(entry) = self.table.find_entry(blank.hash, |other| *other == index) {
-                entry.remove();
-            }
-            self.free.push(index);
+    /// Forgets a key of which nothing is remembered.
+    #[cold]
+    fn forget(&mut self, index: u32) {
+        let Some(blank) = self.slots[index as usize].take() else { return };
+        let half = self.look_up(&blank.key).half;
+        let of_slot = |numbered: &Numbered| numbered.index == index;
+        if let Ok(entry) = self.table.find_entry(Numbered::spread(half), of_slot) {
+            entry.remove();
         }
+        self.free.push(index);
     }
 
     /// Every key's history as bytes, sorted by key. Call it between logical times.
@@ -241,7 +293,7 @@ impl<M: Machine> Keys<M> {
         let slots = self.slots.iter().flatten();
         let mut saved: Vec<_> = slots
             .map(|slot| {
-                let bytes = postcard::to_allocvec(&slot.history.saved());
+                let bytes = postcard::to_allocvec(&slot.history.saved(&self.machine, &slot.key));
                 (slot.key.clone(), bytes.expect("plain values encode"))
             })
             .collect();
@@ -265,8 +317,8 @@ impl<M: Machine> Keys<M> {
         let index = self.place(key, place);
         let slot = self.slots[index as usize].as_mut().expect("added above");
         slot.history = history;
-        slot.due = due.map_or(i64::MAX, |due| self.timing.ceil(due));
-        self.arm(index);
+        slot.due = due.unwrap_or(i64::MAX);
+        slot.arm(self.timing, index, &mut self.wheel);
         Ok(())
     }
 }

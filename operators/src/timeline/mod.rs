@@ -65,6 +65,7 @@ pub use history::Revised;
 
 use crate::hash::fixed_hash;
 use crate::machine::Machine;
+use crate::pending::{Pending, Update};
 use keys::{Keys, Place, Tell};
 
 /// How a timeline measures time, in the unit of the dataflow's logical time.
@@ -271,7 +272,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
 
     fn build_with<P>(self, events: Events<'scope, M>, pact: P) -> Outputs<'scope, M>
     where
-        P: ParallelizationContract<i64, Vec<Update<M>>>,
+        P: ParallelizationContract<i64, Vec<Update<Received<M>>>>,
     {
         let scope = events.inner.scope();
         let mut keys = Keys::new(self.machine, self.timing);
@@ -294,7 +295,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
             let mut pending = Pending::new();
             let mut end: Option<i64> = None;
             move |frontiers| {
-                input.for_each(|_, batch| pending.updates.append(batch));
+                input.for_each(|_, batch| pending.receive(batch));
                 ends.for_each(|_, batch| end = end.max(batch.drain(..).max()));
                 let Some(caps) = &mut held else { return };
                 let frontier = frontiers[0].frontier().first().copied();
@@ -310,12 +311,12 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
                     Emit { ok: ok_output.session(&caps[0]), err: err_output.session(&caps[1]) };
                 let until = frontier.unwrap_or(i64::MAX);
                 while let Some(at) = snapshots.next_wanted(until) {
-                    pending.play(&mut keys, at, &mut emit);
+                    play(&mut pending, &mut keys, Some(at), &mut emit);
                     keys.advance(at, &mut emit);
                     let snapshot = Snapshot { at, keys: keys.snapshot() };
                     snapshots.shared.borrow_mut().taken.push_back(snapshot);
                 }
-                pending.play(&mut keys, until, &mut emit);
+                play(&mut pending, &mut keys, frontier, &mut emit);
                 match (frontier, end) {
                     (Some(frontier), _) => keys.advance(frontier, &mut emit),
                     (None, Some(end)) => keys.finish(end, &mut emit),
@@ -346,49 +347,38 @@ fn restore<M: Machine>(
     }
 }
 
-type Update<M> = ((<M as Machine>::Key, <M as Machine>::Event), i64, isize);
-
 /// How many keys are looked up together: enough to wait for memory once, not once each.
 const LOOKED_UP_AHEAD: usize = 64;
 
-/// Updates that were received and whose logical time is not complete yet.
-struct Pending<M: Machine> {
-    updates: Vec<Update<M>>,
-    /// Where the keys of the next updates are, the next one last.
-    places: Vec<Place>,
-}
+type Received<M> = (<M as Machine>::Key, <M as Machine>::Event);
 
-impl<M: Machine> Pending<M> {
-    fn new() -> Self {
-        Self { updates: Vec::new(), places: Vec::new() }
+/// Plays every logical time before `until`, in order.
+fn play<M: Machine>(
+    pending: &mut Pending<Received<M>>,
+    keys: &mut Keys<M>,
+    until: Option<i64>,
+    tell: &mut impl Tell<M>,
+) {
+    let mut played = None;
+    let mut places = [Place::default(); LOOKED_UP_AHEAD];
+    for batch in pending.complete(until, |(_, one, _), (_, other, _)| one <= other) {
+        let mut updates = batch.into_iter();
+        while !updates.as_slice().is_empty() {
+            let ahead = updates.as_slice().iter().zip(&mut places);
+            let count = ahead.map(|(((key, _), ..), place)| *place = keys.look_up(key)).count();
+            keys.touch(&places[..count]);
+            for (place, (event, at, diff)) in places[..count].iter().zip(&mut updates) {
+                if let Some(last) = played.replace(at)
+                    && last != at
+                {
+                    keys.settle(last, tell);
+                }
+                keys.insert(at, event, diff, *place, tell);
+            }
+        }
     }
-
-    /// Plays every logical time before `until`, in order.
-    fn play(&mut self, keys: &mut Keys<M>, until: i64, tell: &mut impl Tell<M>) {
-        if !self.updates.is_sorted_by_key(|(_, at, _)| *at) {
-            self.updates.sort_by_key(|(_, at, _)| *at);
-        }
-        let complete = self.updates.partition_point(|(_, at, _)| *at < until);
-        let mut played = None;
-        let mut updates = self.updates.drain(..complete);
-        self.places.clear();
-        loop {
-            if self.places.is_empty() {
-                let ahead = updates.as_slice().iter().take(LOOKED_UP_AHEAD).rev();
-                self.places.extend(ahead.map(|((key, _), ..)| keys.look_up(key)));
-            }
-            let Some((event, at, diff)) = updates.next() else { break };
-            let Some(place) = self.places.pop() else { break };
-            if let Some(last) = played.replace(at)
-                && last != at
-            {
-                keys.settle(last, tell);
-            }
-            keys.insert(at, event, diff, place, tell);
-        }
-        if let Some(last) = played {
-            keys.settle(last, tell);
-        }
+    if let Some(last) = played {
+        keys.settle(last, tell);
     }
 }
 

@@ -46,6 +46,14 @@ pub(super) struct TimeFrom {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fill {
     Capture(usize),
+    /// A capture if that is a string; else what an attribute makes of it.
+    Text(usize, Made),
+    Made(Made),
+}
+
+/// What is made for a slot from more than a capture.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Made {
     /// The whole of `data`; a record without has the empty object.
     Data(usize),
     Id,
@@ -69,6 +77,8 @@ pub(super) struct Layout {
     pub(super) sequence: Option<From>,
     pub(super) id: Option<From>,
     pub(super) slots: Vec<Fill>,
+    /// The slots that are not always captured as they are.
+    pub(super) made: Vec<(usize, Made)>,
     /// CloudEvents: an attribute is a string, and `id` is required.
     pub(super) strict: bool,
     /// Where the conditions' `data` stands; nowhere if it is the record itself.
@@ -102,6 +112,7 @@ impl Layout {
             sequence: Some(text(&mut tree, "sequence")),
             id: Some(text(&mut tree, "id")),
             slots: Vec::new(),
+            made: Vec::new(),
             strict: true,
             data_key: Some("data"),
             nodes: Arc::default(),
@@ -123,6 +134,7 @@ impl Layout {
             sequence: mapping.sequence.as_ref().map(|text| tree.text(text)),
             id: mapping.id.as_ref().map(|text| tree.text(text)),
             slots: Vec::new(),
+            made: Vec::new(),
             strict: false,
             data_key: None,
             nodes: Arc::default(),
@@ -133,29 +145,40 @@ impl Layout {
     }
 
     fn fill_slots(&mut self, paths: &Paths, tree: &mut Tree) {
+        let text = |from: &From, made: Made| match from {
+            From::Capture(capture, _) => Fill::Text(*capture, made),
+            _ => Fill::Made(made),
+        };
         for attribute in paths.as_slice() {
             let extension = |name: &'static str, tree: &mut Tree| match self.strict {
                 true => Fill::Capture(tree.capture(&[name.into()])),
-                false => Fill::Missing,
+                false => Fill::Made(Made::Missing),
             };
             self.slots.push(match attribute {
-                Attribute::Id => Fill::Id,
-                Attribute::Source => Fill::Source,
-                Attribute::Type => Fill::Type,
-                Attribute::Subject => Fill::Subject,
-                Attribute::Sequence => Fill::Sequence,
+                Attribute::Id => Fill::Made(Made::Id),
+                Attribute::Source => text(&self.source, Made::Source),
+                Attribute::Type => text(&self.type_, Made::Type),
+                Attribute::Subject => Fill::Made(Made::Subject),
+                Attribute::Sequence => Fill::Made(Made::Sequence),
                 Attribute::Severity => extension("severity", tree),
                 Attribute::Traceparent => extension("traceparent", tree),
                 Attribute::Data(keys) => {
                     let root = self.data_key.map(SmolStr::new_static);
                     let path: Vec<_> = root.into_iter().chain(keys.iter().cloned()).collect();
                     match keys.is_empty() {
-                        true => Fill::Data(tree.capture(&path)),
+                        true => Fill::Made(Made::Data(tree.capture(&path))),
                         false => Fill::Capture(tree.capture(&path)),
                     }
                 }
             });
         }
+        self.made = (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, fill)| match fill {
+                Fill::Capture(_) => None,
+                Fill::Text(_, made) | Fill::Made(made) => Some((slot, *made)),
+            })
+            .collect();
         self.nodes = std::mem::take(&mut tree.nodes).into();
         self.captures = tree.captures;
     }

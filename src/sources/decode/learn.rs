@@ -5,7 +5,7 @@
 
 use super::layout::Node;
 use super::shape::{Expected, Shape, Step};
-use super::token::{bare_end, string_end};
+use super::token::{Stops, bare_end};
 
 /// So many values make a shape at most.
 const VALUES_MAX: usize = 64;
@@ -13,26 +13,38 @@ const VALUES_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
 
 /// The shape of a valid line, if it has one.
-pub(super) fn shape(line: &str, nodes: &[Node]) -> Option<Shape> {
+pub(super) fn shape(line: &str, nodes: &[Node], captures: usize) -> Option<Shape> {
+    let mut stops = Stops::default();
+    stops.find(line.as_bytes());
     let mut learner = Learner {
         line,
         nodes,
+        stops,
         at: 0,
         literal_start: 0,
         levels: 0,
         met: vec![false; nodes.len()],
-        shape: Shape { steps: Vec::new(), tail: Box::default(), composites: Vec::new() },
+        shape: Shape {
+            steps: Vec::new(),
+            tail: Box::default(),
+            composites: Vec::new(),
+            missing: Vec::new(),
+        },
     };
     learner.space();
     learner.object(Some(0))?;
     let Learner { at, literal_start, mut shape, .. } = learner;
     shape.tail = line.as_bytes()[literal_start..at].into();
+    let steps = shape.steps.iter().filter_map(Step::capture);
+    let present: Vec<usize> = steps.chain(shape.composites.iter().copied()).collect();
+    shape.missing = (0..captures).filter(|capture| !present.contains(capture)).collect();
     Some(shape)
 }
 
 struct Learner<'n, 'a> {
     line: &'a str,
     nodes: &'n [Node],
+    stops: Stops,
     at: usize,
     /// The end of the last value.
     literal_start: usize,
@@ -84,7 +96,7 @@ impl Learner<'_, '_> {
     /// Passes a key; the node that its value is for.
     fn key(&mut self, node: Option<usize>) -> Option<Option<usize>> {
         let start = self.at;
-        let (end, _) = string_end(self.line.as_bytes(), start + 1)?;
+        let end = self.stops.string_end(self.line.as_bytes(), start + 1)?;
         self.at = end + 1;
         let Some(node) = node else { return Some(None) };
         let key: String = serde_json::from_str(self.line.get(start..self.at)?).ok()?;
@@ -104,7 +116,7 @@ impl Learner<'_, '_> {
             b'[' => return None,
             b'"' => {
                 self.at += 1;
-                string_end(bytes, self.at)?.0
+                self.stops.string_end(bytes, self.at)?
             }
             _ => bare_end(bytes, self.at)?,
         };

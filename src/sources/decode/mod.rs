@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
-use self::layout::{Fill, From, Layout, Part, TimeFrom};
+use self::layout::{Fill, From, Layout, Made, Part, TimeFrom};
 pub use self::shape::Shapes;
 use self::walk::{Captured, FirstWins};
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -67,7 +67,9 @@ pub struct Lines<'a> {
     line: &'a str,
     data_key: Option<&'static str>,
     captured: Captured<'a>,
-    slots: Vec<Scalar<'a>>,
+    fills: &'a [Fill],
+    /// By slot; void for those that are captured as they are.
+    made: Vec<Scalar<'a>>,
 }
 
 impl<'a> Lines<'a> {
@@ -84,15 +86,23 @@ impl<'a> Lines<'a> {
         };
         if !shapes.read(line, nodes, captures, &mut self.captured) {
             self.captured.walk(line, nodes, captures)?;
-            shapes.learn(line, nodes);
+            shapes.learn(line, nodes, captures);
         }
         Ok(())
     }
 }
 
 impl RecordView for Lines<'_> {
+    #[inline]
     fn slot(&self, slot: usize) -> &Scalar<'_> {
-        &self.slots[slot]
+        match self.fills[slot] {
+            Fill::Capture(capture) => &self.captured.values[capture],
+            Fill::Text(capture, _) => match &self.captured.values[capture] {
+                text @ Scalar::Str(_) => text,
+                _ => &self.made[slot],
+            },
+            Fill::Made(_) => &self.made[slot],
+        }
     }
 
     fn data(&self) -> serde_json::Value {
@@ -125,8 +135,22 @@ impl Decoder {
         line: &'a [u8],
         lines: &mut Lines<'a>,
     ) -> Result<Decoded<'a>, Unreadable> {
-        let layout = &self.layout;
         let line = simdutf8::basic::from_utf8(line).map_err(|_| not_utf8(line))?;
+        self.decode_text(line, lines)
+    }
+
+    /// [`decode`](Self::decode) for what is known to be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no record.
+    #[inline(always)]
+    pub fn decode_text<'a>(
+        &'a self,
+        line: &'a str,
+        lines: &mut Lines<'a>,
+    ) -> Result<Decoded<'a>, Unreadable> {
+        let layout = &self.layout;
         lines.line = line;
         lines.data_key = layout.data_key;
         lines.capture(line, layout).map_err(|error| syntax(&error))?;
@@ -149,23 +173,30 @@ impl Decoder {
         let arrival = layout.arrival.as_ref().map(|from| &values[from.capture]);
         let (identity, content) = identify(line, arrival, id.as_deref());
 
-        lines.slots.clear();
-        lines.slots.extend(layout.slots.iter().map(|fill| match fill {
-            Fill::Capture(capture) => values[*capture].clone(),
-            Fill::Data(capture) => match &values[*capture] {
-                Scalar::Missing => Scalar::Composite,
-                data => data.clone(),
-            },
-            Fill::Id => Scalar::Str(id.clone().unwrap_or_else(|| hexadecimal(&identity))),
-            Fill::Source => Scalar::Str(source.clone()),
-            Fill::Type => Scalar::Str(type_.clone()),
-            Fill::Subject => subject.clone().map_or(Scalar::Missing, Scalar::Str),
-            Fill::Sequence => match &layout.sequence {
-                Some(From::Capture(capture, _)) => as_text(&values[*capture]),
-                _ => Scalar::Missing,
-            },
-            Fill::Missing => Scalar::Missing,
-        }));
+        lines.fills = &layout.slots;
+        lines.made.resize_with(layout.slots.len(), Scalar::default);
+        for (slot, made) in &layout.made {
+            if let Fill::Text(capture, _) = layout.slots[*slot]
+                && matches!(values[capture], Scalar::Str(_))
+            {
+                continue;
+            }
+            lines.made[*slot] = match made {
+                Made::Data(capture) => match &values[*capture] {
+                    Scalar::Missing => Scalar::Composite,
+                    data => data.clone(),
+                },
+                Made::Id => Scalar::Str(id.clone().unwrap_or_else(|| hexadecimal(&identity))),
+                Made::Source => Scalar::Str(source.clone()),
+                Made::Type => Scalar::Str(type_.clone()),
+                Made::Subject => subject.clone().map_or(Scalar::Missing, Scalar::Str),
+                Made::Sequence => match &layout.sequence {
+                    Some(From::Capture(capture, _)) => as_text(&values[*capture]),
+                    _ => Scalar::Missing,
+                },
+                Made::Missing => Scalar::Missing,
+            };
+        }
         let id = identity;
         Ok(Decoded { event_time_ns, arrival_ns, subject, source, sequence, id, content })
     }

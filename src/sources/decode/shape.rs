@@ -11,10 +11,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::DeserializeSeed;
+use wide::u8x32;
 
 use super::layout::Node;
 use super::learn;
-use super::token::{bare_end, plain_integer, string_end};
+use super::token::{Stops, WINDOW_BYTES, bare_end, plain_integer};
 use super::walk::{Captured, Object, Value};
 use crate::model::Scalar;
 
@@ -25,9 +26,8 @@ const SHAPES_MAX: usize = 8;
 const LINES_PER_LESSON: u32 = 16;
 /// Longer lines are not learnt.
 const LINE_BYTES_MAX: usize = 4096;
-/// The words of a literal that are compared without a loop.
-const WORDS: usize = 4;
-const WORDS_BYTES: usize = 8 * WORDS;
+/// As many bytes of a literal are compared without a loop.
+const FIRST_BYTES: usize = WINDOW_BYTES;
 
 /// The shapes of the last lines. They serve one decoder at a time and forget when it changes; they
 /// never change what is decoded.
@@ -39,6 +39,8 @@ pub struct Shapes {
     shapes: Vec<Shape>,
     /// How many lines have been paid for and not been learnt.
     credit: u32,
+    /// Of the line that is read.
+    stops: Stops,
 }
 
 impl Shapes {
@@ -54,12 +56,17 @@ impl Shapes {
         if !self.of.as_ref().is_some_and(|known| Arc::ptr_eq(known, nodes)) {
             *self = Self {
                 of: Some(Arc::clone(nodes)),
-                shapes: Vec::new(),
                 credit: SHAPES_MAX as u32 * LINES_PER_LESSON,
+                ..Self::default()
             };
         }
+        if self.shapes.is_empty() || line.len() > LINE_BYTES_MAX {
+            return false;
+        }
+        captured.values.resize_with(captures, Scalar::default);
+        self.stops.find(line.as_bytes());
         for (place, shape) in self.shapes.iter().enumerate() {
-            if shape.read(line, nodes, captures, captured).is_some() {
+            if shape.read(line, &self.stops, nodes, captured).is_some() {
                 if place > 0 {
                     self.shapes[..=place].rotate_right(1);
                 }
@@ -70,13 +77,13 @@ impl Shapes {
     }
 
     /// Learns the shape of a line that [`Shapes::read`] has refused and a walk has not.
-    pub(super) fn learn(&mut self, line: &str, nodes: &[Node]) {
+    pub(super) fn learn(&mut self, line: &str, nodes: &[Node], captures: usize) {
         self.credit = (self.credit + 1).min(SHAPES_MAX as u32 * LINES_PER_LESSON);
         if self.credit < LINES_PER_LESSON || line.len() > LINE_BYTES_MAX {
             return;
         }
         self.credit -= LINES_PER_LESSON;
-        let Some(shape) = learn::shape(line, nodes) else { return };
+        let Some(shape) = learn::shape(line, nodes, captures) else { return };
         // A known shape may still refuse a line, for the sake of a value.
         if !self.shapes.contains(&shape) {
             self.shapes.truncate(SHAPES_MAX - 1);
@@ -93,15 +100,17 @@ pub(super) struct Shape {
     pub(super) tail: Box<[u8]>,
     /// Captures whose value is an object.
     pub(super) composites: Vec<usize>,
+    /// Captures without a value.
+    pub(super) missing: Vec<usize>,
 }
 
 /// Some bytes, and the value that follows them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Step {
+    /// The beginning of the literal, and a bit for each byte of that.
+    first: [u8; FIRST_BYTES],
+    mask: u32,
     literal: Box<[u8]>,
-    /// The literal once more, if it is short, and ones where it has bytes.
-    words: [u64; WORDS],
-    mask: [u64; WORDS],
     value: Expected,
 }
 
@@ -120,18 +129,15 @@ impl Shape {
     fn read<'a>(
         &self,
         line: &'a str,
+        stops: &Stops,
         nodes: &[Node],
-        captures: usize,
         captured: &mut Captured<'a>,
     ) -> Option<()> {
         let bytes = line.as_bytes();
-        let (first, rest) = self.steps.split_first()?;
-        let mut at = first.literal_end(bytes, 0)?;
-        captured.clear(captures);
-        at = first.value_end(line, at, nodes, captured)?;
-        for step in rest {
+        let mut at = 0;
+        for step in &self.steps {
             at = step.literal_end(bytes, at)?;
-            at = step.value_end(line, at, nodes, captured)?;
+            at = step.value_end(line, at, stops, nodes, captured)?;
         }
         let rest = bytes.get(at..)?.strip_prefix(&*self.tail)?;
         if !rest.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
@@ -140,36 +146,37 @@ impl Shape {
         for capture in &self.composites {
             captured.values[*capture] = Scalar::Composite;
         }
+        for capture in &self.missing {
+            captured.values[*capture] = Scalar::Missing;
+        }
         Some(())
     }
 }
 
 impl Step {
     pub(super) fn new(literal: &[u8], value: Expected) -> Self {
-        let (mut words, mut mask) = ([0; WORDS], [0; WORDS]);
-        if literal.len() <= WORDS_BYTES {
-            for (i, byte) in literal.iter().enumerate() {
-                words[i / 8] |= u64::from(*byte) << (i % 8 * 8);
-                mask[i / 8] |= 0xff << (i % 8 * 8);
-            }
-        }
-        Self { literal: literal.into(), words, mask, value }
+        let len = literal.len().min(FIRST_BYTES);
+        let mut first = [0; FIRST_BYTES];
+        first[..len].copy_from_slice(&literal[..len]);
+        let mask = ((1_u64 << len) - 1) as u32;
+        Self { first, mask, literal: literal.into(), value }
+    }
+
+    /// Which capture takes its value.
+    pub(super) fn capture(&self) -> Option<usize> {
+        self.value.capture
     }
 
     #[inline(always)]
     fn literal_end(&self, bytes: &[u8], at: usize) -> Option<usize> {
         let rest = bytes.get(at..)?;
         let len = self.literal.len();
-        let equal = match rest.first_chunk::<WORDS_BYTES>() {
-            Some(window) if len <= WORDS_BYTES => {
-                let (there, _) = window.as_chunks::<8>();
-                let differences = (0..WORDS).fold(0, |differences, i| {
-                    let there = u64::from_le_bytes(there[i]);
-                    differences | (there ^ self.words[i]) & self.mask[i]
-                });
-                differences == 0
+        let equal = match rest.first_chunk() {
+            Some(window) => {
+                let first = equal_bytes(window, &self.first) & self.mask == self.mask;
+                first && (len <= FIRST_BYTES || rest.starts_with(&self.literal))
             }
-            _ => rest.starts_with(&self.literal),
+            None => rest.starts_with(&self.literal),
         };
         equal.then_some(at + len)
     }
@@ -179,35 +186,61 @@ impl Step {
         &self,
         line: &'a str,
         at: usize,
+        stops: &Stops,
         nodes: &[Node],
         captured: &mut Captured<'a>,
     ) -> Option<usize> {
         let bytes = line.as_bytes();
-        let Expected { string, node, capture } = self.value;
-        let (value, odd, end) = if string {
-            let (end, escaped) = string_end(bytes, at)?;
-            if let Some(capture) = capture
-                && !escaped
-            {
+        let capture = self.value.capture;
+        if self.value.string {
+            let end = stops.next(at)?;
+            if bytes[end] != b'"' {
+                return self.odd_end(line, at, stops, nodes, captured);
+            }
+            if let Some(capture) = capture {
                 captured.values[capture] = Scalar::Str(Cow::Borrowed(line.get(at..end)?));
             }
-            (at - 1..end + 1, escaped, end)
+            Some(end)
         } else if let Some((value, end)) = plain_integer(bytes, at) {
             if let Some(capture) = capture {
                 captured.values[capture] = Scalar::Int(value);
             }
-            (at..end, false, end)
+            Some(end)
+        } else {
+            self.odd_end(line, at, stops, nodes, captured)
+        }
+    }
+
+    /// The end of a string with escapes, or of anything but a plain number: what looks at it has it
+    /// parsed.
+    #[inline(never)]
+    fn odd_end<'a>(
+        &self,
+        line: &'a str,
+        at: usize,
+        stops: &Stops,
+        nodes: &[Node],
+        captured: &mut Captured<'a>,
+    ) -> Option<usize> {
+        let bytes = line.as_bytes();
+        let (value, end) = if self.value.string {
+            let end = stops.string_end(bytes, at)?;
+            (at - 1..end + 1, end)
         } else {
             let end = bare_end(bytes, at)?;
-            (at..end, true, end)
+            (at..end, end)
         };
-        if let Some(node) = node
-            && odd
-        {
+        if let Some(node) = self.value.node {
             parse(line.get(value)?, node, nodes, captured)?;
         }
         Some(end)
     }
+}
+
+/// One bit for each byte that is the same in both, the first byte's lowest.
+#[inline(always)]
+fn equal_bytes(one: &[u8; FIRST_BYTES], other: &[u8; FIRST_BYTES]) -> u32 {
+    u8x32::new(*one).simd_eq(u8x32::new(*other)).to_bitmask()
 }
 
 /// Reads a value as a walk does.

@@ -3,87 +3,85 @@
 //! Guarantees: what is accepted here is valid JSON where the bytes are valid UTF-8; what is not
 //! may still be, and is left to the full parser.
 
+use wide::u8x32;
+
 /// So many bytes are looked at together.
-const WINDOW_BYTES: usize = 16;
+pub(super) const WINDOW_BYTES: usize = 32;
 /// A whole number of so many digits fits in 64 bits with a sign, whatever the digits.
 const DIGITS_MAX: usize = 18;
 const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
 const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// The closing quote of a string whose text begins at `at`, and whether an escape is in it. An
-/// escaped surrogate is not judged: only who wants the text needs its other half.
-#[inline(always)]
-pub(super) fn string_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
-    let stop = plain_end(bytes, at)?;
-    match bytes[stop] {
-        b'"' => Some((stop, false)),
-        b'\\' => escaped_end(bytes, stop).map(|end| (end, true)),
-        _ => None,
-    }
+/// A word has a bit for each of so many bytes.
+const WORD_BYTES: usize = 64;
+
+/// The quotes, backslashes and control characters of a line: where the text of a string may end.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    /// One bit for each byte, the first byte's lowest.
+    words: Vec<u64>,
 }
 
-/// The closing quote of a string, from its first backslash on.
-#[inline(never)]
-fn escaped_end(bytes: &[u8], backslash: usize) -> Option<usize> {
-    let mut stop = backslash;
-    loop {
-        stop = match &bytes[stop..] {
-            [b'"', ..] => return Some(stop),
-            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => stop + 2,
-            [b'\\', b'u', a, b, c, d, ..]
-                if [a, b, c, d].iter().all(|byte| byte.is_ascii_hexdigit()) =>
-            {
-                stop + 6
-            }
-            _ => return None,
-        };
-        stop = plain_end(bytes, stop)?;
-    }
-}
-
-/// The first quote, backslash or control character from `at` on.
-#[inline(always)]
-fn plain_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut at = at;
-    while let Some(window) = bytes.get(at..)?.first_chunk() {
-        let len = plain_len(u128::from_le_bytes(*window));
-        if len < WINDOW_BYTES {
-            return Some(at + len);
+impl Stops {
+    /// Finds those of a line.
+    #[inline(always)]
+    pub(super) fn find(&mut self, line: &[u8]) {
+        let (words, rest) = line.as_chunks();
+        self.words.clear();
+        self.words.extend(words.iter().map(stops_of_word));
+        if !rest.is_empty() {
+            let mut word = [b' '; WORD_BYTES];
+            word[..rest.len()].copy_from_slice(rest);
+            self.words.push(stops_of_word(&word));
         }
-        at += WINDOW_BYTES;
     }
-    let Some(window) = bytes.last_chunk::<WINDOW_BYTES>() else {
-        return bytes[at..].iter().position(|byte| is_stop(*byte)).map(|len| at + len);
-    };
-    // The last window overlaps what has been looked at, which is shifted out; zeros come in and
-    // stop.
-    let seen = WINDOW_BYTES - (bytes.len() - at);
-    let text = u128::from_le_bytes(*window).checked_shr(8 * seen as u32)?;
-    Some(at + plain_len(text)).filter(|end| *end < bytes.len())
+
+    /// The first from `at` on.
+    #[inline(always)]
+    pub(super) fn next(&self, at: usize) -> Option<usize> {
+        let mut index = at / WORD_BYTES;
+        let mut word = self.words.get(index)? & (u64::MAX << (at % WORD_BYTES));
+        while word == 0 {
+            index += 1;
+            word = *self.words.get(index)?;
+        }
+        Some(index * WORD_BYTES + word.trailing_zeros() as usize)
+    }
+
+    /// The closing quote of a string whose text begins at `at`. An escaped surrogate is not judged:
+    /// only who wants the text needs its other half.
+    pub(super) fn string_end(&self, line: &[u8], at: usize) -> Option<usize> {
+        let mut stop = self.next(at)?;
+        loop {
+            stop = match &line[stop..] {
+                [b'"', ..] => return Some(stop),
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => stop + 2,
+                [b'\\', b'u', a, b, c, d, ..]
+                    if [a, b, c, d].iter().all(|byte| byte.is_ascii_hexdigit()) =>
+                {
+                    stop + 6
+                }
+                _ => return None,
+            };
+            stop = self.next(stop)?;
+        }
+    }
 }
 
-fn is_stop(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..=0x1f)
-}
-
-/// How many bytes, lowest first, come before a stop; 16 without one.
 #[inline(always)]
-fn plain_len(text: u128) -> usize {
-    let (low, high) = (stops(text as u64), stops((text >> 64) as u64));
-    let (stops, before) = if low != 0 { (low, 0) } else { (high, 8) };
-    before + (stops.trailing_zeros() / 8) as usize
+fn stops_of_word(bytes: &[u8; WORD_BYTES]) -> u64 {
+    let (windows, _) = bytes.as_chunks();
+    let stops = |at: usize| u64::from(stops(&windows[at])) << (at * WINDOW_BYTES);
+    stops(0) | stops(1)
 }
 
-/// Marks stops with the high bits of their bytes. The lowest mark is right: what a subtraction
-/// borrows from the next byte marks only above it.
+/// One bit for each byte that is a stop, the first byte's lowest.
 #[inline(always)]
-fn stops(text: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-    const ESCAPES: u64 = u64::from_ne_bytes([b'\\'; 8]);
-    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
-    let controls = text.wrapping_sub(0x20 * ONES) & !text;
-    (zeros(text ^ QUOTES) | zeros(text ^ ESCAPES) | controls) & HIGH_BITS
+fn stops(window: &[u8; WINDOW_BYTES]) -> u32 {
+    let text = u8x32::new(*window);
+    let controls = text.min(u8x32::splat(0x1f)).simd_eq(text);
+    let stops = text.simd_eq(u8x32::splat(b'"')) | text.simd_eq(u8x32::splat(b'\\')) | controls;
+    stops.to_bitmask()
 }
 
 /// A whole number that needs no second look, and its end. A negative zero, a fraction, an exponent
@@ -177,13 +175,21 @@ mod tests {
         #[test]
         fn stops_are_found_wherever_they_stand(
             bytes in prop::collection::vec(
-                prop_oneof![prop::sample::select(&b"\"#\\]\x1f "[..]), any::<u8>()],
-                0..60,
+                prop_oneof![
+                    1 => prop::sample::select(&b"\"#\\]\x1f "[..]),
+                    6 => any::<u8>(),
+                    6 => Just(b'x'),
+                ],
+                0..200,
             ),
-            at in 0_usize..60,
+            at in 0_usize..200,
         ) {
-            let found = bytes.get(at..).and_then(|rest| rest.iter().position(|b| is_stop(*b)));
-            prop_assert_eq!(plain_end(&bytes, at), found.map(|len| at + len));
+            let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            let found = bytes.get(at..).and_then(|rest| rest.iter().position(is_stop));
+            let mut stops = Stops::default();
+            stops.find(b"\"of an earlier line\"");
+            stops.find(&bytes);
+            prop_assert_eq!(stops.next(at), found.map(|len| at + len));
         }
 
         #[test]

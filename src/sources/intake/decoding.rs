@@ -3,13 +3,14 @@
 //! What depends on the records before (arrival that never decreases, jumps of the clock,
 //! lateness) is left to the [sequencer](super::sequencer).
 
+use limbeck_operators::hash::fixed_hash;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::model::Id;
 use crate::model::ledger::DeadLetter;
-use crate::model::sighting::{Match, Sighting, Tie};
+use crate::model::sighting::{Match, Matches, Position, Sighting, Tie};
 use crate::rules::{RecordView, Rules, Verdict};
 use crate::sources::blocks::Block;
 use crate::sources::decode::{Decoded, Decoder, Lines, Shapes};
@@ -21,16 +22,32 @@ pub(super) struct Raw {
     pub(super) block: Block,
 }
 
+/// A record that fits some signal, by entity, with logical time and difference.
+pub(super) type Row = ((SmolStr, Sighting), i64, isize);
+
 /// A readable line: what the sequencer judges.
 pub(super) struct Head {
     pub(super) line: u64,
     pub(super) arrival_ns: i64,
     /// Where its text begins and ends in the block.
     pub(super) text: (u32, u32),
-    /// Whether it fits a signal: then the next sighting is its.
+    /// Whether it fits a signal.
     pub(super) matched: bool,
     /// How many conditions could not be judged.
     pub(super) condition_errors: u32,
+}
+
+/// What the readable lines of a block are together, as if none came before them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Together {
+    pub(super) lines: u64,
+    pub(super) unmatched: u64,
+    pub(super) condition_errors: u64,
+    pub(super) first_arrival_ns: i64,
+    /// The largest.
+    pub(super) arrival_ns: i64,
+    /// How far an arrival is ahead of the largest before it, at most.
+    pub(super) advance_ns: i64,
 }
 
 /// A decoded block.
@@ -38,12 +55,17 @@ pub(super) struct DecodedBlock {
     pub(super) partition: usize,
     pub(super) number: u64,
     pub(super) heads: Vec<Head>,
-    /// Arrival and logical time are the sequencer's to set.
-    pub(super) sightings: Vec<((SmolStr, Sighting), i64, isize)>,
+    /// Of the heads; none without any.
+    pub(super) together: Option<Together>,
+    /// By worker. Arrival is the largest in the block so far; logical time is yet to be set.
+    pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
     /// The block itself, for what the sequencer rejects, and to be used again.
     pub(super) bytes: Vec<u8>,
 }
+
+/// A line is seldom shorter: room for as many records as there may be is made at once.
+const LINE_BYTES_USUAL: usize = 160;
 
 /// Decodes and matches the lines of every source.
 #[derive(Clone)]
@@ -89,58 +111,94 @@ impl Matcher {
         matches
     }
 
-    /// Decodes a block of a source; the shapes are those of its blocks before, on this thread.
-    pub(super) fn decode(&self, source: usize, raw: Raw, shapes: &mut Shapes) -> DecodedBlock {
+    /// Decodes a block of a source for so many workers; the shapes are those of its blocks before,
+    /// on this thread.
+    pub(super) fn decode(
+        &self,
+        source: usize,
+        raw: Raw,
+        workers: usize,
+        shapes: &mut Shapes,
+    ) -> DecodedBlock {
         let Raw { partition, number, block } = raw;
-        let mut out = DecodedBlock {
-            partition,
-            number,
-            heads: Vec::new(),
-            sightings: Vec::new(),
-            dead: Vec::new(),
-            bytes: Vec::new(),
-        };
+        let mut dead = Vec::new();
         for oversized in &block.oversized {
             let reason = format!("longer than a record may be: {} bytes", oversized.bytes);
             let (line, head) = (oversized.line, &oversized.head);
-            out.dead.push(DeadLetter::new(partition as u32, line, 1, reason, head));
+            dead.push(DeadLetter::new(partition as u32, line, 1, reason, head));
         }
+        let decoder = &self.decoders[source];
+        let text = simdutf8::basic::from_utf8(&block.bytes).ok();
+        let lines_max = block.bytes.len() / LINE_BYTES_USUAL;
+        let mut heads: Vec<Head> = Vec::with_capacity(lines_max);
+        let mut rows: Vec<_> =
+            (0..workers).map(|_| Vec::with_capacity(lines_max / workers)).collect();
+        let mut together: Option<Together> = None;
         let mut lines = Lines::new(shapes);
-        for (line, text, range) in block.lines() {
-            let (skipped, text) = trimmed(text);
-            if text.is_empty() {
+        for (line, bytes, range) in block.lines() {
+            let (skipped, bytes) = trimmed(bytes);
+            if bytes.is_empty() {
                 continue;
             }
-            match self.decoders[source].decode(text, &mut lines) {
-                Ok(decoded) => {
-                    let mut condition_errors = 0;
-                    let matches = match decoded.subject {
-                        Some(_) => self.matches(source, &lines, &mut condition_errors),
-                        None => SmallVec::new(),
-                    };
-                    out.heads.push(Head {
-                        line,
-                        arrival_ns: decoded.arrival_ns.unwrap_or(decoded.event_time_ns),
-                        text: (range.start as u32, range.end as u32),
-                        matched: !matches.is_empty(),
-                        condition_errors,
-                    });
-                    if !matches.is_empty() {
-                        let sighting = sighting(decoded, matches, partition, line);
-                        out.sightings.push((sighting, 0, 1));
-                    }
-                }
+            let start = range.start + skipped;
+            let decoded = match text.and_then(|text| text.get(start..start + bytes.len())) {
+                Some(text) => decoder.decode_text(text, &mut lines),
+                None => decoder.decode(bytes, &mut lines),
+            };
+            let decoded = match decoded {
+                Ok(decoded) => decoded,
                 Err(error) => {
-                    let column = error.column + skipped;
-                    let reason = error.reason;
-                    let partition = partition as u32;
-                    out.dead.push(DeadLetter::new(partition, line, column, reason, text));
+                    let (column, reason) = (error.column + skipped, error.reason);
+                    dead.push(DeadLetter::new(partition as u32, line, column, reason, bytes));
+                    continue;
                 }
+            };
+            let mut condition_errors = 0;
+            let matches = match decoded.subject {
+                Some(_) => self.matches(source, &lines, &mut condition_errors),
+                None => SmallVec::new(),
+            };
+            let matches = Matches::new(&matches);
+            let matched = matches.is_some();
+            let arrival_ns = decoded.arrival_ns.unwrap_or(decoded.event_time_ns);
+            let text = (range.start as u32, range.end as u32);
+            heads.push(Head { line, arrival_ns, text, matched, condition_errors });
+            let together = together.get_or_insert_with(|| Together::new(arrival_ns));
+            together.add(arrival_ns, matched, condition_errors);
+            if let Some(matches) = matches {
+                let position = Position::new(partition, line);
+                let (entity, mut sighting) = sighting(decoded, matches, position);
+                sighting.arrival_ns = together.arrival_ns;
+                let worker = match workers {
+                    1 => 0,
+                    _ => (fixed_hash(&entity) % workers as u64) as usize,
+                };
+                rows[worker].push(((entity, sighting), 0, 1));
             }
         }
         drop(lines);
-        out.bytes = block.bytes;
-        out
+        DecodedBlock { partition, number, heads, together, rows, dead, bytes: block.bytes }
+    }
+}
+
+impl Together {
+    fn new(arrival_ns: i64) -> Self {
+        Self {
+            lines: 0,
+            unmatched: 0,
+            condition_errors: 0,
+            first_arrival_ns: arrival_ns,
+            arrival_ns,
+            advance_ns: 0,
+        }
+    }
+
+    fn add(&mut self, arrival_ns: i64, matched: bool, condition_errors: u32) {
+        self.lines += 1;
+        self.unmatched += u64::from(!matched);
+        self.condition_errors += u64::from(condition_errors);
+        self.advance_ns = self.advance_ns.max(arrival_ns.saturating_sub(self.arrival_ns));
+        self.arrival_ns = self.arrival_ns.max(arrival_ns);
     }
 }
 
@@ -155,13 +213,8 @@ fn trimmed(line: &[u8]) -> (usize, &[u8]) {
     (start, &line[start..end])
 }
 
-fn sighting(
-    decoded: Decoded<'_>,
-    matches: SmallVec<[Match; 4]>,
-    partition: usize,
-    line: u64,
-) -> (SmolStr, Sighting) {
-    let by_source = xxh3_128(decoded.source.as_bytes()) as u64;
+fn sighting(decoded: Decoded<'_>, matches: Matches, position: Position) -> (SmolStr, Sighting) {
+    let by_source = xxh3_64(decoded.source.as_bytes());
     let by_time = by_source ^ decoded.event_time_ns.cast_unsigned().rotate_left(17);
     let fingerprint = match &decoded.id {
         Id::Content(hash) => *hash ^ u128::from(by_time),
@@ -170,11 +223,9 @@ fn sighting(
     let entity = SmolStr::new(decoded.subject.unwrap_or_default());
     let sighting = Sighting {
         arrival_ns: 0,
-        partition: partition as u32,
-        line,
+        position,
         event_time_ns: decoded.event_time_ns,
-        repeats_until_ns: 0,
-        fingerprint,
+        fingerprint: ((fingerprint >> 64) as u64, fingerprint as u64),
         content: decoded.content,
         tie: Tie::new(&decoded.source, &decoded.sequence, &decoded.id),
         matches,

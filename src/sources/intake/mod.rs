@@ -22,7 +22,7 @@ use limbeck_operators::intake::{Feed, Message};
 use smol_str::SmolStr;
 
 use self::decoding::{DecodedBlock, Raw};
-use self::sequencer::Sequencer;
+use self::sequencer::{Sequenced, Sequencer};
 use super::decode::Shapes;
 use super::{Blocks, InputError, Opened};
 use crate::model::ledger::{Count, Entry};
@@ -38,13 +38,17 @@ const BLOCK_BYTES_MIN: usize = 16 << 10;
 /// All partitions' unread rests together stay below this.
 const PARTITIONS_BYTES_MAX: usize = 32 << 20;
 
-/// What a worker is given at once.
-#[derive(Debug, Default)]
+/// What a worker is given at once, still [to be judged](Batch::judge).
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Records in time, by entity, at their logical times.
+    /// Records that fit a signal, by entity, with their logical times.
     pub sightings: Vec<((SmolStr, Sighting), i64, isize)>,
-    /// What became of the others.
+    /// What became of others.
     pub ledger: Vec<(Entry, i64, isize)>,
+    /// No record arrived before this.
+    since_ns: i64,
+    /// The largest logical time.
+    last: i64,
 }
 
 /// A log file of the replay.
@@ -75,7 +79,8 @@ pub fn read(
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Outcome {
-    let decoders = feeds.len().max(1);
+    let workers = feeds.len();
+    let decoders = workers.max(1);
     let in_flight_max = 2 * decoders + 2;
     let sources: Vec<usize> = partitions.iter().map(|partition| partition.source).collect();
     let numbers: Vec<usize> = partitions.iter().map(|partition| partition.number).collect();
@@ -90,7 +95,7 @@ pub fn read(
                 for (index, raw) in raws {
                     let source = sources[index];
                     let shapes = shapes.entry(source).or_default();
-                    let decoded = matcher.decode(source, raw, shapes);
+                    let decoded = matcher.decode(source, raw, workers, shapes);
                     if done.send((index, decoded)).is_err() {
                         break;
                     }
@@ -108,7 +113,6 @@ pub fn read(
             raws: raw_sender,
             done: done_receiver,
             feeds,
-            turn: 0,
             clock: None,
             outcome: Outcome::default(),
         };
@@ -169,7 +173,6 @@ struct Reader<'f> {
     raws: Sender<(usize, Raw)>,
     done: Receiver<(usize, DecodedBlock)>,
     feeds: &'f [Feed<Batch>],
-    turn: usize,
     /// The last arrival of any partition.
     clock: Option<i64>,
     outcome: Outcome,
@@ -241,7 +244,7 @@ impl Reader<'_> {
                 lane.judged = lane.sent;
                 lane.early.clear();
             }
-            self.hand_on(sequenced.batch, sequenced.last)?;
+            self.hand_on(sequenced)?;
         }
     }
 
@@ -252,12 +255,15 @@ impl Reader<'_> {
         if let (Some(lane), true) = (self.lanes.first(), damaged > 0) {
             let at = self.clock.map_or(i64::MIN, |clock| lane.sequencer.floor(clock));
             let ledger = vec![(Entry::Count(Count::Damaged), at, damaged)];
+            let rows = vec![Vec::new(); self.feeds.len()];
+            let (since_ns, last, ended) = (at, i64::MIN, true);
             // A worker that is gone has reported why.
-            let _ = self.hand_on(Batch { sightings: Vec::new(), ledger }, i64::MIN);
+            let _ = self.hand_on(Sequenced { rows, since_ns, ledger, last, ended });
         }
     }
 
-    fn hand_on(&mut self, batch: Batch, last: i64) -> Result<(), ()> {
+    /// Gives every worker its rows and all of them the time; the first has the ledger too.
+    fn hand_on(&mut self, sequenced: Sequenced) -> Result<(), ()> {
         let open = self.lanes.iter().filter(|lane| lane.is_open());
         let behind = open.map(|lane| lane.sequencer.arrival_ns()).min();
         let clock_ns = behind.unwrap_or(self.clock).unwrap_or(i64::MIN);
@@ -265,8 +271,12 @@ impl Reader<'_> {
             Some(lane) if clock_ns > i64::MIN => lane.sequencer.floor(clock_ns),
             _ => i64::MIN,
         };
-        let feed = &self.feeds[self.turn % self.feeds.len()];
-        self.turn += 1;
-        feed.send(Message::Batch { batch, last, frontier }).map_err(|_| ())
+        let Sequenced { rows, since_ns, mut ledger, last, .. } = sequenced;
+        for (feed, sightings) in self.feeds.iter().zip(rows) {
+            let ledger = std::mem::take(&mut ledger);
+            let batch = Batch { sightings, ledger, since_ns, last };
+            feed.send(Message::Batch { batch, last, frontier }).map_err(|_| ())?;
+        }
+        Ok(())
     }
 }

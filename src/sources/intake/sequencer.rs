@@ -1,15 +1,17 @@
 //! A partition's records in order: arrival that never decreases, jumps of the clock, lateness.
 //!
 //! Everything here is decided by the partition and the rule file alone, by no schedule. State: the
-//! largest arrival so far.
+//! largest arrival so far. A block without jumps is judged as a whole, and what is left to do for
+//! each of its records is done by the worker that keeps its entity.
+
+use std::collections::BTreeMap;
 
 use limbeck_operators::timeline::Timing;
 
 use super::Batch;
-use super::decoding::DecodedBlock;
+use super::decoding::{DecodedBlock, Row, Together};
 use crate::model::duration::format_duration;
 use crate::model::ledger::{Count, DeadLetter, Entry};
-use crate::model::sighting::Sighting;
 use crate::model::time::format_rfc3339;
 
 /// What the rule file and the command line say about time.
@@ -31,10 +33,14 @@ pub(super) struct Sequencer {
     arrival_ns: Option<i64>,
 }
 
-/// How a partition stands after a block.
+/// A block whose records are in order behind those before.
 pub(super) struct Sequenced {
-    pub(super) batch: Batch,
-    /// The largest logical time in the batch.
+    /// By worker.
+    pub(super) rows: Vec<Vec<Row>>,
+    /// No record of the block arrived before this.
+    pub(super) since_ns: i64,
+    pub(super) ledger: Vec<(Entry, i64, isize)>,
+    /// Its largest logical time.
     pub(super) last: i64,
     /// Whether the rest of the partition arrives after `until`.
     pub(super) ended: bool,
@@ -57,9 +63,44 @@ impl Sequencer {
 
     /// Judges the next block; gives its buffer back.
     pub(super) fn judge(&mut self, mut block: DecodedBlock) -> (Sequenced, Vec<u8>) {
+        let since_ns = self.arrival_ns.unwrap_or(i64::MIN);
+        let mut ended = false;
+        let tally = match block.together {
+            None => Tally::default(),
+            Some(together) if self.admits(&together) => {
+                self.arrival_ns = Some(together.arrival_ns.max(since_ns));
+                Tally {
+                    readable: together.lines,
+                    unmatched: together.unmatched,
+                    condition_errors: together.condition_errors,
+                }
+            }
+            Some(_) => {
+                let (tally, end_line) = self.judge_each(&mut block);
+                ended = end_line.is_some();
+                block.dead.retain(|letter| end_line.is_none_or(|end| letter.line < end));
+                tally
+            }
+        };
+        let last = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
+        let ledger = tally.entries(block.dead, last);
+        (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, block.bytes)
+    }
+
+    /// Whether every record of a block can be accepted.
+    fn admits(&self, together: &Together) -> bool {
+        let Clockwork { max_advance_ns, until_ns, .. } = self.clockwork;
+        let first = self.arrival_ns.unwrap_or(together.first_arrival_ns);
+        together.advance_ns <= max_advance_ns
+            && together.first_arrival_ns.saturating_sub(first) <= max_advance_ns
+            && until_ns.is_none_or(|until| together.arrival_ns.max(first) <= until)
+    }
+
+    /// Judges a block record by record, and drops the rows of those that are not accepted; also
+    /// the line that arrives after `until`.
+    fn judge_each(&mut self, block: &mut DecodedBlock) -> (Tally, Option<u64>) {
         let mut tally = Tally::default();
-        let mut dead = std::mem::take(&mut block.dead);
-        let mut arrivals = Vec::with_capacity(block.sightings.len());
+        let mut arrivals = BTreeMap::new();
         let mut end_line = None;
         for head in &block.heads {
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
@@ -67,8 +108,7 @@ impl Sequencer {
                 let (start, end) = (head.text.0 as usize, head.text.1 as usize);
                 let text = &block.bytes[start..end];
                 let partition = block.partition as u32;
-                dead.push(DeadLetter::new(partition, head.line, 1, reason, text));
-                arrivals.extend(head.matched.then_some(None));
+                block.dead.push(DeadLetter::new(partition, head.line, 1, reason, text));
                 continue;
             }
             if self.clockwork.until_ns.is_some_and(|until| arrival_ns > until) {
@@ -79,24 +119,16 @@ impl Sequencer {
             tally.readable += 1;
             tally.unmatched += u64::from(!head.matched);
             tally.condition_errors += u64::from(head.condition_errors);
-            arrivals.extend(head.matched.then_some(Some(arrival_ns)));
+            arrivals.insert(head.line, arrival_ns);
         }
-        let mut last = i64::MIN;
-        let mut arrivals = arrivals.into_iter();
-        block.sightings.retain_mut(|((_, sighting), logical, _)| {
-            let Some(Some(arrival_ns)) = arrivals.next() else { return false };
-            let in_time = self.clockwork.admit(sighting, arrival_ns);
-            tally.late += u64::from(!in_time);
-            *logical = self.clockwork.timing.floor(arrival_ns);
-            last = last.max(*logical);
-            in_time
-        });
-        if let Some(end) = end_line {
-            dead.retain(|letter| letter.line < end);
+        for rows in &mut block.rows {
+            rows.retain_mut(|((_, sighting), ..)| {
+                let arrival = arrivals.get(&sighting.position.line());
+                sighting.arrival_ns = arrival.copied().unwrap_or_default();
+                arrival.is_some()
+            });
         }
-        let at = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
-        let batch = Batch { sightings: block.sightings, ledger: tally.entries(dead, at) };
-        (Sequenced { batch, last, ended: end_line.is_some() }, block.bytes)
+        (tally, end_line)
     }
 
     /// Why a record with this arrival cannot be accepted, if so.
@@ -114,14 +146,26 @@ impl Sequencer {
     }
 }
 
-impl Clockwork {
-    /// Dates a sighting by its arrival; false if it is late.
-    fn admit(&self, sighting: &mut Sighting, arrival_ns: i64) -> bool {
-        let Timing { lateness, .. } = self.timing;
-        let last_in_time = sighting.event_time_ns.saturating_add(lateness);
-        sighting.arrival_ns = arrival_ns;
-        sighting.repeats_until_ns = self.timing.floor(last_in_time).saturating_add(1);
-        arrival_ns <= last_in_time
+impl Batch {
+    /// Dates the records by their arrival and takes out those that are late, to the ledger.
+    pub fn judge(&mut self, timing: Timing) {
+        let before = self.sightings.len();
+        // Neighbours mostly share a tick.
+        let mut tick = 0..0;
+        self.sightings.retain_mut(|((_, sighting), logical, _)| {
+            let last_in_time = sighting.event_time_ns.saturating_add(timing.lateness);
+            sighting.arrival_ns = sighting.arrival_ns.max(self.since_ns);
+            if !tick.contains(&sighting.arrival_ns) {
+                let start = timing.floor(sighting.arrival_ns);
+                tick = start..start.saturating_add(timing.tick);
+            }
+            *logical = tick.start;
+            sighting.arrival_ns <= last_in_time
+        });
+        let late = before - self.sightings.len();
+        if late > 0 {
+            self.ledger.push((Entry::Count(Count::Late), self.last, late as isize));
+        }
     }
 }
 
@@ -130,7 +174,6 @@ impl Clockwork {
 struct Tally {
     readable: u64,
     unmatched: u64,
-    late: u64,
     condition_errors: u64,
 }
 
@@ -139,7 +182,6 @@ impl Tally {
         let counts = [
             (Count::Record, self.readable + dead.len() as u64),
             (Count::Unmatched, self.unmatched),
-            (Count::Late, self.late),
             (Count::ConditionError, self.condition_errors),
         ];
         let counts = counts.into_iter().filter(|(_, count)| *count > 0);

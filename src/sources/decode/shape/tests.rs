@@ -195,7 +195,10 @@ fn lines() -> impl Strategy<Value = Vec<Vec<u8>>> {
 fn seen<'a>(decoder: &'a Decoder, line: &'a [u8], lines: &mut Lines<'a>) -> String {
     let decoded = decoder.decode(line, lines);
     match &decoded {
-        Ok(_) => format!("{decoded:?} {:?} {}", lines.slots, lines.data()),
+        Ok(_) => {
+            let slots: Vec<_> = (0..lines.fills.len()).map(|slot| lines.slot(slot)).collect();
+            format!("{decoded:?} {slots:?} {}", lines.data())
+        }
         Err(_) => format!("{decoded:?}"),
     }
 }
@@ -237,7 +240,7 @@ fn captures_are_the_same(decoder: &Decoder, lines: &[Vec<u8>]) -> Result<(), Tes
             prop_assert!(same(&walked.values, &read.values), "{line}: {walked:?} {read:?}");
         } else if readable {
             shapes.credit = LINES_PER_LESSON;
-            shapes.learn(line, nodes);
+            shapes.learn(line, nodes, captures);
         }
     }
     Ok(())
@@ -254,7 +257,7 @@ fn a_line_like_the_last_is_read_by_its_shape() {
             assert_eq!(read, i > 0, "{line}");
             if !read {
                 captured.walk(line, nodes, captures).expect(line);
-                shapes.learn(line, nodes);
+                shapes.learn(line, nodes, captures);
             }
         }
     };
