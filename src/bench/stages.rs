@@ -23,7 +23,7 @@ use crate::model::episode::Catalog;
 use crate::pipeline::{self, Gathered, Update};
 use crate::rules::{RecordView, Rules};
 use crate::sinks::report;
-use crate::sources::decode::Lines;
+use crate::sources::decode::{Lines, Shapes};
 use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, RECORD_BYTES_MAX, read};
 use crate::sources::{Block, Blocks, open};
 
@@ -79,8 +79,9 @@ fn decode(log: &Path, rules: &Rules, runs: usize) -> Result<Vec<Cost>, Failure> 
     let matcher = Matcher::new(rules);
     let run = |_| {
         let (cost, ()) = here(|| {
+            let mut shapes = Shapes::default();
             for block in &blocks {
-                let mut lines = Lines::default();
+                let mut lines = Lines::new(&mut shapes);
                 for (_, text, _) in block.lines() {
                     let decoded = matcher.decoder(0).decode(text, &mut lines);
                     black_box(decoded).expect("every line of the workload is a record");
