@@ -251,7 +251,10 @@ proptest! {
         let in_pieces = read_all(dribble(&archive, &sizes, false)?, step);
         prop_assert!(at_once.0 == in_pieces.0, "{} {}", at_once.0.len(), in_pieces.0.len());
         prop_assert_eq!(&at_once.1, &in_pieces.1);
-        prop_assert!(matches!(at_once.1, Some(InputError::Damaged { .. })), "{:?}", at_once.1);
+        // A bit that pads a block up to a byte means nothing, and nothing checks it.
+        let harmless = at_once.1.is_none() && at_once.0 == text;
+        let damaged = matches!(at_once.1, Some(InputError::Damaged { .. }));
+        prop_assert!(damaged || harmless, "{:?}", at_once.1);
     }
 }
 
