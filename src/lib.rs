@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod explain;
 pub mod model;
 pub mod pipeline;
 pub mod replay;

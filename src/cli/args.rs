@@ -44,6 +44,17 @@ pub(super) enum Command {
         is missing, 73 if the outputs cannot be created, 74 if reading or writing fails on the\n\
         way, 78 if the rule file is wrong.")]
     Replay(ReplayArgs),
+    /// Says why there is an episode, or none: of an entity, or of one record.
+    #[command(after_help = "Examples:\n  \
+        limbeck explain --rules rules.yaml --log probes.ndjson shop/cart-0\n  \
+        limbeck explain --rules rules.yaml --log probes.ndjson shop/cart-0 --at 2026-01-01T00:01:00Z\n  \
+        limbeck explain --rules rules.yaml --log probes.ndjson --record probes.ndjson:4\n  \
+        limbeck explain --rules rules.yaml --log probes.ndjson --source /probe/a --id e4\n\n\
+        Replays the logs for the one entity, and draws what was observed, the runs, and the\n\
+        episodes on one axis of time; then each run in words, with the numbers that decided.\n\n\
+        Exits with 0 if there was something to explain, with 1 if nothing was found; otherwise as\n\
+        replay does.")]
+    Explain(ExplainArgs),
     /// Measures what a replay costs on this machine, as a whole and by stage.
     #[command(after_help = "Examples:\n  limbeck bench\n  \
         limbeck bench --only end-to-end --events 10000000 --json results.json\n  \
@@ -134,6 +145,34 @@ pub(super) struct ReplayArgs {
     pub(super) hosts: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["entity", "record", "id"]))]
+pub(super) struct ExplainArgs {
+    /// The rule file.
+    #[arg(long)]
+    pub(super) rules: PathBuf,
+    /// The logs, as for replay.
+    #[arg(long, required = true, action = clap::ArgAction::Append, value_name = "[SOURCE=]PATH")]
+    pub(super) log: Vec<LogArg>,
+    /// The entity: all of its lanes are drawn.
+    pub(super) entity: Option<String>,
+    /// A line of a log: what became of that record.
+    #[arg(long, value_name = "FILE:LINE", value_parser = place, allow_hyphen_values = true)]
+    pub(super) record: Option<(PathBuf, u64)>,
+    /// With `--id`: who said it.
+    #[arg(long, value_name = "SOURCE", requires = "id")]
+    pub(super) source: Option<String>,
+    /// With `--source`: what its producer calls the record.
+    #[arg(long, value_name = "ID", requires = "source")]
+    pub(super) id: Option<String>,
+    /// As it was known then (RFC 3339): by the records that had arrived.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    pub(super) at: Option<i64>,
+    /// Writes everything as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// A log as it was written.
 #[derive(Clone, Debug)]
 pub(super) struct LogArg(std::ffi::OsString);
@@ -159,6 +198,14 @@ fn instant(text: &str) -> Result<i64, String> {
         TimeError::NotRfc3339 => "write it as RFC 3339, as 2026-01-01T00:00:00Z".to_owned(),
         TimeError::OutOfRange => "outside of the years 1678 to 2261".to_owned(),
     })
+}
+
+fn place(text: &str) -> Result<(PathBuf, u64), String> {
+    let place = text.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
+    match place {
+        Some((file, line)) if !file.is_empty() && line > 0 => Ok((file.into(), line)),
+        _ => Err("write a log and a line of it, as probes.ndjson:4".to_owned()),
+    }
 }
 
 fn tick(text: &str) -> Result<i64, String> {

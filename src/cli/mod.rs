@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod explain;
 mod say;
 
 use std::fs;
@@ -28,6 +29,7 @@ pub fn run() -> ExitCode {
     let code = match Args::parse().command {
         Command::Check { rules } => check(&rules),
         Command::Replay(args) => replay(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     ExitCode::from(code)

@@ -58,6 +58,11 @@ impl Position {
         Self((partition as u64) << Self::LINE_BITS | line)
     }
 
+    /// The partition.
+    pub fn partition(self) -> usize {
+        (self.0 >> Self::LINE_BITS) as usize
+    }
+
     /// The line.
     pub fn line(self) -> u64 {
         self.0 & ((1 << Self::LINE_BITS) - 1)

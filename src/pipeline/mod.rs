@@ -10,6 +10,7 @@
 //! tick alone. State: per entity, the fingerprints inside the lateness; per entity and rule, a
 //! [hold-down](limbeck_operators::machines::hold_down).
 
+pub mod explained;
 mod observations;
 mod tally;
 
@@ -38,7 +39,7 @@ use crate::sources::intake::Batch;
 pub type Update<D> = (D, i64, isize);
 
 /// An entity and a rule, by its number in the rule file: a whole word, so that a lane moves in words.
-type Lane = (SmolStr, usize);
+pub type Lane = (SmolStr, usize);
 
 /// What arrives on worker 0, by complete logical times.
 #[derive(Debug)]
@@ -94,9 +95,7 @@ pub fn build(
 
     // In one process the intake has brought every entity to its worker already.
     let sightings = sightings.as_collection();
-    let repeats_until = move |sighting: &Sighting| {
-        sighting.event_time_ns.saturating_add(timing.lateness).saturating_add(1)
-    };
+    let repeats_until = repeats_until(timing);
     let observations = Observations::new(rules);
     let received = match across {
         true => firsts(sightings, "duplicates", by_key(), repeats_until, observations),
@@ -137,6 +136,7 @@ pub fn build(
                     };
                     Err((what, at, diff * run.observations as isize))
                 }
+                Decision::Run(run) => unreachable!("nobody asked for runs: {run:?}"),
             }
         });
 
@@ -153,6 +153,11 @@ pub fn build(
     });
     let (probe, _) = scope.concatenate([episodes, ledger]).probe();
     (Inputs { sightings: sightings_in, ledger: ledger_in, ends: ends_in, timing }, probe)
+}
+
+/// From when on a duplicate of a record cannot be in time.
+fn repeats_until(timing: Timing) -> impl Fn(&Sighting) -> i64 + 'static {
+    move |sighting| sighting.event_time_ns.saturating_add(timing.lateness).saturating_add(1)
 }
 
 /// The holds of a rule file's rules.

@@ -5,6 +5,7 @@
 mod common;
 
 mod content;
+mod explain;
 mod inputs;
 mod outputs;
 mod processes;

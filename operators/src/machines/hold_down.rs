@@ -86,13 +86,21 @@ impl<K, S> Holds<K, S> for Uniform {
 #[derive(Debug)]
 pub struct HoldDown<K, E, H> {
     holds: H,
+    tells_runs: bool,
     events: PhantomData<fn(K, E)>,
 }
 
 impl<K, E, H> HoldDown<K, E, H> {
     /// A hold-down with these holds.
     pub fn new(holds: H) -> Self {
-        Self { holds, events: PhantomData }
+        Self { holds, tells_runs: false, events: PhantomData }
+    }
+
+    /// Tells also of every run that was established, and of the latest one: what explains the rest.
+    #[must_use]
+    pub fn telling_runs(mut self) -> Self {
+        self.tells_runs = true;
+        self
     }
 }
 
@@ -110,6 +118,23 @@ pub enum Decision<S> {
     Sustained(Sustained<S>),
     /// A run that did not.
     Absorbed(Absorbed<S>),
+    /// Any other run, if the machine [tells them](HoldDown::telling_runs).
+    Run(Stretch<S>),
+}
+
+/// A run that was established, or may yet be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stretch<S> {
+    /// Its first observation.
+    pub since: i64,
+    /// Which state.
+    pub state: S,
+    /// The first contrary observation; the last of its own if observations ceased; none yet.
+    pub until: Option<i64>,
+    /// How many observations it had.
+    pub observations: u32,
+    /// Whether it has lasted.
+    pub established: bool,
 }
 
 /// A state that lasted.
@@ -181,6 +206,11 @@ impl<S: Copy> Run<S> {
         let absorbed = Absorbed { since, state, until, observations, expired };
         (!self.established).then_some(Decision::Absorbed(absorbed))
     }
+
+    fn stretch(&self, until: Option<i64>) -> Decision<S> {
+        let Self { start: since, state, observations, established, .. } = *self;
+        Decision::Run(Stretch { since, state, until, observations, established })
+    }
 }
 
 impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
@@ -208,6 +238,9 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
             }
             Some(run) => {
                 out.extend(run.absorbed(time, false));
+                if self.tells_runs && run.established {
+                    out.push(run.stretch(Some(time)));
+                }
                 (run.start, run.last) = (time, time);
                 (run.observations, run.state, run.established) = (1, state, false);
             }
@@ -245,13 +278,20 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
             }
         } else {
             out.extend(run.absorbed(run.last, true));
+            if self.tells_runs && run.established {
+                out.push(run.stretch(Some(run.last)));
+            }
             out.extend(run.sustained(Some(run.last), true));
             *held = Held::default();
         }
     }
 
     fn current(&self, _: &K, held: &Self::State, out: &mut Vec<Self::Output>) {
-        out.extend(held.run.as_ref().and_then(|run| run.sustained(None, false)));
+        let Some(run) = &held.run else { return };
+        out.extend(run.sustained(None, false));
+        if self.tells_runs {
+            out.push(run.stretch(None));
+        }
     }
 
     fn same(&self, one: &Self::Output, other: &Self::Output) -> bool {
@@ -260,6 +300,9 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
                 (one.since, one.state) == (other.since, other.state)
             }
             (Decision::Absorbed(one), Decision::Absorbed(other)) => {
+                (one.since, one.state) == (other.since, other.state)
+            }
+            (Decision::Run(one), Decision::Run(other)) => {
                 (one.since, one.state) == (other.since, other.state)
             }
             _ => false,

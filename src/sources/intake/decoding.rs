@@ -72,6 +72,7 @@ const LINE_BYTES_USUAL: usize = 160;
 pub struct Matcher {
     decoders: Vec<Decoder>,
     rules: Rules,
+    watched: Option<SmolStr>,
 }
 
 impl Matcher {
@@ -79,7 +80,14 @@ impl Matcher {
     pub fn new(rules: &Rules) -> Self {
         let decoders =
             rules.sources.iter().map(|source| Decoder::new(source, &rules.paths)).collect();
-        Self { decoders, rules: rules.clone() }
+        Self { decoders, rules: rules.clone(), watched: None }
+    }
+
+    /// Lets only the records of one entity through. The others move the clock as ever.
+    #[must_use]
+    pub fn watching(mut self, entity: &str) -> Self {
+        self.watched = Some(entity.into());
+        self
     }
 
     /// The decoder of a source.
@@ -165,7 +173,10 @@ impl Matcher {
             heads.push(Head { line, arrival_ns, text, matched, condition_errors });
             let together = together.get_or_insert_with(|| Together::new(arrival_ns));
             together.add(arrival_ns, matched, condition_errors);
-            if let Some(matches) = matches {
+            let watched = self.watched.as_deref();
+            if let Some(matches) = matches
+                && (watched.is_none() || watched == decoded.subject.as_deref())
+            {
                 let position = Position::new(partition, line);
                 let (entity, mut sighting) = sighting(decoded, matches, position);
                 sighting.arrival_ns = together.arrival_ns;

@@ -12,6 +12,7 @@ use super::Batch;
 use super::decoding::{DecodedBlock, Row, Together};
 use crate::model::duration::format_duration;
 use crate::model::ledger::{Count, DeadLetter, Entry};
+use crate::model::sighting::Sighting;
 use crate::model::time::format_rfc3339;
 
 /// What the rule file and the command line say about time.
@@ -147,6 +148,11 @@ impl Sequencer {
 }
 
 impl Batch {
+    /// The arrival of a record among these.
+    pub fn arrival_ns(&self, sighting: &Sighting) -> i64 {
+        sighting.arrival_ns.max(self.since_ns)
+    }
+
     /// Dates the records by their arrival and takes out those that are late, to the ledger.
     pub fn judge(&mut self, timing: Timing) {
         let before = self.sightings.len();

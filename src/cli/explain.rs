@@ -1,0 +1,93 @@
+//! `limbeck explain`: what is asked for, and how it is shown.
+
+use std::io::{self, Write};
+
+use super::args::ExplainArgs;
+use super::{DAMAGED, USAGE, fail, load, resolve};
+use crate::explain::{Explanation, Found, Which, draw, explain, locate, sentences};
+use crate::replay::Log;
+use crate::rules::Rules;
+
+/// Nothing was found to explain.
+const NOTHING: u8 = 1;
+
+/// Explains what the arguments ask for.
+pub(super) fn run(args: &ExplainArgs) -> u8 {
+    let rules = match load(&args.rules) {
+        Ok(rules) => rules,
+        Err(code) => return code,
+    };
+    let logs: Result<Vec<Log>, u8> = args.log.iter().map(|log| resolve(log, &rules)).collect();
+    let logs = match logs {
+        Ok(logs) => logs,
+        Err(code) => return code,
+    };
+    let which = match (&args.record, &args.source, &args.id) {
+        (Some((file, line)), ..) => Some(Which::Line(file.clone(), *line)),
+        (None, Some(source), Some(id)) => Some(Which::Identity(source.clone(), id.clone())),
+        _ => None,
+    };
+    if which.is_some() && logs.iter().any(|log| log.path.as_os_str() == "-") {
+        let what = "a record is looked for before the replay, and standard input can be read once: \
+                    give the log as a file";
+        return fail(USAGE, &what);
+    }
+    match (which, &args.entity) {
+        (Some(which), _) => record(args, &rules, &logs, &which),
+        (None, Some(entity)) => with(args, &rules, &logs, entity, draw),
+        (None, None) => fail(USAGE, &"name an entity, a --record, or --source and --id"),
+    }
+}
+
+/// Explains an entity, by the text that is made of it.
+fn with(
+    args: &ExplainArgs,
+    rules: &Rules,
+    logs: &[Log],
+    entity: &str,
+    text: impl FnOnce(&Explanation) -> String,
+) -> u8 {
+    let explanation = match explain(rules, logs, entity, args.at) {
+        Ok(explanation) => explanation,
+        Err(failure) => return fail(failure.exit_code(), &failure),
+    };
+    if explanation.rules.is_empty() && explanation.not_used.is_empty() {
+        let what = format!("no record of `{entity}` that fits a signal had arrived");
+        return fail(NOTHING, &what);
+    }
+    let shown = match args.json {
+        true => serde_json::to_string_pretty(&explanation).expect("plain values encode") + "\n",
+        false => text(&explanation),
+    };
+    // A closed pipe is no failure.
+    let _ = io::stdout().write_all(shown.as_bytes());
+    if explanation.damaged { DAMAGED } else { 0 }
+}
+
+fn record(args: &ExplainArgs, rules: &Rules, logs: &[Log], which: &Which) -> u8 {
+    let found = match locate(rules, logs, which) {
+        Ok(found) => found,
+        Err(failure) => return fail(failure.exit_code(), &failure),
+    };
+    let say = |what: String| {
+        let _ = writeln!(io::stdout(), "{what}");
+        0
+    };
+    match found {
+        Found::Nothing => fail(NOTHING, &"no such record in these logs (a blank line is none)"),
+        Found::Unreadable(column, reason) => {
+            say(format!("a dead letter: {reason} (column {column})"))
+        }
+        Found::Unmatched(None, _) => say("unmatched: it has no subject".to_owned()),
+        Found::Unmatched(Some(entity), 0) => {
+            say(format!("unmatched: a record of `{entity}`, but no signal's conditions hold"))
+        }
+        Found::Unmatched(Some(entity), errors) => say(format!(
+            "unmatched: a record of `{entity}`, but no signal's conditions hold; {errors} of them \
+             could not be judged"
+        )),
+        Found::Record { entity, file, line } => with(args, rules, logs, &entity, |explanation| {
+            sentences(explanation, &file, line).join("\n") + "\n"
+        }),
+    }
+}

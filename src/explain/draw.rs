@@ -1,0 +1,279 @@
+//! An explanation as a person reads it: lanes on one axis of time, and sentences.
+
+use std::fmt::Write;
+
+use super::{Announced, Explained, Explanation, Observed, Reason, Run, RunOutcome};
+use crate::model::duration::format_duration;
+use crate::model::time::format_rfc3339;
+
+/// So many columns are drawn.
+const COLUMNS: usize = 72;
+/// So many of the last runs are put in words.
+const RUNS_MAX: usize = 20;
+
+/// The lanes of every rule, and what became of its last runs.
+pub fn draw(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    let known = explanation.known_at.map_or_else(|| "ever".to_owned(), format_rfc3339);
+    line(&mut text, format_args!("{}, as known at {known}", explanation.entity));
+    for reason in [Reason::Late, Reason::Duplicate] {
+        let count = explanation.not_used.iter().filter(|record| record.reason == reason).count();
+        let what = match reason {
+            Reason::Late => format!("later than {}", format_duration(explanation.lateness_ns)),
+            Reason::Duplicate => "there before".to_owned(),
+        };
+        if count > 0 {
+            line(&mut text, format_args!("{count} of its records not used: {what}"));
+        }
+    }
+    for rule in &explanation.rules {
+        text.push('\n');
+        draw_rule(&mut text, rule, explanation.known_at);
+    }
+    if explanation.damaged {
+        text.push_str("\nincomplete: a log could not be read to its end\n");
+    }
+    text
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    writeln!(text, "{arguments}").expect("a String takes every write");
+}
+
+fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
+    let holds: Vec<String> =
+        rule.hold_ns.iter().map(|(state, hold)| format!("{state} {}", held(*hold))).collect();
+    line(text, format_args!("rule {} on {}; hold: {}", rule.rule, rule.signal, holds.join(", ")));
+    if let Some(axis) = Axis::new(rule, known_at) {
+        let glyphs = Glyphs::new(rule);
+        line(text, format_args!("  observed  {}", axis.observed(rule, &glyphs).trim_end()));
+        line(text, format_args!("  runs      {}", axis.runs(rule).trim_end()));
+        line(text, format_args!("  episodes  {}", axis.episodes(rule, &glyphs).trim_end()));
+        let (start, end) = (format_rfc3339(axis.start), format_rfc3339(axis.end));
+        let gap = COLUMNS.saturating_sub(start.len() + end.len());
+        line(text, format_args!("            {start}{}{end}", " ".repeat(gap)));
+        line(text, format_args!("  {}; ━ lasted, ╌ held down, ┄ pending", glyphs.legend()));
+    }
+    let left_out = rule.runs.len().saturating_sub(RUNS_MAX);
+    if left_out > 0 {
+        line(text, format_args!("  {left_out} earlier runs: --json has all"));
+    }
+    for run in &rule.runs[left_out..] {
+        line(text, format_args!("  {}", run_in_words(rule, run)));
+    }
+    if !rule.waiting.is_empty() {
+        line(text, format_args!("  {} observations wait for their time", rule.waiting.len()));
+    }
+}
+
+/// From the first observation to the last of all.
+struct Axis {
+    start: i64,
+    end: i64,
+}
+
+impl Axis {
+    fn new(rule: &Explained, known_at: Option<i64>) -> Option<Self> {
+        let start = rule.runs.first()?.since;
+        let last = rule.runs.iter().flat_map(|run| &run.observations).map(|seen| seen.time).max();
+        let end = known_at.into_iter().chain(last).max()?;
+        (end > start).then_some(Self { start, end })
+    }
+
+    fn column(&self, time: i64) -> usize {
+        let (passed, all) = (
+            i128::from(time) - i128::from(self.start),
+            i128::from(self.end) - i128::from(self.start),
+        );
+        let column = passed.clamp(0, all) * (COLUMNS as i128 - 1) / all;
+        column as usize
+    }
+
+    fn columns(&self, since: i64, until: Option<i64>) -> std::ops::RangeInclusive<usize> {
+        let first = self.column(since);
+        let end = self.column(until.unwrap_or(self.end));
+        // What follows begins in its own column.
+        let last = if until.is_some() { end.saturating_sub(1) } else { end };
+        first..=last.max(first)
+    }
+
+    fn observed(&self, rule: &Explained, glyphs: &Glyphs) -> String {
+        let mut lane = vec![' '; COLUMNS];
+        for run in &rule.runs {
+            for seen in &run.observations {
+                let column = &mut lane[self.column(seen.time)];
+                let glyph = glyphs.of(&run.state);
+                *column = if *column == ' ' || *column == glyph { glyph } else { '*' };
+            }
+        }
+        lane.into_iter().collect()
+    }
+
+    fn runs(&self, rule: &Explained) -> String {
+        let mut lane = vec![' '; COLUMNS];
+        for run in &rule.runs {
+            let glyph = match run.outcome {
+                RunOutcome::Established => '━',
+                RunOutcome::HeldDown | RunOutcome::Expired => '╌',
+                RunOutcome::Pending => '┄',
+            };
+            lane[self.columns(run.since, run.until)].fill(glyph);
+        }
+        lane.into_iter().collect()
+    }
+
+    fn episodes(&self, rule: &Explained, glyphs: &Glyphs) -> String {
+        let mut lane = vec![' '; COLUMNS];
+        for episode in &rule.episodes {
+            lane[self.columns(episode.since, episode.until)].fill(glyphs.of(&episode.state));
+        }
+        lane.into_iter().collect()
+    }
+}
+
+/// A character for each state: its first letter, or a number where letters repeat.
+struct Glyphs(Vec<(String, char)>);
+
+impl Glyphs {
+    fn new(rule: &Explained) -> Self {
+        let states: Vec<&String> = rule.hold_ns.keys().collect();
+        let initial = |state: &str| state.chars().next().unwrap_or('?');
+        let mut initials: Vec<char> = states.iter().map(|state| initial(state)).collect();
+        initials.sort_unstable();
+        initials.dedup();
+        let unique = initials.len() == states.len();
+        let glyph = |(number, state): (usize, &&String)| {
+            let digit = char::from_digit(number as u32 % 36, 36).unwrap_or('?');
+            ((*state).clone(), if unique { initial(state) } else { digit })
+        };
+        Self(states.iter().enumerate().map(glyph).collect())
+    }
+
+    fn of(&self, state: &str) -> char {
+        self.0.iter().find(|(known, _)| known == state).map_or('?', |(_, glyph)| *glyph)
+    }
+
+    fn legend(&self) -> String {
+        let legend = self.0.iter().map(|(state, glyph)| format!("{glyph} {state}"));
+        legend.collect::<Vec<_>>().join(", ") + ", * several"
+    }
+}
+
+fn held(nanos: i64) -> String {
+    if nanos == 0 { "none".to_owned() } else { format_duration(nanos) }
+}
+
+/// Time of day, or the whole instant where the day is another than that of `near`.
+fn clock(nanos: i64, near: i64) -> String {
+    let (instant, near) = (format_rfc3339(nanos), format_rfc3339(near));
+    let same_day = instant.split('T').next() == near.split('T').next();
+    if same_day { instant[11..].to_owned() } else { instant }
+}
+
+fn run_in_words(rule: &Explained, run: &Run) -> String {
+    let since = format_rfc3339(run.since);
+    let (state, hold) = (&run.state, held(run.hold_ns));
+    let count = match run.observations.len() {
+        1 => "1 observation".to_owned(),
+        count => format!("{count} observations"),
+    };
+    match (run.outcome, run.until) {
+        (RunOutcome::HeldDown, Some(until)) if until == run.since => {
+            format!(
+                "{since} {state} for no time at all: contradicted at the same instant ({count})"
+            )
+        }
+        (RunOutcome::HeldDown, Some(until)) => {
+            let lasted = format_duration(until - run.since);
+            format!(
+                "{since} {state} for {lasted}; hold is {hold}; over at {} ({count}). \
+                 Would have counted with hold <= {lasted}",
+                clock(until, run.since)
+            )
+        }
+        (RunOutcome::Expired, Some(until)) => {
+            let lasted = format_duration(until - run.since);
+            format!(
+                "{since} {state} for {lasted} when observations ceased; hold is {hold} ({count})"
+            )
+        }
+        (RunOutcome::Pending, _) | (RunOutcome::HeldDown | RunOutcome::Expired, None) => {
+            let due = run.since.saturating_add(run.hold_ns);
+            format!(
+                "{since} {state}, pending until {}; hold is {hold} ({count})",
+                clock(due, run.since)
+            )
+        }
+        (RunOutcome::Established, until) => {
+            let lasted = until.map_or_else(
+                || "since then".to_owned(),
+                |until| format!("for {}", format_duration(until - run.since)),
+            );
+            let part = match episode_of(rule, run) {
+                Some(episode) if episode.since == run.since => format!(
+                    "announced: it lasted {hold}, until {}",
+                    clock(episode.decided, run.since)
+                ),
+                Some(episode) => {
+                    format!("continues the episode since {}", clock(episode.since, run.since))
+                }
+                None => "no episode".to_owned(),
+            };
+            format!("{since} {state} {lasted}; {part} ({count})")
+        }
+    }
+}
+
+/// The episode that an established run began or continued.
+fn episode_of<'e>(rule: &'e Explained, run: &Run) -> Option<&'e Announced> {
+    let covers = |episode: &&Announced| {
+        episode.state == run.state
+            && episode.since <= run.since
+            && episode.until.is_none_or(|until| run.since < until || until == episode.since)
+    };
+    rule.episodes.iter().rfind(covers)
+}
+
+/// What became of the record at a line, a sentence for each rule that saw it.
+pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> {
+    let is_it = |seen: &Observed| seen.file == file && seen.line == at;
+    let place = format!("{file}:{at}");
+    if let Some(record) = explanation.not_used.iter().find(|record| is_it(&record.record)) {
+        let (time, arrival) = (record.record.time, record.record.arrival);
+        return vec![match record.reason {
+            Reason::Late => format!(
+                "{place} is late: it happened at {} and arrived {} after that; lateness is {}. \
+                 Would have been used with lateness >= {}",
+                format_rfc3339(time),
+                format_duration(arrival - time),
+                format_duration(explanation.lateness_ns),
+                format_duration(arrival - time),
+            ),
+            Reason::Duplicate => {
+                format!("{place} is a duplicate: the same record was there before")
+            }
+        }];
+    }
+    let mut said = Vec::new();
+    for rule in &explanation.rules {
+        for run in &rule.runs {
+            let Some(number) = run.observations.iter().position(is_it) else { continue };
+            let role = match number {
+                0 => "begins".to_owned(),
+                number => format!("is observation {} of", number + 1),
+            };
+            let words = run_in_words(rule, run);
+            said.push(format!("{place}, to rule {}, {role} a run: {words}", rule.rule));
+        }
+        if rule.waiting.iter().any(is_it) {
+            said.push(format!("{place}, to rule {}, waits for its time", rule.rule));
+        }
+    }
+    if said.is_empty() {
+        said.push(format!(
+            "{place} is not part of what was known: it arrived later, or its arrival jumps too far \
+             ahead and it is a dead letter (dead-letter.ndjson of a replay says so)"
+        ));
+    }
+    said
+}
