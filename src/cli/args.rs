@@ -4,6 +4,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::model::duration::parse_duration;
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -25,13 +26,11 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Checks rule files: every error at once, with line and column.
-    #[command(after_help = "Example:\n  limbeck check rules.yaml\n\n\
-        Exits with 0 if all is well, with 78 if something is wrong.")]
-    Check {
-        /// The rule files.
-        #[arg(required = true, value_name = "RULES")]
-        rules: Vec<PathBuf>,
-    },
+    #[command(after_help = "Examples:\n  limbeck check rules.yaml\n  \
+        limbeck check rules.yaml --plan\n\n\
+        Warns, on standard error, of what is legal and surely unwanted.\n\n\
+        Exits with 0 if nothing is wrong, warnings or not; with 78 if something is.")]
+    Check(CheckArgs),
     /// Replays recorded logs through rules into episodes.
     #[command(after_help = "Examples:\n  \
         limbeck replay --rules rules.yaml --log probes.ndjson.zst --out out/\n  \
@@ -52,6 +51,24 @@ pub(super) enum Command {
         exchange, timeline and output. Logs are made in a temporary directory: 220 bytes an event\n\
         and shape. The stages keep the whole log in memory.")]
     Bench(BenchArgs),
+    /// Prints a script that completes commands and options in a shell.
+    #[command(after_help = "Example:\n  \
+        limbeck completions bash > ~/.local/share/bash-completion/completions/limbeck")]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// The rule files.
+    #[arg(required = true, value_name = "RULES")]
+    pub(super) rules: Vec<PathBuf>,
+    /// Prints the stages of each rule, from source to output.
+    #[arg(long)]
+    pub(super) plan: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,8 @@
 
 mod args;
 mod bench;
+mod check;
+mod plan;
 mod say;
 
 use std::fs;
@@ -12,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::replay::{self, Cluster, Log, Options};
@@ -26,9 +28,10 @@ const USAGE: u8 = 2;
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
     let code = match Args::parse().command {
-        Command::Check { rules } => check(&rules),
+        Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions { shell } => completions(shell),
     };
     ExitCode::from(code)
 }
@@ -39,8 +42,16 @@ fn fail(code: u8, what: &dyn std::fmt::Display) -> u8 {
     code
 }
 
+/// A rule file that is right.
+struct RuleFile {
+    /// What messages call it.
+    name: String,
+    text: String,
+    rules: Rules,
+}
+
 /// Reads a rule file, or says every error of it.
-fn load(path: &Path) -> Result<Rules, u8> {
+fn load(path: &Path) -> Result<RuleFile, u8> {
     let name = path.display().to_string();
     let text = fs::read(path).map_err(|error| {
         fail(MISSING, &format!("the rule file cannot be read: {name}: {error}"))
@@ -50,30 +61,23 @@ fn load(path: &Path) -> Result<Rules, u8> {
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         fail(CONFIGURATION, &format!("{name}:{line}: not valid UTF-8; a rule file is text"))
     })?;
-    Rules::parse(&name, &text).map_err(|problems| {
-        eprintln!("{}", problems.render(io::stderr().is_terminal()));
-        CONFIGURATION
-    })
-}
-
-fn check(paths: &[std::path::PathBuf]) -> u8 {
-    let mut worst = 0;
-    for path in paths {
-        match load(path) {
-            Ok(rules) => {
-                let line = say::checked(&path.display().to_string(), &rules);
-                // A closed pipe is no failure of the check.
-                let _ = writeln!(io::stdout(), "{line}");
-            }
-            Err(code) => worst = worst.max(code),
+    match Rules::parse(&name, &text) {
+        Ok(rules) => Ok(RuleFile { name, text, rules }),
+        Err(problems) => {
+            eprintln!("{}", problems.render(io::stderr().is_terminal()));
+            Err(CONFIGURATION)
         }
     }
-    worst
+}
+
+/// Prints a result. A closed pipe is no failure: whoever closed it has read enough.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn replay(args: &ReplayArgs) -> u8 {
     let rules = match load(&args.rules) {
-        Ok(rules) => rules,
+        Ok(file) => file.rules,
         Err(code) => return code,
     };
     let options = match options(args, &rules) {
@@ -86,8 +90,7 @@ fn replay(args: &ReplayArgs) -> u8 {
                 eprintln!("limbeck: {error}");
             }
             if let Some(summary) = &replayed.summary {
-                // A closed pipe is no failure of the replay.
-                let _ = write!(io::stdout(), "{}", say::summary(summary, &options.out));
+                print(&say::summary(summary, &options.out));
             }
             let elsewhere = replayed.summary.is_some_and(|summary| !summary.complete);
             let here = replayed.damaged.iter().map(|error| error.exit_code()).max();
@@ -117,6 +120,13 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
         progress: true,
         block_bytes: None,
     })
+}
+
+fn completions(shell: clap_complete::Shell) -> u8 {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "limbeck", &mut script);
+    print(&String::from_utf8_lossy(&script));
+    0
 }
 
 /// Finds the source that reads a log.

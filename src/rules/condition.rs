@@ -33,6 +33,15 @@ impl Verdict {
     pub fn holds(self) -> bool {
         self == Self::True
     }
+
+    /// The verdict on the opposite.
+    pub(super) fn negated(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Error => Self::Error,
+        }
+    }
 }
 
 impl From<bool> for Verdict {
@@ -147,6 +156,11 @@ impl Condition {
     /// Whether it is judged over slots alone, never by the interpreter.
     pub fn is_native(&self) -> bool {
         self.node.is_native()
+    }
+
+    /// The verdict on every record, where it is certainly the same.
+    pub fn constant(&self) -> Option<Verdict> {
+        self.node.constant()
     }
 
     /// Checks and compiles; the faults' places are bytes of `text`.

@@ -128,11 +128,21 @@ impl Interpreted {
         }
     }
 
+    /// The verdict on every record, of what asks nothing of a record.
+    pub(super) fn constant(&self) -> Option<Verdict> {
+        let asks = self.whole_data || !self.slots.is_empty();
+        (!asks).then(|| self.judge(Vec::new(), None))
+    }
+
     pub(super) fn eval(&self, record: &impl RecordView) -> Verdict {
         let values: Vec<_> = self.slots.iter().map(|(_, slot)| record.slot(*slot)).collect();
         let unknown = |value: &&Scalar<'_>| matches!(value, Scalar::Missing | Scalar::Composite);
         let needs_data = self.whole_data || (self.in_data && values.iter().any(unknown));
         let data = needs_data.then(|| from_json(&record.data()));
+        self.judge(values, data)
+    }
+
+    fn judge<'r>(&'r self, values: Vec<&'r Scalar<'r>>, data: Option<Box<dyn Val>>) -> Verdict {
         let attributes = Attributes { slots: &self.slots, values, data };
         // A panic of the interpreter is an error of this condition on this record, no more.
         let result = catch_unwind(AssertUnwindSafe(|| {

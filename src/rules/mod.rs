@@ -9,10 +9,13 @@ mod diagnostics;
 mod expression;
 mod fields;
 mod interpreted;
+mod lint;
 mod native;
 mod read;
 mod source;
 mod yaml;
+
+use std::ops::Range;
 
 use smol_str::SmolStr;
 
@@ -49,6 +52,8 @@ pub struct Rules {
 pub struct Signal {
     /// Its name.
     pub name: SmolStr,
+    /// The bytes of the rule file its name is written in.
+    pub span: Range<usize>,
     /// The index of the only source it observes; without it, all.
     pub from: Option<usize>,
     /// What must hold of a record to be of this signal.
@@ -71,10 +76,14 @@ pub struct State {
 pub struct Rule {
     /// Its name.
     pub name: SmolStr,
+    /// The bytes of the rule file its name is written in.
+    pub span: Range<usize>,
     /// The index of its signal.
     pub signal: usize,
     /// How long each state of the signal must last, by the state's index.
     pub hold_ns: Vec<i64>,
+    /// The bytes of the rule file each hold is written in; none for a state without.
+    pub hold_spans: Vec<Option<Range<usize>>>,
 }
 
 impl Rules {
@@ -94,7 +103,7 @@ impl Rules {
                 }
             }
         });
-        result.map_err(|problems| Diagnostics::new(file_name, text, problems.0))
+        result.map_err(|problems| Diagnostics::errors(file_name, text, problems.0))
     }
 }
 

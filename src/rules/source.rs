@@ -1,5 +1,6 @@
 //! Sources: how a line of some shape becomes a record.
 
+use std::fmt;
 use std::ops::Range;
 
 use smol_str::SmolStr;
@@ -13,6 +14,8 @@ use super::yaml::Node;
 pub struct Source {
     /// What `from` and the command line call it.
     pub name: SmolStr,
+    /// The bytes of the rule file its name is written in; none if the file has no sources.
+    pub span: Range<usize>,
     /// The shape of its lines.
     pub format: Format,
 }
@@ -133,6 +136,28 @@ impl FieldPath {
     }
 }
 
+/// As [`FieldPath::parse`] reads it.
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, key) in self.0.iter().enumerate() {
+            let dot = if number > 0 { "." } else { "" };
+            let marks = |c: char| c.is_whitespace() || matches!(c, '.' | '{' | '}' | '[' | ']');
+            match key.contains(marks) {
+                true => write!(f, "{dot}`{key}`")?,
+                false => write!(f, "{dot}{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TimeUnit {
+    /// As the rule file calls it.
+    pub fn name(self) -> &'static str {
+        UNITS.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+    }
+}
+
 const FIELDS: [&str; 8] =
     ["format", "time", "arrival", "subject", "source", "type", "sequence", "id"];
 const FORMATS: [&str; 2] = ["json", "cloudevents"];
@@ -147,7 +172,7 @@ const UNITS: [(&str, TimeUnit); 5] = [
 impl Source {
     /// What a rule file without `sources` reads.
     pub(super) fn implicit() -> Self {
-        Self { name: SmolStr::new_static("cloudevents"), format: Format::CloudEvents }
+        Self { name: SmolStr::new_static("cloudevents"), span: 0..0, format: Format::CloudEvents }
     }
 
     pub(super) fn read(key: &Node, node: &Node, problems: &mut Problems) -> Option<Self> {
@@ -170,7 +195,7 @@ impl Source {
                 return None;
             }
         };
-        Some(Self { name: name?, format })
+        Some(Self { name: name?, span: key.span.clone(), format })
     }
 }
 
@@ -338,6 +363,7 @@ mod tests {
             ("über", vec!["über"]),
         ] {
             assert_eq!(FieldPath::parse(text), Ok(path(&keys)), "{text}");
+            assert_eq!(path(&keys).to_string(), text);
         }
         for text in ["", ".", "a.", ".a", "a..b", "`a", "`a`b", "a`b`", "``", "a b", "a[0]"] {
             assert!(FieldPath::parse(text).is_err(), "{text}");

@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod check;
+mod completions;
 mod content;
 mod inputs;
 mod outputs;
