@@ -27,9 +27,11 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Checks rule files: every error at once, with line and column.
     #[command(after_help = "Examples:\n  limbeck check rules.yaml\n  \
-        limbeck check rules.yaml --plan\n\n\
+        limbeck check rules.yaml --plan\n  \
+        limbeck check rules.yaml --sample probes.ndjson.zst\n\n\
         Warns, on standard error, of what is legal and surely unwanted.\n\n\
-        Exits with 0 if nothing is wrong, warnings or not; with 78 if something is.")]
+        Exits with 0 if nothing is wrong, warnings or not; with 78 if something is. A sample that\n\
+        is damaged gives 65, one that is missing 66.")]
     Check(CheckArgs),
     /// Replays recorded logs through rules into episodes.
     #[command(after_help = "Examples:\n  \
@@ -69,6 +71,10 @@ pub(super) struct CheckArgs {
     /// Prints the stages of each rule, from source to output.
     #[arg(long)]
     pub(super) plan: bool,
+    /// Tries the rules on the first 100,000 records of a log, which one of their sources reads, and
+    /// warns of what does not fit. Several logs: several times.
+    #[arg(long, value_name = "[SOURCE=]LOG")]
+    pub(super) sample: Vec<LogArg>,
 }
 
 #[derive(Debug, clap::Args)]

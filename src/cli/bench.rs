@@ -43,7 +43,7 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
     };
     match bench::run(&settings, &progress) {
         Ok(table) => {
-            print(&table.to_string());
+            print(&table);
             0
         }
         Err(failure) => fail(failure.exit_code(), &failure),

@@ -20,6 +20,13 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// A problem, with what would be right.
+    pub fn new(span: Range<usize>, message: String, help: impl Into<String>) -> Self {
+        Self { span, message, help: Some(help.into()) }
+    }
+}
+
 /// How bad problems are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Severity {
@@ -167,7 +174,7 @@ impl Problems {
 }
 
 /// What to write instead of an unknown name.
-pub(super) fn suggestion(kind: &str, name: &str, known: &[&str]) -> String {
+pub(crate) fn suggestion(kind: &str, name: &str, known: &[&str]) -> String {
     if let Some(nearest) = nearest(name, known) {
         return format!("did you mean `{nearest}`?");
     }

@@ -49,6 +49,8 @@ pub(super) struct Interpreted {
     whole_data: bool,
     /// Whether some of the paths lead into `data`.
     in_data: bool,
+    /// Whether `has` is among it, for whatever.
+    has: bool,
 }
 
 impl Interpreted {
@@ -69,7 +71,10 @@ impl Interpreted {
             return;
         }
         match &mut expr.expr {
-            Expr::Select(select) => self.prepare(&mut select.operand, scope, paths),
+            Expr::Select(select) => {
+                self.has |= select.test;
+                self.prepare(&mut select.operand, scope, paths);
+            }
             Expr::Call(call) => {
                 for part in call.target.iter_mut().map(|t| &mut **t).chain(&mut call.args) {
                     self.prepare(part, scope, paths);
@@ -126,6 +131,11 @@ impl Interpreted {
         if !self.slots.iter().any(|(known, _)| *known == name) {
             self.slots.push((name, paths.intern(attribute)));
         }
+    }
+
+    /// The slots it looks at, if it surely does.
+    pub(super) fn needs(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().filter(|_| !self.has).map(|(_, slot)| *slot)
     }
 
     /// The verdict on every record, of what asks nothing of a record.

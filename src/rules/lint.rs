@@ -78,7 +78,7 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
 }
 
 fn warn(list: &mut Vec<Diagnostic>, span: &Range<usize>, message: String, help: impl Into<String>) {
-    list.push(Diagnostic { span: span.clone(), message, help: Some(help.into()) });
+    list.push(Diagnostic::new(span.clone(), message, help));
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::ops::Range;
 use smol_str::SmolStr;
 
 pub use condition::{Attribute, Condition, Paths, RecordView, Verdict};
+pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use source::{FieldPath, Format, Mapping, Source, TemplatePart, Text, TimeField, TimeUnit};
 

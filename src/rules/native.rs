@@ -109,6 +109,25 @@ impl Node {
         }
     }
 
+    /// Adds the slots it looks at, and the keys that it asks `has` for.
+    pub(super) fn needs<'n>(&'n self, slots: &mut Vec<usize>, guards: &mut Vec<&'n [SmolStr]>) {
+        match self {
+            Self::Always(_) => {}
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().for_each(|node| node.needs(slots, guards));
+            }
+            Self::Not(node) => node.needs(slots, guards),
+            Self::Holds(slot)
+            | Self::Equal(slot, _)
+            | Self::Unequal(slot, _)
+            | Self::Ordered(slot, ..)
+            | Self::In(slot, _)
+            | Self::Part(slot, ..) => slots.push(*slot),
+            Self::Has(_, keys) => guards.push(keys),
+            Self::Interpreted(expression) => slots.extend(expression.needs()),
+        }
+    }
+
     /// The verdict on every record, where it is certainly the same.
     pub(super) fn constant(&self) -> Option<Verdict> {
         match self {

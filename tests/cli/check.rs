@@ -124,3 +124,138 @@ fn warnings_are_annotated_and_no_failure() {
     ran.assert(0, &[]);
     assert_eq!(ran.complained, "");
 }
+
+#[test]
+fn a_sample_shows_what_matches() {
+    let place = Place::new();
+    let ran = place.run("check rules.yaml --sample probes.ndjson");
+    ran.assert(0, &[]);
+    assert!(ran.complained.contains("hold 10s is shorter"), "{ran:?}");
+    expect![[r#"
+        rules.yaml: ok (1 source, 1 signal, 1 rule)
+
+        sample probes.ndjson: 19 records
+                    1  unreadable, first line 7, column 51: EOF while parsing a value
+
+        signal readiness: 16 of 18 records
+          ready              8
+          unready            8
+          usually 20s between observations of an entity
+    "#]]
+    .assert_eq(&ran.said);
+    let packed = zstd::encode_all(super::PROBES, 1).expect("a Vec takes every write");
+    place.write("probes.zst", &packed);
+    let of_packed = place.run("check rules.yaml --sample probes.zst").said;
+    assert_eq!(of_packed.replace("probes.zst", "probes.ndjson"), ran.said);
+}
+
+#[test]
+fn a_sample_warns_of_what_does_not_fit() {
+    let place = Place::new();
+    place.write(
+        "bad.yaml",
+        br#"version: 1
+signals:
+  readiness:
+    where: type == "probe.readiness" && !(has(data.muted) && data.muted)
+    states:
+      up: data.stat == "ready"
+      ready: data.state in ["ready", "Ready", "ok"]
+      unready: data.state == "unready"
+      dead: data.state == "dead"
+  load:
+    where: type == "probe.load"
+    states: { high: data.load == "high" }
+rules:
+  - { name: readiness, signal: readiness, hold: { ready: 10s, unready: 1s, dead: 1h } }
+  - { name: load, signal: load, hold: { high: 1s } }
+"#,
+    );
+    let ran = place.run("check bad.yaml --sample probes.ndjson");
+    ran.assert(0, &[]);
+    expect![[r#"
+        warning: no record of the sample has `data.stat`
+         --> bad.yaml:6:11
+          |
+        6 |       up: data.stat == "ready"
+          |           ^^^^^^^^^
+          |
+          = help: did you mean `state`?
+
+        warning: no record of the sample is of this state
+         --> bad.yaml:9:13
+          |
+        9 |       dead: data.state == "dead"
+          |             ^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: right if it is rare; otherwise it is spelt in another way
+
+        warning: no record of the sample is of the signal `load`
+          --> bad.yaml:10:3
+           |
+        10 |   load:
+           |   ^^^^
+           |
+           = help: its conditions ask for something else, or the sample is of another kind
+
+        warning: hold 10s is shorter than the usual interval of 20s between observations: one observation decides
+          --> bad.yaml:14:58
+           |
+        14 |   - { name: readiness, signal: readiness, hold: { ready: 10s, unready: 1s, dead: 1h } }
+           |                                                          ^^^
+           |
+           = help: to see `ready` twice it takes more than 20s
+
+        warning: hold 1s is shorter than the usual interval of 20s between observations: one observation decides
+          --> bad.yaml:14:72
+           |
+        14 |   - { name: readiness, signal: readiness, hold: { ready: 10s, unready: 1s, dead: 1h } }
+           |                                                                        ^^
+           |
+           = help: to see `unready` twice it takes more than 20s
+
+        5 warnings
+
+    "#]].assert_eq(&ran.complained);
+}
+
+#[test]
+fn samples_are_read_by_their_sources() {
+    let place = Place::new();
+    let two = super::FLAT.replace("\nsignals:", "\n  other:\n    format: cloudevents\n\nsignals:");
+    place.write("two.yaml", two.as_bytes());
+    place.write("flat.ndjson", &super::flat_log(1_000));
+    let ran = place.run("check two.yaml --sample probe=flat.ndjson --sample other=probes.ndjson");
+    ran.assert(0, &["no signal comes from the source `other`"]);
+    expect![[r#"
+        two.yaml: ok (2 sources, 1 signal, 1 rule)
+
+        sample probe=flat.ndjson: 1,000 records
+
+        sample other=probes.ndjson: 19 records
+                    1  unreadable, first line 7, column 51: EOF while parsing a value
+
+        signal readiness: 1,000 of 1,000 records
+          ready            847
+          unready          153
+          usually 5m58s between observations of an entity
+    "#]]
+    .assert_eq(&ran.said);
+    // Of a signal whose source has no sample nothing is known.
+    let ran = place.run("check two.yaml --sample other=probes.ndjson");
+    ran.assert(0, &[]);
+    assert!(!ran.complained.contains("of the sample"), "{ran:?}");
+}
+
+#[test]
+fn a_sample_that_cannot_be_read_is_said_to_be() {
+    let place = Place::new();
+    place.run("check rules.yaml --sample missing").assert(66, &["missing"]);
+    place.run("check rules.yaml flat.yaml --sample probes.ndjson").assert(2, &["--sample"]);
+    place.run("check rules.yaml --sample a=b=c").assert(2, &["`a`"]);
+    let packed = zstd::encode_all(super::PROBES, 1).expect("a Vec takes every write");
+    place.write("cut.zst", &packed[..packed.len() / 2]);
+    let ran = place.run("check rules.yaml --sample cut.zst");
+    ran.assert(65, &["cut.zst", "truncated"]);
+    assert!(ran.said.contains("sample cut.zst: "), "{ran:?}");
+}
