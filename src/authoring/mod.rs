@@ -1,5 +1,7 @@
-//! What helps people to write rules: a trial of them on the beginning of a log.
+//! What helps people to write rules: a first draft guessed from the
+//! beginning of a log, and a trial of rules on it.
 
+pub mod draft;
 pub mod sample;
 
 use std::path::Path;
@@ -75,4 +77,11 @@ fn usual_interval(entities: impl IntoIterator<Item = Vec<i64>>) -> Option<i64> {
         1_000_000.. => interval / 1_000_000 * 1_000_000,
         _ => interval,
     })
+}
+
+/// A count with its digits in groups of three.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }

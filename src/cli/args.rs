@@ -53,6 +53,16 @@ pub(super) enum Command {
         exchange, timeline and output. Logs are made in a temporary directory: 220 bytes an event\n\
         and shape. The stages keep the whole log in memory.")]
     Bench(BenchArgs),
+    /// Looks at a log and writes a first rule file for it to standard output.
+    #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \
+        limbeck check rules.yaml --sample probes.ndjson.zst\n\n\
+        The log has a JSON object a line; CloudEvents are recognised. What the fields mean is guessed\n\
+        from their names and values, and every guess has a comment that says why.\n\n\
+        Exits with 0 if a file was written, with 1 if nothing could be guessed.")]
+    Init {
+        /// The log: a file (plain, gzip, zstd) or `-` for standard input.
+        log: PathBuf,
+    },
     /// Prints a script that completes commands and options in a shell.
     #[command(after_help = "Example:\n  \
         limbeck completions bash > ~/.local/share/bash-completion/completions/limbeck")]

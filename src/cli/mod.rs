@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
+use crate::authoring::draft::{NoDraft, draft};
 use crate::replay::{self, Cluster, Log, Options};
 use crate::rules::Rules;
 
@@ -24,6 +25,7 @@ const CONFIGURATION: u8 = 78;
 const DAMAGED: u8 = 65;
 const MISSING: u8 = 66;
 const USAGE: u8 = 2;
+const FAILED: u8 = 1;
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
@@ -31,6 +33,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Init { log } => init(&log),
         Command::Completions { shell } => completions(shell),
     };
     ExitCode::from(code)
@@ -120,6 +123,17 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
         progress: true,
         block_bytes: None,
     })
+}
+
+fn init(log: &Path) -> u8 {
+    match draft(log) {
+        Ok(draft) => {
+            print(&draft.text);
+            draft.damaged.map_or(0, |error| fail(error.exit_code(), &error))
+        }
+        Err(NoDraft::Input(error)) => fail(error.exit_code(), &error),
+        Err(no_draft) => fail(FAILED, &format!("{}: {no_draft}", log.display())),
+    }
 }
 
 fn completions(shell: clap_complete::Shell) -> u8 {

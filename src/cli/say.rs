@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::args::LogArg;
+use crate::authoring::grouped;
 use crate::authoring::sample::{LogSample, Sample};
 use crate::model::duration::format_duration;
 use crate::rules::Rules;
@@ -95,11 +96,4 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     }
     writeln!(text, "outputs in {}", out.display()).expect("a String takes every write");
     text
-}
-
-/// A count with its digits in groups of three.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(",")
 }

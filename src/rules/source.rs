@@ -105,6 +105,12 @@ impl FieldPath {
         &self.0
     }
 
+    /// The path of these keys, if one can be written.
+    pub fn new(keys: &[SmolStr]) -> Option<Self> {
+        let written = |key: &SmolStr| !key.is_empty() && !key.contains('`');
+        (!keys.is_empty() && keys.iter().all(written)).then(|| Self(keys.to_vec()))
+    }
+
     /// Reads a path; the error says what is wrong with it.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let mut keys = Vec::new();

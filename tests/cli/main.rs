@@ -7,6 +7,7 @@ mod common;
 mod check;
 mod completions;
 mod content;
+mod init;
 mod inputs;
 mod outputs;
 mod processes;
