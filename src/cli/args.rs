@@ -63,6 +63,11 @@ pub(super) enum Command {
         /// The log: a file (plain, gzip, zstd) or `-` for standard input.
         log: PathBuf,
     },
+    /// Prints the JSON Schema of rule files, with which editors complete and check them.
+    #[command(after_help = "Example:\n  limbeck schema > limbeck.schema.json\n\n\
+        and as the first line of a rule file beside it:\n\n  \
+        # yaml-language-server: $schema=limbeck.schema.json")]
+    Schema,
     /// Prints a script that completes commands and options in a shell.
     #[command(after_help = "Example:\n  \
         limbeck completions bash > ~/.local/share/bash-completion/completions/limbeck")]

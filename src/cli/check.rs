@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::args::{CheckArgs, LogArg};
-use super::{RuleFile, USAGE, fail, load, plan, print, resolve, say};
+use super::{RuleFile, USAGE, fail, load, plan, print, read_standard_input_once, resolve, say};
 use crate::authoring::sample::Sample;
 use crate::rules::Diagnostics;
 
@@ -43,9 +43,10 @@ fn check(path: &Path, args: &CheckArgs) -> u8 {
 }
 
 fn sample<'f>(file: &'f RuleFile, logs: &[LogArg]) -> Result<Sample<'f>, u8> {
+    let logs = logs.iter().map(|log| resolve(log, &file.rules)).collect::<Result<Vec<_>, _>>()?;
+    read_standard_input_once(&logs)?;
     let mut sample = Sample::new(&file.rules);
     for log in logs {
-        let log = resolve(log, &file.rules)?;
         sample.add(&log.path, log.source).map_err(|error| fail(error.exit_code(), &error))?;
     }
     Ok(sample)

@@ -19,7 +19,7 @@ use clap::{CommandFactory, Parser};
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
 use crate::replay::{self, Cluster, Log, Options};
-use crate::rules::Rules;
+use crate::rules::{self, Rules};
 
 const CONFIGURATION: u8 = 78;
 const DAMAGED: u8 = 65;
@@ -34,6 +34,7 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => replay(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
+        Command::Schema => schema(),
         Command::Completions { shell } => completions(shell),
     };
     ExitCode::from(code)
@@ -105,10 +106,7 @@ fn replay(args: &ReplayArgs) -> u8 {
 
 fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
     let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
-    let inputs = logs.iter().filter(|log| log.path.as_os_str() == "-").count();
-    if inputs > 1 {
-        return Err(fail(USAGE, &"standard input can be read once: `-` stands for only one log"));
-    }
+    read_standard_input_once(&logs)?;
     let workers = match args.workers {
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -136,11 +134,24 @@ fn init(log: &Path) -> u8 {
     }
 }
 
+fn schema() -> u8 {
+    print(&format!("{:#}\n", rules::schema()));
+    0
+}
+
 fn completions(shell: clap_complete::Shell) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "limbeck", &mut script);
     print(&String::from_utf8_lossy(&script));
     0
+}
+
+/// Refuses logs of which several are standard input.
+fn read_standard_input_once(logs: &[Log]) -> Result<(), u8> {
+    if logs.iter().filter(|log| log.path.as_os_str() == "-").count() > 1 {
+        return Err(fail(USAGE, &"standard input can be read once: `-` stands for only one log"));
+    }
+    Ok(())
 }
 
 /// Finds the source that reads a log.

@@ -12,6 +12,7 @@ mod interpreted;
 mod lint;
 mod native;
 mod read;
+mod schema;
 mod source;
 mod yaml;
 
@@ -22,6 +23,7 @@ use smol_str::SmolStr;
 pub use condition::{Attribute, Condition, Paths, RecordView, Verdict};
 pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use schema::schema;
 pub use source::{FieldPath, Format, Mapping, Source, TemplatePart, Text, TimeField, TimeUnit};
 
 /// Parsing recurses as deep as the input is nested, before that can be measured.

@@ -14,8 +14,10 @@ use super::{Rule, Rules, Signal, State};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
-const FIELDS: [&str; 7] =
+pub(super) const FIELDS: [&str; 7] =
     ["version", "lateness", "max_advance", "expire_after", "sources", "signals", "rules"];
+pub(super) const SIGNAL_FIELDS: [&str; 3] = ["from", "where", "states"];
+pub(super) const RULE_FIELDS: [&str; 3] = ["name", "signal", "hold"];
 
 /// Reads the whole file; the problems are all there are.
 pub(super) fn file(text: &str) -> Result<Rules, Problems> {
@@ -138,8 +140,7 @@ impl Reader<'_> {
         sources: &[Named<'_, Source>],
     ) -> Option<ReadSignal<'n>> {
         let name = fields::name(key, "the name of a signal", self.problems);
-        let known = ["from", "where", "states"];
-        let fields = Fields::open(node, &key.span, "a signal", &known, self.problems)?;
+        let fields = Fields::open(node, &key.span, "a signal", &SIGNAL_FIELDS, self.problems)?;
         let from = match fields.get("from") {
             Some(node) => self.reference(node, "source", sources).map(Some),
             None => Some(None),
@@ -216,8 +217,7 @@ impl Reader<'_> {
         signals: &[Named<'_, ReadSignal<'_>>],
         names: &mut Vec<SmolStr>,
     ) -> Option<Rule> {
-        let known = ["name", "signal", "hold"];
-        let fields = Fields::open(node, &node.span, "a rule", &known, self.problems)?;
+        let fields = Fields::open(node, &node.span, "a rule", &RULE_FIELDS, self.problems)?;
         let name_node = fields.require("name", "NAME", self.problems);
         let name = name_node.and_then(|node| {
             let name = fields::name(node, "the name of a rule", self.problems)?;

@@ -164,10 +164,12 @@ impl TimeUnit {
     }
 }
 
-const FIELDS: [&str; 8] =
+pub(super) const FIELDS: [&str; 8] =
     ["format", "time", "arrival", "subject", "source", "type", "sequence", "id"];
-const FORMATS: [&str; 2] = ["json", "cloudevents"];
-const UNITS: [(&str, TimeUnit); 5] = [
+pub(super) const FORMATS: [&str; 2] = ["json", "cloudevents"];
+pub(super) const TIME_FIELDS: [&str; 2] = ["field", "unit"];
+pub(super) const TEXT_KINDS: [&str; 3] = ["field", "const", "template"];
+pub(super) const UNITS: [(&str, TimeUnit); 5] = [
     ("s", TimeUnit::Seconds),
     ("ms", TimeUnit::Millis),
     ("us", TimeUnit::Micros),
@@ -242,7 +244,7 @@ fn optional<T>(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Op
 
 impl TimeField {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let fields = Fields::open(node, &node.span, "a time", &["field", "unit"], problems)?;
+        let fields = Fields::open(node, &node.span, "a time", &TIME_FIELDS, problems)?;
         let field = fields.require("field", "ts", problems);
         let field = field.and_then(|node| read_path(node, problems));
         let unit = fields.require("unit", "ms", problems)?;
@@ -260,10 +262,9 @@ impl TimeField {
 
 impl Text {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        const KINDS: [&str; 3] = ["field", "const", "template"];
-        let fields = Fields::open(node, &node.span, "an attribute", &KINDS, problems)?;
+        let fields = Fields::open(node, &node.span, "an attribute", &TEXT_KINDS, problems)?;
         let given: Vec<_> =
-            KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
+            TEXT_KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
         let [(kind, value)] = given.as_slice() else {
             let message = "an attribute is one of `field`, `const` and `template`";
             problems.error_help(&node.span, message, "write { field: a.b }");

@@ -253,6 +253,7 @@ fn a_sample_that_cannot_be_read_is_said_to_be() {
     place.run("check rules.yaml --sample missing").assert(66, &["missing"]);
     place.run("check rules.yaml flat.yaml --sample probes.ndjson").assert(2, &["--sample"]);
     place.run("check rules.yaml --sample a=b=c").assert(2, &["`a`"]);
+    place.run("check rules.yaml --sample - --sample -").assert(2, &["`-`"]);
     let packed = zstd::encode_all(super::PROBES, 1).expect("a Vec takes every write");
     place.write("cut.zst", &packed[..packed.len() / 2]);
     let ran = place.run("check rules.yaml --sample cut.zst");

@@ -25,11 +25,11 @@ fn names_and_values_speak_for_a_meaning() {
         json!({
             "@timestamp": format!("2026-01-01T00:{:02}:00Z", number % 60),
             "received_at": 1_767_225_600 + number * 60,
-            "k8s.io": { "pod name": format!("cart-{}", number % 3), "Ready": number % 4 != 0 },
+            "k8s.io": { "pod name": format!("cart-{}", number % 3), "Ready": !number.is_multiple_of(4) },
             "event_id": format!("e{number}"),
             "message": format!("probe {number}"),
             "in": "eu-1",
-            "kind": if number % 10 == 0 { "restart" } else { "probe.readiness" },
+            "kind": if number.is_multiple_of(10) { "restart" } else { "probe.readiness" },
         })
     };
     expect![[r#"
@@ -109,8 +109,8 @@ proptest! {
                 if key != "ts" {
                     record[key] = match at % 3 {
                         0 => json!(value(at)),
-                        1 => json!({ "x.y": value(at), "ok": number % 2 == 0 }),
-                        _ => json!(number % 2 == 0),
+                        1 => json!({ "x.y": value(at), "ok": number.is_multiple_of(2) }),
+                        _ => json!(number.is_multiple_of(2)),
                     };
                 }
             }
