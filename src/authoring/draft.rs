@@ -258,10 +258,16 @@ impl Guess {
         if !self.cloudevents {
             lines.push("    from: log", "");
         }
-        if let Some((_, value)) = &kind {
-            let text = condition(&format!("type == {}", Value::from(value.as_str())));
-            let why = self.type_.as_ref().map_or("", |pick| &pick.why);
-            lines.push(&format!("    where: {text}"), why);
+        let of_kind =
+            kind.as_ref().map(|(_, value)| format!("type == {}", Value::from(value.as_str())));
+        let filter: Vec<_> = of_kind.into_iter().chain(self.has_state(&records)).collect();
+        if !filter.is_empty() {
+            let why = match (&self.type_, &self.state) {
+                (Some(type_), _) => &type_.why,
+                (None, Some(state)) => &state.why,
+                (None, None) => "",
+            };
+            lines.push(&format!("    where: {}", condition(&filter.join(" && "))), why);
         }
         let states = self.states(&records);
         let why = match &self.state {
@@ -281,7 +287,7 @@ impl Guess {
         }
         let rule = match &self.subject {
             Some(subject) if !self.cloudevents => {
-                name(&format!("{}-{signal}", subject.field.last()))
+                name(&format!("{}-{signal}", subject.field.called()))
             }
             _ => signal.clone(),
         };
@@ -308,6 +314,17 @@ impl Guess {
         }
         let (kind, _) = kinds.into_iter().max_by_key(|(_, count)| *count)?;
         Some((&type_.field, kind))
+    }
+
+    /// Asks for the state, where records lack it: without it no condition can be judged.
+    fn has_state(&self, records: &[&Map<String, Value>]) -> Option<String> {
+        let state = self.state.as_ref()?;
+        let lacks = records.iter().any(|record| state.field.value_of(record).is_none());
+        let path = Attribute::Data(state.field.keys_in_data(self.cloudevents));
+        // `has` asks for the last key alone, and only where that is a plain name.
+        let askable = matches!(&path, Attribute::Data(keys) if keys.len() == 1)
+            && !path.to_string().contains('[');
+        (lacks && askable).then(|| format!("has({path})"))
     }
 
     /// Name, condition and number of records of each state, the most frequent first. Spellings that

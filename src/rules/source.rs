@@ -142,7 +142,7 @@ impl FieldPath {
     }
 }
 
-/// As [`FieldPath::parse`] reads it.
+/// As a rule file has it.
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, key) in self.0.iter().enumerate() {

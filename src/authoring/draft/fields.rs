@@ -217,6 +217,14 @@ impl Field {
         self.0.last().map_or("", SmolStr::as_str)
     }
 
+    /// What it is called: `host.name` is a host.
+    pub(super) fn called(&self) -> &str {
+        match self.0.as_slice() {
+            [.., above, last] if matches!(last.as_str(), "name" | "id") => above,
+            _ => self.last(),
+        }
+    }
+
     /// The keys as conditions see them, from `data` on.
     pub(super) fn keys_in_data(&self, cloudevents: bool) -> Vec<SmolStr> {
         self.0.iter().skip(usize::from(cloudevents)).cloned().collect()
@@ -415,7 +423,7 @@ impl Table {
         };
         let likely = self.fields.iter().filter_map(|field| {
             let column = Column::new(field, &self.records);
-            let rank = names.iter().position(|name| *name == bare(field.last()));
+            let rank = names.iter().position(|name| *name == bare(field.called()));
             let by_value = self.by_value(role, &column)?;
             let rank = rank.map(|rank| (0, rank)).or(by_value.map(|rank| (1, rank)))?;
             Some(((rank, field.0.len()), field.clone(), column))

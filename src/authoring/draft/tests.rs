@@ -81,6 +81,18 @@ fn spellings_of_a_state_are_one() {
 }
 
 #[test]
+fn a_state_that_some_records_lack_is_asked_for() {
+    let draft = text((0..20).map(|n| match n % 2 {
+        0 => json!({ "t": 1_000_000_000 + n, "host": { "name": "a" }, "status": n % 4 == 0 }),
+        _ => json!({ "t": 1_000_000_000 + n, "host": { "name": "b" } }),
+    }));
+    for line in ["where: has(data.status) ", "subject:  { field: host.name } ", "name: host-status"]
+    {
+        assert!(draft.contains(line), "{line}: {draft}");
+    }
+}
+
+#[test]
 fn a_gap_raises_max_advance() {
     let draft = text([1_000_000_000_u64, 1_010_000_000].map(|t| json!({ "t": t, "up": true })));
     assert!(draft.contains("max_advance: 116d "), "{draft}");
