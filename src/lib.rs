@@ -1,10 +1,11 @@
 //! Limbeck distils noisy telemetry into sustained episodes.
 //!
 //! The folders follow the way of the data: [`sources`] read logs, [`rules`] say what is looked for,
-//! [`pipeline`] shows the whole dataflow on one screen, [`sinks`] write. [`replay`] puts them together
-//! and [`cli`] asks for it. `ARCHITECTURE.md` is the map, with the invariants and the reasons; the
+//! [`pipeline`] shows the whole dataflow on one screen, [`sinks`] write. [`replay`] puts them together,
+//! [`authoring`] helps to write rules, and [`cli`] asks for both. `ARCHITECTURE.md` is the map, with the invariants and the reasons; the
 //! temporal operators are a crate of their own, [`limbeck_operators`].
 
+pub mod authoring;
 pub mod bench;
 pub mod cli;
 pub mod explain;

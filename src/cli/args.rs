@@ -4,6 +4,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::model::duration::parse_duration;
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -25,13 +26,13 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Checks rule files: every error at once, with line and column.
-    #[command(after_help = "Example:\n  limbeck check rules.yaml\n\n\
-        Exits with 0 if all is well, with 78 if something is wrong.")]
-    Check {
-        /// The rule files.
-        #[arg(required = true, value_name = "RULES")]
-        rules: Vec<PathBuf>,
-    },
+    #[command(after_help = "Examples:\n  limbeck check rules.yaml\n  \
+        limbeck check rules.yaml --plan\n  \
+        limbeck check rules.yaml --sample probes.ndjson.zst\n\n\
+        Warns, on standard error, of what is legal and surely unwanted.\n\n\
+        Exits with 0 if nothing is wrong, warnings or not; with 78 if something is. A sample that\n\
+        is damaged gives 65, one that is missing 66.")]
+    Check(CheckArgs),
     /// Replays recorded logs through rules into episodes.
     #[command(after_help = "Examples:\n  \
         limbeck replay --rules rules.yaml --log probes.ndjson.zst --out out/\n  \
@@ -63,6 +64,43 @@ pub(super) enum Command {
         exchange, timeline and output. Logs are made in a temporary directory: 220 bytes an event\n\
         and shape. The stages keep the whole log in memory.")]
     Bench(BenchArgs),
+    /// Looks at a log and writes a first rule file for it to standard output.
+    #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \
+        limbeck check rules.yaml --sample probes.ndjson.zst\n\n\
+        The log has a JSON object a line; CloudEvents are recognised. What the fields mean is guessed\n\
+        from their names and values, and every guess has a comment that says why.\n\n\
+        Exits with 0 if a file was written, with 1 if nothing could be guessed.")]
+    Init {
+        /// The log: a file (plain, gzip, zstd) or `-` for standard input.
+        log: PathBuf,
+    },
+    /// Prints the JSON Schema of rule files, with which editors complete and check them.
+    #[command(after_help = "Example:\n  limbeck schema > limbeck.schema.json\n\n\
+        and as the first line of a rule file beside it:\n\n  \
+        # yaml-language-server: $schema=limbeck.schema.json")]
+    Schema,
+    /// Prints a script that completes commands and options in a shell.
+    #[command(after_help = "Example:\n  \
+        limbeck completions bash > ~/.local/share/bash-completion/completions/limbeck")]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// The rule files.
+    #[arg(required = true, value_name = "RULES")]
+    pub(super) rules: Vec<PathBuf>,
+    /// Prints the stages of each rule, from source to output.
+    #[arg(long)]
+    pub(super) plan: bool,
+    /// Tries the rules on the first 100,000 records of a log, which one of their sources reads, and
+    /// warns of what does not fit. Several logs: several times.
+    #[arg(long, value_name = "[SOURCE=]LOG")]
+    pub(super) sample: Vec<LogArg>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,9 +1,9 @@
 //! `limbeck bench`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use super::args::{BenchArgs, ShapeArg};
-use super::fail;
+use super::{fail, print};
 use crate::bench::workload::Workload;
 use crate::bench::{self, Settings, Shape};
 
@@ -43,8 +43,7 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
     };
     match bench::run(&settings, &progress) {
         Ok(table) => {
-            // A closed pipe is no failure of the bench.
-            let _ = write!(io::stdout(), "{table}");
+            print(&table);
             0
         }
         Err(failure) => fail(failure.exit_code(), &failure),

@@ -1,20 +1,15 @@
 //! `limbeck explain`: what is asked for, and how it is shown.
 
-use std::io::{self, Write};
-
 use super::args::ExplainArgs;
-use super::{DAMAGED, USAGE, fail, load, resolve};
+use super::{DAMAGED, FAILED, USAGE, fail, load, print, resolve};
 use crate::explain::{Explanation, Found, Which, draw, explain, locate, sentences};
 use crate::replay::Log;
 use crate::rules::Rules;
 
-/// Nothing was found to explain.
-const NOTHING: u8 = 1;
-
 /// Explains what the arguments ask for.
 pub(super) fn run(args: &ExplainArgs) -> u8 {
     let rules = match load(&args.rules) {
-        Ok(rules) => rules,
+        Ok(file) => file.rules,
         Err(code) => return code,
     };
     let logs: Result<Vec<Log>, u8> = args.log.iter().map(|log| resolve(log, &rules)).collect();
@@ -53,14 +48,13 @@ fn with(
     };
     if explanation.rules.is_empty() && explanation.not_used.is_empty() {
         let what = format!("no record of `{entity}` that fits a signal had arrived");
-        return fail(NOTHING, &what);
+        return fail(FAILED, &what);
     }
     let shown = match args.json {
         true => serde_json::to_string_pretty(&explanation).expect("plain values encode") + "\n",
         false => text(&explanation),
     };
-    // A closed pipe is no failure.
-    let _ = io::stdout().write_all(shown.as_bytes());
+    print(&shown);
     if explanation.damaged { DAMAGED } else { 0 }
 }
 
@@ -70,11 +64,11 @@ fn record(args: &ExplainArgs, rules: &Rules, logs: &[Log], which: &Which) -> u8 
         Err(failure) => return fail(failure.exit_code(), &failure),
     };
     let say = |what: String| {
-        let _ = writeln!(io::stdout(), "{what}");
+        print(&(what + "\n"));
         0
     };
     match found {
-        Found::Nothing => fail(NOTHING, &"no such record in these logs (a blank line is none)"),
+        Found::Nothing => fail(FAILED, &"no such record in these logs (a blank line is none)"),
         Found::Unreadable(column, reason) => {
             say(format!("a dead letter: {reason} (column {column})"))
         }

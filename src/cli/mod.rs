@@ -5,7 +5,9 @@
 
 mod args;
 mod bench;
+mod check;
 mod explain;
+mod plan;
 mod say;
 
 use std::fs;
@@ -13,24 +15,29 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
+use crate::authoring::draft::{NoDraft, draft};
 use crate::replay::{self, Cluster, Log, Options};
-use crate::rules::Rules;
+use crate::rules::{self, Rules};
 
 const CONFIGURATION: u8 = 78;
 const DAMAGED: u8 = 65;
 const MISSING: u8 = 66;
 const USAGE: u8 = 2;
+const FAILED: u8 = 1;
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
     let code = match Args::parse().command {
-        Command::Check { rules } => check(&rules),
+        Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Init { log } => init(&log),
+        Command::Schema => schema(),
+        Command::Completions { shell } => completions(shell),
     };
     ExitCode::from(code)
 }
@@ -41,8 +48,16 @@ fn fail(code: u8, what: &dyn std::fmt::Display) -> u8 {
     code
 }
 
+/// A rule file that is right.
+struct RuleFile {
+    /// What messages call it.
+    name: String,
+    text: String,
+    rules: Rules,
+}
+
 /// Reads a rule file, or says every error of it.
-fn load(path: &Path) -> Result<Rules, u8> {
+fn load(path: &Path) -> Result<RuleFile, u8> {
     let name = path.display().to_string();
     let text = fs::read(path).map_err(|error| {
         fail(MISSING, &format!("the rule file cannot be read: {name}: {error}"))
@@ -52,30 +67,23 @@ fn load(path: &Path) -> Result<Rules, u8> {
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         fail(CONFIGURATION, &format!("{name}:{line}: not valid UTF-8; a rule file is text"))
     })?;
-    Rules::parse(&name, &text).map_err(|problems| {
-        eprintln!("{}", problems.render(io::stderr().is_terminal()));
-        CONFIGURATION
-    })
-}
-
-fn check(paths: &[std::path::PathBuf]) -> u8 {
-    let mut worst = 0;
-    for path in paths {
-        match load(path) {
-            Ok(rules) => {
-                let line = say::checked(&path.display().to_string(), &rules);
-                // A closed pipe is no failure of the check.
-                let _ = writeln!(io::stdout(), "{line}");
-            }
-            Err(code) => worst = worst.max(code),
+    match Rules::parse(&name, &text) {
+        Ok(rules) => Ok(RuleFile { name, text, rules }),
+        Err(problems) => {
+            eprintln!("{}", problems.render(io::stderr().is_terminal()));
+            Err(CONFIGURATION)
         }
     }
-    worst
+}
+
+/// Prints a result. A closed pipe is no failure: whoever closed it has read enough.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn replay(args: &ReplayArgs) -> u8 {
     let rules = match load(&args.rules) {
-        Ok(rules) => rules,
+        Ok(file) => file.rules,
         Err(code) => return code,
     };
     let options = match options(args, &rules) {
@@ -88,8 +96,7 @@ fn replay(args: &ReplayArgs) -> u8 {
                 eprintln!("limbeck: {error}");
             }
             if let Some(summary) = &replayed.summary {
-                // A closed pipe is no failure of the replay.
-                let _ = write!(io::stdout(), "{}", say::summary(summary, &options.out));
+                print(&say::summary(summary, &options.out));
             }
             let elsewhere = replayed.summary.is_some_and(|summary| !summary.complete);
             let here = replayed.damaged.iter().map(|error| error.exit_code()).max();
@@ -101,10 +108,7 @@ fn replay(args: &ReplayArgs) -> u8 {
 
 fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
     let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
-    let inputs = logs.iter().filter(|log| log.path.as_os_str() == "-").count();
-    if inputs > 1 {
-        return Err(fail(USAGE, &"standard input can be read once: `-` stands for only one log"));
-    }
+    read_standard_input_once(&logs)?;
     let workers = match args.workers {
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -119,6 +123,37 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
         progress: true,
         block_bytes: None,
     })
+}
+
+fn init(log: &Path) -> u8 {
+    match draft(log) {
+        Ok(draft) => {
+            print(&draft.text);
+            draft.damaged.map_or(0, |error| fail(error.exit_code(), &error))
+        }
+        Err(NoDraft::Input(error)) => fail(error.exit_code(), &error),
+        Err(no_draft) => fail(FAILED, &format!("{}: {no_draft}", log.display())),
+    }
+}
+
+fn schema() -> u8 {
+    print(&format!("{:#}\n", rules::schema()));
+    0
+}
+
+fn completions(shell: clap_complete::Shell) -> u8 {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "limbeck", &mut script);
+    print(&String::from_utf8_lossy(&script));
+    0
+}
+
+/// Refuses logs of which several are standard input.
+fn read_standard_input_once(logs: &[Log]) -> Result<(), u8> {
+    if logs.iter().filter(|log| log.path.as_os_str() == "-").count() > 1 {
+        return Err(fail(USAGE, &"standard input can be read once: `-` stands for only one log"));
+    }
+    Ok(())
 }
 
 /// Finds the source that reads a log.

@@ -3,6 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::args::LogArg;
+use crate::authoring::grouped;
+use crate::authoring::sample::{LogSample, Sample};
+use crate::model::duration::format_duration;
 use crate::rules::Rules;
 use crate::sinks::report::Summary;
 
@@ -18,6 +22,45 @@ pub(super) fn checked(name: &str, rules: &Rules) -> String {
         _ => format!("{count} {noun}s"),
     });
     format!("{name}: ok ({})", counts.join(", "))
+}
+
+/// What was seen in a sample: by log, then by signal.
+pub(super) fn sampled(logs: &[LogArg], sample: &Sample<'_>, rules: &Rules) -> String {
+    let mut lines = Vec::new();
+    for (log, read) in logs.iter().zip(&sample.logs) {
+        lines.push(String::new());
+        lines.extend(read_of(&log.text(), read));
+    }
+    for (signal, seen) in rules.signals.iter().zip(&sample.signals) {
+        let (matched, records) = (grouped(seen.matched()), grouped(seen.records));
+        lines.push(format!("\nsignal {}: {matched} of {records} records", signal.name));
+        let width = signal.states.iter().map(|state| state.name.chars().count()).max().unwrap_or(0);
+        for (state, count) in signal.states.iter().zip(&seen.states) {
+            lines.push(format!("  {:width$}  {:>11}", state.name, grouped(*count)));
+        }
+        let interval = seen.usual_interval_ns.map(format_duration);
+        lines.extend(
+            interval.map(|usual| format!("  usually {usual} between observations of an entity")),
+        );
+    }
+    lines.join("\n") + "\n"
+}
+
+fn read_of(name: &str, log: &LogSample) -> Vec<String> {
+    let which = if log.more { "the first " } else { "" };
+    let mut lines = vec![format!("sample {name}: {which}{} records", grouped(log.records))];
+    let mut row = |count: u64, what: &str| {
+        if count > 0 {
+            lines.push(format!("  {:>11}  {what}", grouped(count)));
+        }
+    };
+    if let Some((line, error)) = &log.first_unreadable {
+        let (column, reason) = (error.column, &error.reason);
+        row(log.unreadable, &format!("unreadable, first line {line}, column {column}: {reason}"));
+    }
+    row(log.without_subject, "without a subject");
+    row(log.condition_errors, "conditions that could not be judged");
+    lines
 }
 
 /// The closing summary of a replay.
@@ -53,11 +96,4 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     }
     writeln!(text, "outputs in {}", out.display()).expect("a String takes every write");
     text
-}
-
-/// A count with its digits in groups of three.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(",")
 }

@@ -1,7 +1,7 @@
 //! Durations as Prometheus writes them: `30s`, `1h30m`, `100ms`; the parts in falling order.
 
 /// Nanoseconds in one of each unit, largest first, as Prometheus defines them.
-const UNITS: [(&str, i64); 7] = [
+pub(crate) const UNITS: [(&str, i64); 7] = [
     ("y", 365 * 86_400_000_000_000),
     ("w", 7 * 86_400_000_000_000),
     ("d", 86_400_000_000_000),

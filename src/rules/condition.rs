@@ -9,6 +9,7 @@
 //! for all conditions, and those of a common shape are judged over these slots alone, without
 //! allocation (`native`). The rest goes to the interpreter (`interpreted`). Both agree.
 
+use std::fmt;
 use std::ops::Range;
 
 use cel::common::ast::{Expr, IdedExpr};
@@ -32,6 +33,15 @@ impl Verdict {
     /// Whether the condition holds.
     pub fn holds(self) -> bool {
         self == Self::True
+    }
+
+    /// The verdict on the opposite.
+    pub(super) fn negated(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Error => Self::Error,
+        }
     }
 }
 
@@ -80,6 +90,59 @@ impl Attribute {
             _ => return None,
         })
     }
+}
+
+/// As a condition names it.
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id => "id",
+            Self::Source => "source",
+            Self::Type => "type",
+            Self::Subject => "subject",
+            Self::Sequence => "sequence",
+            Self::Severity => "severity",
+            Self::Traceparent => "traceparent",
+            Self::Data(_) => "data",
+        })?;
+        let Self::Data(keys) = self else { return Ok(()) };
+        keys.iter().try_for_each(|key| match is_field_name(key) {
+            true => write!(f, ".{key}"),
+            false => write!(f, "[{}]", serde_json::Value::from(key.as_str())),
+        })
+    }
+}
+
+/// Whether a key can stand behind a dot.
+fn is_field_name(key: &str) -> bool {
+    /// The words of CEL that are no names.
+    const RESERVED: [&str; 21] = [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "namespace",
+        "null",
+        "package",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+    ];
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    key.starts_with(letter)
+        && key.chars().all(|c| letter(c) || c.is_ascii_digit())
+        && !RESERVED.contains(&key)
 }
 
 /// Every attribute that some condition of the rule file asks for; its index is its slot.
@@ -147,6 +210,25 @@ impl Condition {
     /// Whether it is judged over slots alone, never by the interpreter.
     pub fn is_native(&self) -> bool {
         self.node.is_native()
+    }
+
+    /// The verdict on every record, where it is certainly the same.
+    pub fn constant(&self) -> Option<Verdict> {
+        self.node.constant()
+    }
+
+    /// The slots of what it asks for, but for what it asks for only where `has` has found it.
+    pub fn needs(&self, paths: &Paths) -> Vec<usize> {
+        let (mut slots, mut guards) = (Vec::new(), Vec::new());
+        self.node.needs(&mut slots, &mut guards);
+        let guarded = |slot: &usize| match &paths.as_slice()[*slot] {
+            Attribute::Data(keys) => guards.iter().any(|guard| keys.starts_with(guard)),
+            _ => false,
+        };
+        slots.retain(|slot| !guarded(slot));
+        slots.sort_unstable();
+        slots.dedup();
+        slots
     }
 
     /// Checks and compiles; the faults' places are bytes of `text`.

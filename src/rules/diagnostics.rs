@@ -1,5 +1,5 @@
-//! What is wrong with a rule file: every problem with its place, what would be right, and the
-//! line it stands in. Problems come in the order of the file.
+//! What is wrong with a rule file, or surely unwanted: every problem with its place, what would be
+//! right, and the line it stands in. Problems come in the order of the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -20,18 +20,45 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
-/// Every problem of one rule file; never empty. Displays itself without colour.
+impl Diagnostic {
+    /// A problem, with what would be right.
+    pub fn new(span: Range<usize>, message: String, help: impl Into<String>) -> Self {
+        Self { span, message, help: Some(help.into()) }
+    }
+}
+
+/// How bad problems are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// It can, but surely not as it was meant.
+    Warning,
+}
+
+/// All errors, or all warnings, of one rule file; never empty. Displays itself without colour.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
+    severity: Severity,
     file_name: String,
     text: String,
     list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
+    /// The errors of a file.
+    pub(super) fn errors(file_name: &str, text: &str, list: Vec<Diagnostic>) -> Self {
+        Self::new(Severity::Error, file_name, text, list)
+    }
+
+    /// The warnings of a file, if there are any. `file_name` is what they call it.
+    pub fn warnings(file_name: &str, text: &str, list: Vec<Diagnostic>) -> Option<Self> {
+        (!list.is_empty()).then(|| Self::new(Severity::Warning, file_name, text, list))
+    }
+
+    fn new(severity: Severity, file_name: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
-        Self { file_name: file_name.to_owned(), text: text.to_owned(), list }
+        Self { severity, file_name: file_name.to_owned(), text: text.to_owned(), list }
     }
 
     /// How many problems there are.
@@ -60,9 +87,13 @@ impl Diagnostics {
             out.push_str(&self.render_one(&renderer, diagnostic));
             out.push_str("\n\n");
         }
+        let noun = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
         match self.list.len() {
-            1 => out.push_str("1 error"),
-            count => out.push_str(&format!("{count} errors")),
+            1 => out.push_str(&format!("1 {noun}")),
+            count => out.push_str(&format!("{count} {noun}s")),
         }
         if self.list.len() > SHOWN_MAX {
             out.push_str(&format!("; the first {SHOWN_MAX} are shown"));
@@ -84,7 +115,11 @@ impl Diagnostics {
             .path(self.file_name.as_str())
             .line_start(line)
             .annotation(AnnotationKind::Primary.span(start..end));
-        let group = Level::ERROR.primary_title(diagnostic.message.as_str()).element(snippet);
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let group = level.primary_title(diagnostic.message.as_str()).element(snippet);
         let group = match &diagnostic.help {
             Some(help) => group.element(Level::HELP.message(help.as_str())),
             None => group,
@@ -139,7 +174,7 @@ impl Problems {
 }
 
 /// What to write instead of an unknown name.
-pub(super) fn suggestion(kind: &str, name: &str, known: &[&str]) -> String {
+pub(crate) fn suggestion(kind: &str, name: &str, known: &[&str]) -> String {
     if let Some(nearest) = nearest(name, known) {
         return format!("did you mean `{nearest}`?");
     }
@@ -209,7 +244,7 @@ mod tests {
         for start in 0..text.len() + 3 {
             for end in start..text.len() + 3 {
                 let list = vec![Diagnostic { span: start..end, message: "m".into(), help: None }];
-                let diagnostics = Diagnostics::new("f.yaml", text, list);
+                let diagnostics = Diagnostics::errors("f.yaml", text, list);
                 assert!(diagnostics.to_string().contains("f.yaml:"), "{start}..{end}");
                 diagnostics.position(&diagnostics.list[0]);
             }

@@ -8,7 +8,7 @@ use super::diagnostics::{Problems, suggestion};
 use super::yaml::{Node, Value};
 use crate::model::duration::parse_duration;
 
-const NAME_BYTES_MAX: usize = 128;
+pub(super) const NAME_BYTES_MAX: usize = 128;
 
 /// A mapping whose fields are known; it reports the others when it is opened.
 pub(super) struct Fields<'n> {

@@ -49,6 +49,8 @@ pub(super) struct Interpreted {
     whole_data: bool,
     /// Whether some of the paths lead into `data`.
     in_data: bool,
+    /// Whether `has` is among it, for whatever.
+    has: bool,
 }
 
 impl Interpreted {
@@ -69,7 +71,10 @@ impl Interpreted {
             return;
         }
         match &mut expr.expr {
-            Expr::Select(select) => self.prepare(&mut select.operand, scope, paths),
+            Expr::Select(select) => {
+                self.has |= select.test;
+                self.prepare(&mut select.operand, scope, paths);
+            }
             Expr::Call(call) => {
                 for part in call.target.iter_mut().map(|t| &mut **t).chain(&mut call.args) {
                     self.prepare(part, scope, paths);
@@ -128,11 +133,26 @@ impl Interpreted {
         }
     }
 
+    /// The slots it looks at, if it surely does.
+    pub(super) fn needs(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().filter(|_| !self.has).map(|(_, slot)| *slot)
+    }
+
+    /// The verdict on every record, of what asks nothing of a record.
+    pub(super) fn constant(&self) -> Option<Verdict> {
+        let asks = self.whole_data || !self.slots.is_empty();
+        (!asks).then(|| self.judge(Vec::new(), None))
+    }
+
     pub(super) fn eval(&self, record: &impl RecordView) -> Verdict {
         let values: Vec<_> = self.slots.iter().map(|(_, slot)| record.slot(*slot)).collect();
         let unknown = |value: &&Scalar<'_>| matches!(value, Scalar::Missing | Scalar::Composite);
         let needs_data = self.whole_data || (self.in_data && values.iter().any(unknown));
         let data = needs_data.then(|| from_json(&record.data()));
+        self.judge(values, data)
+    }
+
+    fn judge<'r>(&'r self, values: Vec<&'r Scalar<'r>>, data: Option<Box<dyn Val>>) -> Verdict {
         let attributes = Attributes { slots: &self.slots, values, data };
         // A panic of the interpreter is an error of this condition on this record, no more.
         let result = catch_unwind(AssertUnwindSafe(|| {

@@ -9,15 +9,21 @@ mod diagnostics;
 mod expression;
 mod fields;
 mod interpreted;
+mod lint;
 mod native;
 mod read;
+mod schema;
 mod source;
 mod yaml;
+
+use std::ops::Range;
 
 use smol_str::SmolStr;
 
 pub use condition::{Attribute, Condition, Paths, RecordView, Verdict};
+pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use schema::schema;
 pub use source::{FieldPath, Format, Mapping, Source, TemplatePart, Text, TimeField, TimeUnit};
 
 /// Parsing recurses as deep as the input is nested, before that can be measured.
@@ -49,6 +55,8 @@ pub struct Rules {
 pub struct Signal {
     /// Its name.
     pub name: SmolStr,
+    /// The bytes of the rule file its name is written in.
+    pub span: Range<usize>,
     /// The index of the only source it observes; without it, all.
     pub from: Option<usize>,
     /// What must hold of a record to be of this signal.
@@ -71,10 +79,14 @@ pub struct State {
 pub struct Rule {
     /// Its name.
     pub name: SmolStr,
+    /// The bytes of the rule file its name is written in.
+    pub span: Range<usize>,
     /// The index of its signal.
     pub signal: usize,
     /// How long each state of the signal must last, by the state's index.
     pub hold_ns: Vec<i64>,
+    /// The bytes of the rule file each hold is written in; none for a state without.
+    pub hold_spans: Vec<Option<Range<usize>>>,
 }
 
 impl Rules {
@@ -94,7 +106,7 @@ impl Rules {
                 }
             }
         });
-        result.map_err(|problems| Diagnostics::new(file_name, text, problems.0))
+        result.map_err(|problems| Diagnostics::errors(file_name, text, problems.0))
     }
 }
 

@@ -82,11 +82,7 @@ impl Node {
             Self::Always(value) => (*value).into(),
             Self::All(nodes) => fold(nodes, record, Verdict::False),
             Self::Any(nodes) => fold(nodes, record, Verdict::True),
-            Self::Not(node) => match node.eval(record) {
-                Verdict::True => Verdict::False,
-                Verdict::False => Verdict::True,
-                Verdict::Error => Verdict::Error,
-            },
+            Self::Not(node) => node.eval(record).negated(),
             Self::Holds(slot) => match record.slot(*slot) {
                 Scalar::Bool(value) => (*value).into(),
                 _ => Verdict::Error,
@@ -113,6 +109,37 @@ impl Node {
         }
     }
 
+    /// Adds the slots it looks at, and the keys that it asks `has` for.
+    pub(super) fn needs<'n>(&'n self, slots: &mut Vec<usize>, guards: &mut Vec<&'n [SmolStr]>) {
+        match self {
+            Self::Always(_) => {}
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().for_each(|node| node.needs(slots, guards));
+            }
+            Self::Not(node) => node.needs(slots, guards),
+            Self::Holds(slot)
+            | Self::Equal(slot, _)
+            | Self::Unequal(slot, _)
+            | Self::Ordered(slot, ..)
+            | Self::In(slot, _)
+            | Self::Part(slot, ..) => slots.push(*slot),
+            Self::Has(_, keys) => guards.push(keys),
+            Self::Interpreted(expression) => slots.extend(expression.needs()),
+        }
+    }
+
+    /// The verdict on every record, where it is certainly the same.
+    pub(super) fn constant(&self) -> Option<Verdict> {
+        match self {
+            Self::Always(value) => Some((*value).into()),
+            Self::All(nodes) => fold_constants(nodes, Verdict::False),
+            Self::Any(nodes) => fold_constants(nodes, Verdict::True),
+            Self::Not(node) => node.constant().map(Verdict::negated),
+            Self::Interpreted(expression) => expression.constant(),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_native(&self) -> bool {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().all(Self::is_native),
@@ -123,10 +150,20 @@ impl Node {
     }
 }
 
+/// The constant that constants come to, or that one of them decides alone.
+fn fold_constants(nodes: &[Node], deciding: Verdict) -> Option<Verdict> {
+    let constants: Vec<_> = nodes.iter().map(Node::constant).collect();
+    if constants.contains(&Some(deciding)) {
+        return Some(deciding);
+    }
+    let constants: Vec<_> = constants.into_iter().collect::<Option<_>>()?;
+    let error = constants.contains(&Verdict::Error);
+    Some(if error { Verdict::Error } else { deciding.negated() })
+}
+
 /// Judges until one node gives the deciding verdict; an error stands unless one does.
 fn fold(nodes: &[Node], record: &impl RecordView, deciding: Verdict) -> Verdict {
-    let undecided = if deciding == Verdict::True { Verdict::False } else { Verdict::True };
-    let mut result = undecided;
+    let mut result = deciding.negated();
     for node in nodes {
         match node.eval(record) {
             Verdict::Error => result = Verdict::Error,

@@ -14,8 +14,10 @@ use super::{Rule, Rules, Signal, State};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
-const FIELDS: [&str; 7] =
+pub(super) const FIELDS: [&str; 7] =
     ["version", "lateness", "max_advance", "expire_after", "sources", "signals", "rules"];
+pub(super) const SIGNAL_FIELDS: [&str; 3] = ["from", "where", "states"];
+pub(super) const RULE_FIELDS: [&str; 3] = ["name", "signal", "hold"];
 
 /// Reads the whole file; the problems are all there are.
 pub(super) fn file(text: &str) -> Result<Rules, Problems> {
@@ -138,8 +140,7 @@ impl Reader<'_> {
         sources: &[Named<'_, Source>],
     ) -> Option<ReadSignal<'n>> {
         let name = fields::name(key, "the name of a signal", self.problems);
-        let known = ["from", "where", "states"];
-        let fields = Fields::open(node, &key.span, "a signal", &known, self.problems)?;
+        let fields = Fields::open(node, &key.span, "a signal", &SIGNAL_FIELDS, self.problems)?;
         let from = match fields.get("from") {
             Some(node) => self.reference(node, "source", sources).map(Some),
             None => Some(None),
@@ -154,8 +155,15 @@ impl Reader<'_> {
         let state_names = entries.iter().filter_map(|(key, _)| key.text()).collect();
         let states: Vec<_> = entries.iter().map(|(key, node)| self.state(key, node)).collect();
         let states: Option<Vec<_>> = states.into_iter().collect();
-        let signal =
-            (|| Some(Signal { name: name?, from: from?, filter: filter?, states: states? }))();
+        let signal = (|| {
+            Some(Signal {
+                name: name?,
+                span: key.span.clone(),
+                from: from?,
+                filter: filter?,
+                states: states?,
+            })
+        })();
         Some(ReadSignal { state_names, signal })
     }
 
@@ -209,9 +217,9 @@ impl Reader<'_> {
         signals: &[Named<'_, ReadSignal<'_>>],
         names: &mut Vec<SmolStr>,
     ) -> Option<Rule> {
-        let known = ["name", "signal", "hold"];
-        let fields = Fields::open(node, &node.span, "a rule", &known, self.problems)?;
-        let name = fields.require("name", "NAME", self.problems).and_then(|node| {
+        let fields = Fields::open(node, &node.span, "a rule", &RULE_FIELDS, self.problems)?;
+        let name_node = fields.require("name", "NAME", self.problems);
+        let name = name_node.and_then(|node| {
             let name = fields::name(node, "the name of a rule", self.problems)?;
             if names.contains(&name) {
                 let message = format!("there is another rule `{name}`");
@@ -224,25 +232,39 @@ impl Reader<'_> {
             .require("signal", "NAME", self.problems)
             .and_then(|node| self.reference(node, "signal", signals));
         let states = signal.and_then(|index| signals[index].value.as_ref());
-        let hold_ns = self.hold(fields.get("hold"), states.map(|read| read.state_names.as_slice()));
-        Some(Rule { name: name?, signal: signal?, hold_ns: hold_ns? })
+        let holds =
+            self.hold(fields.get("hold"), states.map(|read| read.state_names.as_slice()))?;
+        let (hold_ns, hold_spans) = holds.into_iter().unzip();
+        Some(Rule {
+            name: name?,
+            span: name_node?.span.clone(),
+            signal: signal?,
+            hold_ns,
+            hold_spans,
+        })
     }
 
-    /// The durations by state; without knowing the states only their form is checked.
-    fn hold(&mut self, node: Option<&Node>, states: Option<&[&str]>) -> Option<Vec<i64>> {
-        let mut hold_ns = vec![0; states.map_or(0, <[_]>::len)];
-        let Some(node) = node else { return Some(hold_ns) };
+    /// The durations by state, each with its place; without knowing the states only their form is
+    /// checked.
+    fn hold(&mut self, node: Option<&Node>, states: Option<&[&str]>) -> Option<Vec<Hold>> {
+        let mut holds = vec![(0, None); states.map_or(0, <[_]>::len)];
+        let Some(node) = node else { return Some(holds) };
         for (key, node) in fields::entries(node, "`hold`", self.problems)? {
             let duration = fields::duration(node, "a hold", self.problems);
             let (Some(states), Some(name)) = (states, key.text()) else { continue };
             match states.iter().position(|state| *state == name) {
-                Some(index) => hold_ns[index] = duration.unwrap_or_default(),
+                Some(index) => {
+                    holds[index] = (duration.unwrap_or_default(), Some(node.span.clone()));
+                }
                 None => self.problems.unknown(&key.span, "state", name, states),
             }
         }
-        Some(hold_ns)
+        Some(holds)
     }
 }
+
+/// How long a state must last, and where that is written.
+type Hold = (i64, Option<Range<usize>>);
 
 /// A signal as far as it could be read: rules may refer to its states in any case.
 struct ReadSignal<'n> {

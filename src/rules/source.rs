@@ -1,5 +1,6 @@
 //! Sources: how a line of some shape becomes a record.
 
+use std::fmt;
 use std::ops::Range;
 
 use smol_str::SmolStr;
@@ -13,6 +14,8 @@ use super::yaml::Node;
 pub struct Source {
     /// What `from` and the command line call it.
     pub name: SmolStr,
+    /// The bytes of the rule file its name is written in; none if the file has no sources.
+    pub span: Range<usize>,
     /// The shape of its lines.
     pub format: Format,
 }
@@ -102,6 +105,12 @@ impl FieldPath {
         &self.0
     }
 
+    /// The path of these keys, if one can be written.
+    pub fn new(keys: &[SmolStr]) -> Option<Self> {
+        let written = |key: &SmolStr| !key.is_empty() && !key.contains('`');
+        (!keys.is_empty() && keys.iter().all(written)).then(|| Self(keys.to_vec()))
+    }
+
     /// Reads a path; the error says what is wrong with it.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let mut keys = Vec::new();
@@ -133,10 +142,34 @@ impl FieldPath {
     }
 }
 
-const FIELDS: [&str; 8] =
+/// As a rule file has it.
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, key) in self.0.iter().enumerate() {
+            let dot = if number > 0 { "." } else { "" };
+            let marks = |c: char| c.is_whitespace() || matches!(c, '.' | '{' | '}' | '[' | ']');
+            match key.contains(marks) {
+                true => write!(f, "{dot}`{key}`")?,
+                false => write!(f, "{dot}{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TimeUnit {
+    /// As the rule file calls it.
+    pub fn name(self) -> &'static str {
+        UNITS.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+    }
+}
+
+pub(super) const FIELDS: [&str; 8] =
     ["format", "time", "arrival", "subject", "source", "type", "sequence", "id"];
-const FORMATS: [&str; 2] = ["json", "cloudevents"];
-const UNITS: [(&str, TimeUnit); 5] = [
+pub(super) const FORMATS: [&str; 2] = ["json", "cloudevents"];
+pub(super) const TIME_FIELDS: [&str; 2] = ["field", "unit"];
+pub(super) const TEXT_KINDS: [&str; 3] = ["field", "const", "template"];
+pub(super) const UNITS: [(&str, TimeUnit); 5] = [
     ("s", TimeUnit::Seconds),
     ("ms", TimeUnit::Millis),
     ("us", TimeUnit::Micros),
@@ -147,7 +180,7 @@ const UNITS: [(&str, TimeUnit); 5] = [
 impl Source {
     /// What a rule file without `sources` reads.
     pub(super) fn implicit() -> Self {
-        Self { name: SmolStr::new_static("cloudevents"), format: Format::CloudEvents }
+        Self { name: SmolStr::new_static("cloudevents"), span: 0..0, format: Format::CloudEvents }
     }
 
     pub(super) fn read(key: &Node, node: &Node, problems: &mut Problems) -> Option<Self> {
@@ -170,7 +203,7 @@ impl Source {
                 return None;
             }
         };
-        Some(Self { name: name?, format })
+        Some(Self { name: name?, span: key.span.clone(), format })
     }
 }
 
@@ -211,7 +244,7 @@ fn optional<T>(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Op
 
 impl TimeField {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let fields = Fields::open(node, &node.span, "a time", &["field", "unit"], problems)?;
+        let fields = Fields::open(node, &node.span, "a time", &TIME_FIELDS, problems)?;
         let field = fields.require("field", "ts", problems);
         let field = field.and_then(|node| read_path(node, problems));
         let unit = fields.require("unit", "ms", problems)?;
@@ -229,10 +262,9 @@ impl TimeField {
 
 impl Text {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        const KINDS: [&str; 3] = ["field", "const", "template"];
-        let fields = Fields::open(node, &node.span, "an attribute", &KINDS, problems)?;
+        let fields = Fields::open(node, &node.span, "an attribute", &TEXT_KINDS, problems)?;
         let given: Vec<_> =
-            KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
+            TEXT_KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
         let [(kind, value)] = given.as_slice() else {
             let message = "an attribute is one of `field`, `const` and `template`";
             problems.error_help(&node.span, message, "write { field: a.b }");
@@ -338,6 +370,7 @@ mod tests {
             ("über", vec!["über"]),
         ] {
             assert_eq!(FieldPath::parse(text), Ok(path(&keys)), "{text}");
+            assert_eq!(path(&keys).to_string(), text);
         }
         for text in ["", ".", "a.", ".a", "a..b", "`a", "`a`b", "a`b`", "``", "a b", "a[0]"] {
             assert!(FieldPath::parse(text).is_err(), "{text}");

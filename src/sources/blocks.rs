@@ -43,6 +43,13 @@ pub struct Oversized {
     pub bytes: u64,
 }
 
+impl Oversized {
+    /// Why it is no record.
+    pub fn reason(&self) -> String {
+        format!("longer than a record may be: {} bytes", self.bytes)
+    }
+}
+
 impl Block {
     /// The lines that are not oversized: number, bytes without the newline (`\n` or `\r\n`), and
     /// where in `self.bytes` these bytes are.

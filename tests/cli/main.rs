@@ -4,8 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod check;
+mod completions;
 mod content;
 mod explain;
+mod init;
 mod inputs;
 mod outputs;
 mod processes;

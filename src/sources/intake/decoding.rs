@@ -131,9 +131,8 @@ impl Matcher {
         let Raw { partition, number, block } = raw;
         let mut dead = Vec::new();
         for oversized in &block.oversized {
-            let reason = format!("longer than a record may be: {} bytes", oversized.bytes);
             let (line, head) = (oversized.line, &oversized.head);
-            dead.push(DeadLetter::new(partition as u32, line, 1, reason, head));
+            dead.push(DeadLetter::new(partition as u32, line, 1, oversized.reason(), head));
         }
         let decoder = &self.decoders[source];
         let text = simdutf8::basic::from_utf8(&block.bytes).ok();
@@ -215,7 +214,7 @@ impl Together {
 
 /// A line without the white space of JSON around it, and how much stood before. Other white space
 /// makes a line that is no record.
-fn trimmed(line: &[u8]) -> (usize, &[u8]) {
+pub(crate) fn trimmed(line: &[u8]) -> (usize, &[u8]) {
     let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
     let Some(start) = line.iter().position(|byte| !is_white(byte)) else {
         return (line.len(), &[]);

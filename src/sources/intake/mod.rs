@@ -29,6 +29,7 @@ use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 
 pub use self::decoding::Matcher;
+pub(crate) use self::decoding::trimmed;
 pub use self::sequencer::Clockwork;
 
 /// The longest record; a longer one is a dead letter.

@@ -1,0 +1,53 @@
+//! `limbeck check`: errors and warnings of rule files, the plan of their rules, and what these make
+//! of a sample.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use super::args::{CheckArgs, LogArg};
+use super::{RuleFile, USAGE, fail, load, plan, print, read_standard_input_once, resolve, say};
+use crate::authoring::sample::Sample;
+use crate::rules::Diagnostics;
+
+pub(super) fn run(args: &CheckArgs) -> u8 {
+    if args.rules.len() > 1 && !args.sample.is_empty() {
+        return fail(USAGE, &"a sample is for one rule file: name only one with --sample");
+    }
+    args.rules.iter().map(|path| check(path, args)).max().unwrap_or(0)
+}
+
+fn check(path: &Path, args: &CheckArgs) -> u8 {
+    let file = match load(path) {
+        Ok(file) => file,
+        Err(code) => return code,
+    };
+    let sample = match sample(&file, &args.sample) {
+        Ok(sample) => sample,
+        Err(code) => return code,
+    };
+    let mut warnings = file.rules.lint();
+    warnings.extend(sample.warnings(&file.text));
+    if let Some(warnings) = Diagnostics::warnings(&file.name, &file.text, warnings) {
+        eprintln!("{}", warnings.render(io::stderr().is_terminal()));
+    }
+    print(&format!("{}\n", say::checked(&file.name, &file.rules)));
+    if args.plan {
+        print(&plan::text(&file.rules));
+    }
+    if args.sample.is_empty() {
+        return 0;
+    }
+    print(&say::sampled(&args.sample, &sample, &file.rules));
+    let damaged = sample.logs.iter().filter_map(|log| log.damaged.as_ref());
+    damaged.map(|error| fail(error.exit_code(), error)).max().unwrap_or(0)
+}
+
+fn sample<'f>(file: &'f RuleFile, logs: &[LogArg]) -> Result<Sample<'f>, u8> {
+    let logs = logs.iter().map(|log| resolve(log, &file.rules)).collect::<Result<Vec<_>, _>>()?;
+    read_standard_input_once(&logs)?;
+    let mut sample = Sample::new(&file.rules);
+    for log in logs {
+        sample.add(&log.path, log.source).map_err(|error| fail(error.exit_code(), &error))?;
+    }
+    Ok(sample)
+}

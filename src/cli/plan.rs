@@ -1,0 +1,141 @@
+//! `limbeck check --plan`: what each rule does to a record, stage by stage, for people.
+
+use std::fmt::{self, Write};
+
+use crate::model::duration::format_duration;
+use crate::rules::{
+    Condition, Format, Mapping, Rule, Rules, Source, TemplatePart, Text, TimeField,
+};
+
+const SAME_ID: &str = "by id: equal in source, id, event time and subject";
+const SAME_CONTENT: &str = "by content: equal in all but the arrival";
+
+/// The stages of every rule, in the order of the file.
+pub(super) fn text(rules: &Rules) -> String {
+    let mut text = String::new();
+    for rule in &rules.rules {
+        push_rule(&mut text, rules, rule).expect("a String takes every write");
+    }
+    text
+}
+
+/// Stages in order, each with the details below it.
+struct Stages<'t> {
+    text: &'t mut String,
+    number: usize,
+}
+
+impl Stages<'_> {
+    fn stage(&mut self, title: impl fmt::Display) -> fmt::Result {
+        self.number += 1;
+        writeln!(self.text, "  {}. {title}", self.number)
+    }
+
+    /// Another way to begin.
+    fn or_stage(&mut self, title: impl fmt::Display) -> fmt::Result {
+        match self.number {
+            0 => self.stage(title),
+            _ => writeln!(self.text, "  or {title}"),
+        }
+    }
+
+    /// Rows of a name and a value, in two columns.
+    fn details<'s>(&mut self, rows: impl IntoIterator<Item = (&'s str, String)>) -> fmt::Result {
+        let rows: Vec<_> = rows.into_iter().collect();
+        let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        rows.iter()
+            .try_for_each(|(name, value)| writeln!(self.text, "       {name:width$}  {value}"))
+    }
+}
+
+fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
+    writeln!(text, "\nrule {}", rule.name)?;
+    let mut stages = Stages { text, number: 0 };
+    let signal = &rules.signals[rule.signal];
+    match signal.from {
+        Some(from) => push_source(&mut stages, &rules.sources[from])?,
+        None => rules.sources.iter().try_for_each(|source| push_source(&mut stages, source))?,
+    }
+    stages.stage(format_args!("signal {}: records with a subject", signal.name))?;
+    stages.details(signal.filter.as_ref().map(|filter| ("where", condition(filter))))?;
+    stages.stage("state: the first that holds; a record without any is unmatched")?;
+    stages.details(signal.states.iter().map(|state| (&*state.name, condition(&state.when))))?;
+    let lateness = format_duration(rules.lateness_ns);
+    stages.stage(format_args!(
+        "late: what arrives more than {lateness} after its event time is left out"
+    ))?;
+    stages.stage("duplicates: of equal records the first counts, the others are left out")?;
+    stages.stage("hold: a state counts once it has lasted")?;
+    let names = signal.states.iter().map(|state| &*state.name);
+    let holds = names.zip(&rule.hold_ns).map(|(name, hold)| {
+        let hold = if *hold == 0 { "at once".to_owned() } else { format_duration(*hold) };
+        (name, hold)
+    });
+    stages.details(holds)?;
+    let expiry = format_duration(rules.expire_after_ns);
+    stages.stage(format_args!(
+        "expiry: after {expiry} without observations an entity is forgotten"
+    ))?;
+    stages.stage(format_args!("output: episodes of {} by entity", rule.name))
+}
+
+fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {
+    match &source.format {
+        Format::CloudEvents => {
+            stages.or_stage(format_args!("source {}: CloudEvents 1.0 in JSON", source.name))?;
+            stages.details([
+                ("event time", "time".to_owned()),
+                ("arrival", "recordedtime, or else the event time".to_owned()),
+                ("duplicates", SAME_ID.to_owned()),
+            ])
+        }
+        Format::Json(mapping) => {
+            stages.or_stage(format_args!("source {}: JSON objects", source.name))?;
+            stages.details(details(mapping))
+        }
+    }
+}
+
+fn details(mapping: &Mapping) -> Vec<(&'static str, String)> {
+    let arrival = mapping.arrival.as_ref().map_or_else(
+        || "the event time".to_owned(),
+        |field| format!("{}, or else the event time", time(field)),
+    );
+    let mut rows = vec![
+        ("event time", time(&mapping.time)),
+        ("arrival", arrival),
+        ("subject", attribute(&mapping.subject)),
+        ("source", attribute(&mapping.source)),
+        ("type", attribute(&mapping.type_)),
+    ];
+    rows.extend(mapping.sequence.as_ref().map(|text| ("sequence", attribute(text))));
+    rows.extend(mapping.id.as_ref().map(|text| ("id", attribute(text))));
+    let same = if mapping.id.is_some() { SAME_ID } else { SAME_CONTENT };
+    rows.push(("duplicates", same.to_owned()));
+    rows
+}
+
+fn time(time: &TimeField) -> String {
+    format!("{} ({})", time.field, time.unit.name())
+}
+
+fn attribute(text: &Text) -> String {
+    match text {
+        Text::Field(path) => path.to_string(),
+        Text::Const(text) => format!("{text:?}"),
+        Text::Template(parts) => {
+            let part = |part: &TemplatePart| match part {
+                TemplatePart::Literal(text) => text.to_string(),
+                TemplatePart::Field(path) => format!("{{{path}}}"),
+            };
+            format!("{:?}", parts.iter().map(part).collect::<String>())
+        }
+    }
+}
+
+/// A condition on one line, and who judges it.
+fn condition(condition: &Condition) -> String {
+    let lines: Vec<_> = condition.text().lines().map(str::trim).collect();
+    let judge = if condition.is_native() { "native" } else { "interpreted" };
+    format!("{} ({judge})", lines.join(" ").trim())
+}

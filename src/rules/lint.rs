@@ -1,0 +1,224 @@
+//! What is legal in a rule file and surely unwanted. Only what is certain from the file alone is
+//! said: whoever means it so has nothing to silence.
+
+use std::ops::Range;
+
+use super::{Diagnostic, Rule, Rules, Signal, State, Verdict};
+
+impl Rules {
+    /// The warnings about this file.
+    pub fn lint(&self) -> Vec<Diagnostic> {
+        let mut list = Vec::new();
+        self.lint_sources(&mut list);
+        for (index, signal) in self.signals.iter().enumerate() {
+            if self.rules.iter().all(|rule| rule.signal != index) {
+                let message = format!("no rule uses the signal `{}`", signal.name);
+                let help = format!("add a rule with `signal: {}`, or remove it", signal.name);
+                warn(&mut list, &signal.span, message, help);
+            }
+            lint_signal(signal, &mut list);
+        }
+        self.rules.iter().for_each(|rule| lint_rule(rule, &mut list));
+        list
+    }
+
+    fn lint_sources(&self, list: &mut Vec<Diagnostic>) {
+        for (index, source) in self.sources.iter().enumerate() {
+            if self.signals.iter().all(|signal| signal.from.is_some_and(|from| from != index)) {
+                let message = format!("no signal comes from the source `{}`", source.name);
+                let help = "every signal has `from` another source: all its records are unmatched";
+                warn(list, &source.span, message, help);
+            }
+        }
+    }
+}
+
+fn lint_signal(signal: &Signal, list: &mut Vec<Diagnostic>) {
+    if let Some(filter) = &signal.filter {
+        match filter.constant() {
+            Some(Verdict::True) => {
+                let message = "`where` holds for every record".to_owned();
+                warn(list, &filter.span(), message, "remove it, or ask something of the record");
+            }
+            Some(_) => {
+                let message = format!("`where` holds for no record: `{}` is void", signal.name);
+                warn(list, &filter.span(), message, "ask something of the record");
+            }
+            None => {}
+        }
+    }
+    for (index, state) in signal.states.iter().enumerate() {
+        if let Some(earlier) = signal.states[..index].iter().find(|earlier| hides(earlier, state)) {
+            let message =
+                format!("`{}` is never reached: `{}` comes first", state.name, earlier.name);
+            let help = match earlier.when.constant() {
+                Some(_) => format!("`{}` holds for every record; put it last", earlier.name),
+                None => "both have the same condition, and the first that holds counts".to_owned(),
+            };
+            warn(list, &state.when.span(), message, help);
+        } else if matches!(state.when.constant(), Some(Verdict::False | Verdict::Error)) {
+            let message = format!("no record is ever `{}`", state.name);
+            warn(list, &state.when.span(), message, "ask something of the record");
+        }
+    }
+}
+
+/// Whether a state leaves nothing for one that comes later.
+fn hides(earlier: &State, later: &State) -> bool {
+    let same = earlier.when.text().trim() == later.when.text().trim();
+    same || earlier.when.constant() == Some(Verdict::True)
+}
+
+fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
+    if rule.hold_ns.iter().all(|hold| *hold == 0) {
+        let message = format!("the rule `{}` holds nothing back", rule.name);
+        let help = "every change of state becomes an episode at once; give a state a `hold`";
+        warn(list, &rule.span, message, help);
+    }
+}
+
+fn warn(list: &mut Vec<Diagnostic>, span: &Range<usize>, message: String, help: impl Into<String>) {
+    list.push(Diagnostic::new(span.clone(), message, help));
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::Diagnostics;
+    use super::*;
+
+    fn lint(text: &str) -> Vec<String> {
+        let rules = Rules::parse("f", text).unwrap_or_else(|errors| panic!("{errors}"));
+        rules.lint().into_iter().map(|warning| warning.message).collect()
+    }
+
+    #[test]
+    fn what_is_surely_unwanted_is_warned_of() {
+        let text = r#"version: 1
+sources:
+  probe: { format: cloudevents }
+  other: { format: cloudevents }
+signals:
+  readiness:
+    from: probe
+    where: 1 == 1 || data.x == 1
+    states:
+      ready: data.state == "ready"
+      good: data.state == "ready"
+      never: "false"
+      rest: "true"
+      late: data.state == "late"
+  unused:
+    from: probe
+    where: type == "x" && false
+    states: { on: data.on }
+rules:
+  - { name: r, signal: readiness, hold: { ready: 0s } }
+"#;
+        let rules = Rules::parse("rules.yaml", text).unwrap_or_else(|errors| panic!("{errors}"));
+        let warnings = Diagnostics::warnings("rules.yaml", text, rules.lint()).expect("warnings");
+        expect![[r#"
+            warning: no signal comes from the source `other`
+             --> rules.yaml:4:3
+              |
+            4 |   other: { format: cloudevents }
+              |   ^^^^^
+              |
+              = help: every signal has `from` another source: all its records are unmatched
+
+            warning: `where` holds for every record
+             --> rules.yaml:8:12
+              |
+            8 |     where: 1 == 1 || data.x == 1
+              |            ^^^^^^^^^^^^^^^^^^^^^
+              |
+              = help: remove it, or ask something of the record
+
+            warning: `good` is never reached: `ready` comes first
+              --> rules.yaml:11:13
+               |
+            11 |       good: data.state == "ready"
+               |             ^^^^^^^^^^^^^^^^^^^^^
+               |
+               = help: both have the same condition, and the first that holds counts
+
+            warning: no record is ever `never`
+              --> rules.yaml:12:14
+               |
+            12 |       never: "false"
+               |              ^^^^^^^
+               |
+               = help: ask something of the record
+
+            warning: `late` is never reached: `rest` comes first
+              --> rules.yaml:14:13
+               |
+            14 |       late: data.state == "late"
+               |             ^^^^^^^^^^^^^^^^^^^^
+               |
+               = help: `rest` holds for every record; put it last
+
+            warning: no rule uses the signal `unused`
+              --> rules.yaml:15:3
+               |
+            15 |   unused:
+               |   ^^^^^^
+               |
+               = help: add a rule with `signal: unused`, or remove it
+
+            warning: `where` holds for no record: `unused` is void
+              --> rules.yaml:17:12
+               |
+            17 |     where: type == "x" && false
+               |            ^^^^^^^^^^^^^^^^^^^^
+               |
+               = help: ask something of the record
+
+            warning: the rule `r` holds nothing back
+              --> rules.yaml:20:13
+               |
+            20 |   - { name: r, signal: readiness, hold: { ready: 0s } }
+               |             ^
+               |
+               = help: every change of state becomes an episode at once; give a state a `hold`
+
+            8 warnings
+        "#]]
+        .assert_eq(&warnings.to_string());
+    }
+
+    #[test]
+    fn what_may_be_meant_is_not_warned_of() {
+        for conditions in [
+            // A default comes last.
+            r#"up: data.x == 1, down: "true""#,
+            r#"up: data.x == 1, down: data.x == 10"#,
+            r#"up: data.x == 1, down: "data.x == 1 || data.y""#,
+            r#"up: data.x == 1, down: "!data.y || size(data.z) == 1""#,
+        ] {
+            let text = format!(
+                "version: 1\nlateness: 1h\nsignals: {{ s: {{ states: {{ {conditions} }} }} }}\n\
+                 rules: [{{ name: r, signal: s, hold: {{ down: 1s }} }}]"
+            );
+            assert_eq!(lint(&text), [""; 0], "{conditions}");
+        }
+    }
+
+    #[test]
+    fn constants_are_found_through_connectives() {
+        for (filter, found) in [
+            ("true", "`where` holds for every record"),
+            ("!(2 in [1, 3]) || data.x", "`where` holds for every record"),
+            ("[1, 2].all(x, x > 0)", "`where` holds for every record"),
+            ("data.x && 'a'.startsWith('b')", "`where` holds for no record: `s` is void"),
+            ("1 / 0 == 1", "`where` holds for no record: `s` is void"),
+        ] {
+            let text = format!(
+                "version: 1\nsignals: {{ s: {{ where: \"{filter}\", states: {{ up: data.x }} }} }}\n\
+                 rules: [{{ name: r, signal: s, hold: {{ up: 1s }} }}]"
+            );
+            assert_eq!(lint(&text), [found], "{filter}");
+        }
+    }
+}

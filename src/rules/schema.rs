@@ -1,0 +1,182 @@
+//! The JSON Schema of a rule file, for editors.
+//!
+//! It is made of the parser's own lists of fields, so that neither knows a field that the other does
+//! not. What a schema cannot say (that a name is defined, that a condition is CEL) only the parser
+//! checks: a file that the schema accepts may be wrong, one that it refuses is.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::NAME_BYTES_MAX;
+use super::read;
+use super::source;
+use crate::model::duration;
+
+/// The JSON Schema (draft 2020-12) of a rule file.
+pub fn schema() -> Value {
+    let mut schema = object(&read::FIELDS, &["version", "signals", "rules"], |field| match field {
+        "version" => described(json!({ "enum": [1, "1"] }), "The version of the rule language."),
+        "lateness" => duration("A record may arrive so long after it happened; 0 if not given."),
+        "max_advance" => duration(
+            "A record that moves the clock further than this at once is a dead letter; 30d if not \
+             given.",
+        ),
+        "expire_after" => {
+            duration("An entity that is silent for so long is forgotten; 7d if not given.")
+        }
+        "sources" => named("source", "How the lines of a log are read. Without: CloudEvents."),
+        "signals" => named("signal", "What makes states of records."),
+        "rules" => json!({
+            "description": "What makes episodes of states.",
+            "type": "array", "minItems": 1, "items": reference("rule"),
+        }),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    });
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("Limbeck rule file");
+    schema["$defs"] = json!({
+        "source": source(),
+        "time": time(),
+        "text": text(),
+        "signal": signal(),
+        "rule": rule(),
+        "condition": {
+            "description": "CEL over id, source, type, subject, sequence, severity, traceparent and \
+                            data, as data.state == \"ready\".",
+            "type": ["string", "boolean"],
+        },
+        "duration": {
+            "description": "As 30s, 1h30m, 100ms: largest unit first.",
+            "anyOf": [
+                { "const": 0 },
+                { "type": "string", "minLength": 1, "pattern": duration_pattern() },
+            ],
+        },
+        "key": { "maxLength": NAME_BYTES_MAX, "pattern": "^[^\\s=`]+$" },
+        "name": {
+            "type": ["string", "number", "boolean"],
+            "maxLength": NAME_BYTES_MAX, "pattern": "^[^\\s=`]+$",
+        },
+    });
+    schema
+}
+
+fn source() -> Value {
+    let mut source = object(&source::FIELDS, &["format"], |field| match field {
+        "format" => described(json!({ "enum": source::FORMATS }), "The shape of a line."),
+        "time" => described(reference("time"), "Event time: when it happened."),
+        "arrival" => described(
+            reference("time"),
+            "When the collector recorded it; without, the event time counts.",
+        ),
+        "subject" => described(reference("text"), "The entity."),
+        "source" => described(reference("text"), "Who says it."),
+        "type" => described(reference("text"), "What kind of record it is."),
+        "sequence" => described(reference("text"), "Orders the records of one event time."),
+        "id" => described(
+            reference("text"),
+            "What tells records apart; without, equal records are the same record.",
+        ),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    });
+    source["if"] = json!({ "properties": { "format": { "const": "cloudevents" } } });
+    // Every attribute of a CloudEvent has its place already.
+    source["then"] = json!({ "maxProperties": 1 });
+    source["else"] = json!({ "required": ["time", "subject", "source", "type"] });
+    source
+}
+
+fn time() -> Value {
+    let units = source::UNITS.map(|(name, _)| name);
+    object(&source::TIME_FIELDS, &source::TIME_FIELDS, |field| match field {
+        "field" => path(),
+        "unit" => described(json!({ "enum": units }), "How it is written: since 1970, or as text."),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    })
+}
+
+fn text() -> Value {
+    let mut text = object(&source::TEXT_KINDS, &[], |field| match field {
+        "field" => path(),
+        "const" => described(scalar(), "The same for every record."),
+        "template" => {
+            described(json!({ "type": "string" }), "Put together, as \"{namespace}/{pod}\".")
+        }
+        other => unreachable!("the schema says nothing of the field {other}"),
+    });
+    text["minProperties"] = json!(1);
+    text["maxProperties"] = json!(1);
+    text
+}
+
+fn signal() -> Value {
+    object(&read::SIGNAL_FIELDS, &["states"], |field| match field {
+        "from" => described(reference("name"), "The only source it observes; without, all."),
+        "where" => described(reference("condition"), "Which records are of the signal."),
+        "states" => json!({
+            "description": "Conditions by state; the first that holds is the state.",
+            "type": "object", "minProperties": 1,
+            "propertyNames": reference("key"), "additionalProperties": reference("condition"),
+        }),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    })
+}
+
+fn rule() -> Value {
+    object(&read::RULE_FIELDS, &["name", "signal"], |field| match field {
+        "name" => described(reference("name"), "Its name, which no other rule has."),
+        "signal" => described(reference("name"), "The signal it observes."),
+        "hold" => json!({
+            "description": "How long each state must last to count; at once if not given.",
+            "type": "object", "additionalProperties": reference("duration"),
+        }),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    })
+}
+
+/// A mapping with the fields that the parser knows, and no others.
+fn object(known: &[&str], required: &[&str], field: impl Fn(&str) -> Value) -> Value {
+    let properties: Map<_, _> = known.iter().map(|name| (name.to_string(), field(name))).collect();
+    json!({
+        "type": "object", "properties": properties,
+        "required": required, "additionalProperties": false,
+    })
+}
+
+/// A mapping from names to definitions of one kind.
+fn named(definition: &str, description: &str) -> Value {
+    json!({
+        "description": description,
+        "type": "object", "minProperties": 1,
+        "propertyNames": reference("key"), "additionalProperties": reference(definition),
+    })
+}
+
+fn reference(definition: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{definition}") })
+}
+
+fn described(mut schema: Value, description: &str) -> Value {
+    schema["description"] = json!(description);
+    schema
+}
+
+fn duration(description: &str) -> Value {
+    described(reference("duration"), description)
+}
+
+fn path() -> Value {
+    described(scalar(), "Where it stands, as a.b; a key with a dot or blank in backticks.")
+}
+
+/// What the parser takes for text, whatever another reader of YAML makes of it.
+fn scalar() -> Value {
+    json!({ "type": ["string", "number", "boolean"] })
+}
+
+fn duration_pattern() -> String {
+    let units = duration::UNITS.iter().map(|(unit, _)| format!("([0-9]+{unit})?"));
+    format!("^(0|{})$", units.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests;

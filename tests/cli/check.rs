@@ -1,0 +1,262 @@
+//! What `check` says of rule files that are right: plans and warnings.
+
+use expect_test::expect;
+
+use super::Place;
+
+#[test]
+fn a_plan_shows_every_stage_of_a_rule() {
+    let place = Place::new();
+    place.write(
+        "plan.yaml",
+        br#"version: 1
+lateness: 5s
+expire_after: 1h
+sources:
+  probe:
+    format: json
+    time: { field: "`@ts`.at", unit: ms }
+    arrival: { field: received, unit: rfc3339 }
+    subject: { template: "{namespace}/{pod}" }
+    source: { const: probe }
+    type: { field: kind }
+    sequence: { field: seq }
+  events:
+    format: cloudevents
+signals:
+  readiness:
+    from: probe
+    where: |
+      type == "readiness"
+        && size(data.containers) > 0
+    states:
+      ready: data.state == "ready"
+      unready: "!(data.state == 'ready')"
+  anything:
+    states: { seen: has(data.x) }
+rules:
+  - name: pod-readiness
+    signal: readiness
+    hold: { ready: 1m30s }
+  - name: anything
+    signal: anything
+    hold: { seen: 1s }
+"#,
+    );
+    let ran = place.run("check --plan plan.yaml");
+    ran.assert(0, &[]);
+    assert_eq!(ran.complained, "");
+    expect![[r#"
+        plan.yaml: ok (2 sources, 2 signals, 2 rules)
+
+        rule pod-readiness
+          1. source probe: JSON objects
+               event time  @ts.at (ms)
+               arrival     received (rfc3339), or else the event time
+               subject     "{namespace}/{pod}"
+               source      "probe"
+               type        kind
+               sequence    seq
+               duplicates  by content: equal in all but the arrival
+          2. signal readiness: records with a subject
+               where  type == "readiness" && size(data.containers) > 0 (interpreted)
+          3. state: the first that holds; a record without any is unmatched
+               ready    data.state == "ready" (native)
+               unready  !(data.state == 'ready') (native)
+          4. late: what arrives more than 5s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. hold: a state counts once it has lasted
+               ready    1m30s
+               unready  at once
+          7. expiry: after 1h without observations an entity is forgotten
+          8. output: episodes of pod-readiness by entity
+
+        rule anything
+          1. source probe: JSON objects
+               event time  @ts.at (ms)
+               arrival     received (rfc3339), or else the event time
+               subject     "{namespace}/{pod}"
+               source      "probe"
+               type        kind
+               sequence    seq
+               duplicates  by content: equal in all but the arrival
+          or source events: CloudEvents 1.0 in JSON
+               event time  time
+               arrival     recordedtime, or else the event time
+               duplicates  by id: equal in source, id, event time and subject
+          2. signal anything: records with a subject
+          3. state: the first that holds; a record without any is unmatched
+               seen  has(data.x) (native)
+          4. late: what arrives more than 5s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. hold: a state counts once it has lasted
+               seen  1s
+          7. expiry: after 1h without observations an entity is forgotten
+          8. output: episodes of anything by entity
+    "#]]
+    .assert_eq(&ran.said);
+    assert_eq!(place.run("check --plan plan.yaml").said, ran.said);
+}
+
+#[test]
+fn warnings_are_annotated_and_no_failure() {
+    let place = Place::new();
+    let unused = super::READINESS.replace("hold: { unready: 30s, ready: 10s }", "hold: {}");
+    place.write("rules.yaml", unused.as_bytes());
+    let ran = place.run("check rules.yaml");
+    ran.assert(0, &[]);
+    assert_eq!(ran.said, "rules.yaml: ok (1 source, 1 signal, 1 rule)\n");
+    expect![[r#"
+        warning: the rule `pod-readiness` holds nothing back
+          --> rules.yaml:13:11
+           |
+        13 |   - name: pod-readiness
+           |           ^^^^^^^^^^^^^
+           |
+           = help: every change of state becomes an episode at once; give a state a `hold`
+
+        1 warning
+
+    "#]]
+    .assert_eq(&ran.complained);
+    // A replay does what it is told.
+    let ran = place.run("replay --rules rules.yaml --log probes.ndjson --out out");
+    ran.assert(0, &[]);
+    assert_eq!(ran.complained, "");
+}
+
+#[test]
+fn a_sample_shows_what_matches() {
+    let place = Place::new();
+    let ran = place.run("check rules.yaml --sample probes.ndjson");
+    ran.assert(0, &[]);
+    assert!(ran.complained.contains("hold 10s is shorter"), "{ran:?}");
+    expect![[r#"
+        rules.yaml: ok (1 source, 1 signal, 1 rule)
+
+        sample probes.ndjson: 19 records
+                    1  unreadable, first line 7, column 51: EOF while parsing a value
+
+        signal readiness: 16 of 18 records
+          ready              8
+          unready            8
+          usually 20s between observations of an entity
+    "#]]
+    .assert_eq(&ran.said);
+    let packed = zstd::encode_all(super::PROBES, 1).expect("a Vec takes every write");
+    place.write("probes.zst", &packed);
+    let of_packed = place.run("check rules.yaml --sample probes.zst").said;
+    assert_eq!(of_packed.replace("probes.zst", "probes.ndjson"), ran.said);
+}
+
+#[test]
+fn a_sample_warns_of_what_does_not_fit() {
+    let place = Place::new();
+    place.write(
+        "bad.yaml",
+        br#"version: 1
+signals:
+  readiness:
+    where: type == "probe.readiness" && !(has(data.muted) && data.muted)
+    states:
+      up: data.stat == "ready"
+      ready: data.state in ["ready", "Ready", "ok"]
+      unready: data.state == "unready"
+      dead: data.state == "dead"
+  load:
+    where: type == "probe.load"
+    states: { high: data.load == "high" }
+rules:
+  - { name: readiness, signal: readiness, hold: { ready: 10s, unready: 1s, dead: 1h } }
+  - { name: load, signal: load, hold: { high: 1s } }
+"#,
+    );
+    let ran = place.run("check bad.yaml --sample probes.ndjson");
+    ran.assert(0, &[]);
+    expect![[r#"
+        warning: no record of the sample has `data.stat`
+         --> bad.yaml:6:11
+          |
+        6 |       up: data.stat == "ready"
+          |           ^^^^^^^^^
+          |
+          = help: did you mean `state`?
+
+        warning: no record of the sample is of this state
+         --> bad.yaml:9:13
+          |
+        9 |       dead: data.state == "dead"
+          |             ^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: right if it is rare; otherwise it is spelt in another way
+
+        warning: no record of the sample is of the signal `load`
+          --> bad.yaml:10:3
+           |
+        10 |   load:
+           |   ^^^^
+           |
+           = help: its conditions ask for something else, or the sample is of another kind
+
+        warning: hold 10s is shorter than the usual interval of 20s between observations: one observation decides
+          --> bad.yaml:14:58
+           |
+        14 |   - { name: readiness, signal: readiness, hold: { ready: 10s, unready: 1s, dead: 1h } }
+           |                                                          ^^^
+           |
+           = help: to see `ready` twice it takes more than 20s
+
+        warning: hold 1s is shorter than the usual interval of 20s between observations: one observation decides
+          --> bad.yaml:14:72
+           |
+        14 |   - { name: readiness, signal: readiness, hold: { ready: 10s, unready: 1s, dead: 1h } }
+           |                                                                        ^^
+           |
+           = help: to see `unready` twice it takes more than 20s
+
+        5 warnings
+
+    "#]].assert_eq(&ran.complained);
+}
+
+#[test]
+fn samples_are_read_by_their_sources() {
+    let place = Place::new();
+    let two = super::FLAT.replace("\nsignals:", "\n  other:\n    format: cloudevents\n\nsignals:");
+    place.write("two.yaml", two.as_bytes());
+    place.write("flat.ndjson", &super::flat_log(1_000));
+    let ran = place.run("check two.yaml --sample probe=flat.ndjson --sample other=probes.ndjson");
+    ran.assert(0, &["no signal comes from the source `other`"]);
+    expect![[r#"
+        two.yaml: ok (2 sources, 1 signal, 1 rule)
+
+        sample probe=flat.ndjson: 1,000 records
+
+        sample other=probes.ndjson: 19 records
+                    1  unreadable, first line 7, column 51: EOF while parsing a value
+
+        signal readiness: 1,000 of 1,000 records
+          ready            847
+          unready          153
+          usually 5m58s between observations of an entity
+    "#]]
+    .assert_eq(&ran.said);
+    // Of a signal whose source has no sample nothing is known.
+    let ran = place.run("check two.yaml --sample other=probes.ndjson");
+    ran.assert(0, &[]);
+    assert!(!ran.complained.contains("of the sample"), "{ran:?}");
+}
+
+#[test]
+fn a_sample_that_cannot_be_read_is_said_to_be() {
+    let place = Place::new();
+    place.run("check rules.yaml --sample missing").assert(66, &["missing"]);
+    place.run("check rules.yaml flat.yaml --sample probes.ndjson").assert(2, &["--sample"]);
+    place.run("check rules.yaml --sample a=b=c").assert(2, &["`a`"]);
+    place.run("check rules.yaml --sample - --sample -").assert(2, &["`-`"]);
+    let packed = zstd::encode_all(super::PROBES, 1).expect("a Vec takes every write");
+    place.write("cut.zst", &packed[..packed.len() / 2]);
+    let ran = place.run("check rules.yaml --sample cut.zst");
+    ran.assert(65, &["cut.zst", "truncated"]);
+    assert!(ran.said.contains("sample cut.zst: "), "{ran:?}");
+}

@@ -1,0 +1,133 @@
+//! A first rule file, guessed from a log: it is right, and it reads the log.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use expect_test::expect;
+
+use super::Place;
+use super::common::rows;
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The lines that become dead letters when rules read a log.
+fn dead_lines(place: &Place, rules: &str, log: &str) -> BTreeSet<u64> {
+    place.run(&format!("replay --rules {rules} --log {log} --out out")).assert(0, &[]);
+    let outputs = place.outputs("out");
+    let line = |row: &serde_json::Value| row["line"].as_u64().expect("a dead letter has a line");
+    assert!(outputs.summary["used"].as_u64() > Some(0), "{log}: {}", outputs.summary);
+    rows(&outputs.dead_letters).iter().map(line).collect()
+}
+
+/// What is dead to the draft is dead to the rules that people wrote for the log, too.
+#[test]
+fn drafts_read_the_logs_of_the_repository() {
+    let place = Place::new();
+    for (log, rules) in [
+        ("tests/data/readiness.ndjson", "tests/data/readiness.yaml"),
+        ("tests/golden/flat/flat.ndjson.zst", "tests/golden/flat/rules.yaml"),
+        ("tests/golden/readiness/readiness.ndjson", "tests/golden/readiness/rules.yaml"),
+        ("tests/golden/adversarial/a.ndjson", "tests/golden/adversarial/rules.yaml"),
+        ("tests/golden/adversarial/b.ndjson", "tests/golden/adversarial/rules.yaml"),
+        ("tests/golden/adversarial/c.ndjson", "tests/golden/adversarial/rules.yaml"),
+        ("datasets/flap-generated/log.ndjson.zst", "datasets/flap-generated/rules.yaml"),
+    ] {
+        let (log, rules) = (repository(log), repository(rules));
+        let (log, rules) = (log.to_str().expect("a path"), rules.to_str().expect("a path"));
+        let ran = place.run(&format!("init {log}"));
+        ran.assert(0, &[]);
+        place.write("draft.yaml", ran.said.as_bytes());
+        let checked = place.run(&format!("check draft.yaml --sample {log}"));
+        checked.assert(0, &[]);
+        assert_eq!(checked.complained, "", "{log}: {}", ran.said);
+        let by_draft = dead_lines(&place, "draft.yaml", log);
+        let by_hand = dead_lines(&place, rules, log);
+        assert!(by_draft.is_subset(&by_hand), "{log}: {by_draft:?}, {by_hand:?}: {}", ran.said);
+    }
+}
+
+#[test]
+fn a_draft_gives_its_evidence() {
+    let place = Place::new();
+    place.write("flat.ndjson", &super::flat_log(1_000));
+    let ran = place.run("init flat.ndjson");
+    ran.assert(0, &[]);
+    expect![[r##"
+        # A first rule file, guessed from 1,000 records.
+        # The comments say why: check them.
+        version: 1
+        lateness: 5s                                # 99.9 % of the records came within 3s820ms
+
+        sources:
+          log:
+            format:   json                          # one JSON object a line
+            time:     { field: ts, unit: ms }       # milliseconds since 1970 in 1,000 of 1,000 records: 1767225600000
+            subject:  { field: entity }             # 100 values in 1,000 records: pod-000044 (32), pod-000090 (28), ...
+            source:   { const: probe }              # 1 value in 1,000 records: probe (1,000)
+            type:     { field: kind }               # 1 value in 1,000 records: readiness (1,000)
+            sequence: { field: seq }                # 29 values in 1,000 records: 6 (109), 3 (108), ...
+
+        signals:
+          readiness:
+            from: log
+            where: type == "readiness"              # 1 value in 1,000 records: readiness (1,000)
+            states:                                 # 2 values in 1,000 records: ready (847), unready (153)
+              ready: data.state == "ready"          # 847 records
+              unready: data.state == "unready"      # 153 records
+
+        rules:
+          - name: entity-readiness
+            signal: readiness
+            hold: { ready: 30m, unready: 30m }      # three times the usual 5m58s between observations, or more
+    "##]].assert_eq(&ran.said);
+    place.write("draft.yaml", ran.said.as_bytes());
+    assert_eq!(dead_lines(&place, "draft.yaml", "flat.ndjson"), BTreeSet::new());
+    let packed = zstd::encode_all(&super::flat_log(1_000)[..], 1).expect("a Vec takes every write");
+    assert_eq!(place.run_with_input("init -", &packed).said, ran.said);
+}
+
+#[test]
+fn cloudevents_are_recognised() {
+    let place = Place::new();
+    let ran = place.run("init probes.ndjson");
+    ran.assert(0, &[]);
+    expect![[r##"
+        # A first rule file, guessed from 18 of 19 lines; the others are no JSON objects.
+        # The comments say why: check them.
+        version: 1
+        lateness: 10s                               # 99.9 % of the records came within 10s
+
+        # The lines are CloudEvents 1.0: no source has to be described.
+
+        signals:
+          readiness:
+            where: type == "probe.readiness"        # 2 values in 18 records: probe.readiness (17), probe.liveness (1)
+            states:                                 # 7 values in 18 records: ready (7), unready (5), ...
+              ready: data.state in ["ready", "Ready"]  # 7 records
+              unready: data.state == "unready"      # 5 records
+              notready: data.state == "NotReady"    # 2 records
+              ok: data.state == "ok"                # 1 record
+              timeout: data.state == "timeout"      # 1 record
+              weird: data.state == "weird"          # 1 record
+
+        rules:
+          - name: readiness
+            signal: readiness
+            # three times the usual 20s between observations, or more
+            hold: { ready: 1m, unready: 1m, notready: 1m, ok: 1m, timeout: 1m, weird: 1m }
+    "##]].assert_eq(&ran.said);
+}
+
+#[test]
+fn what_cannot_be_guessed_is_said() {
+    let place = Place::new();
+    place.write("empty", b"\n\n");
+    place.write("text", b"a line\nanother\n");
+    place.write("timeless", b"{\"state\":\"up\",\"count\":7}\n");
+    place.run("init empty").assert(1, &["empty", "the log is empty"]);
+    place.run("init text").assert(1, &["none of 2 lines is a JSON object"]);
+    place.run("init timeless").assert(1, &["no field is a time", "count, state"]);
+    place.run("init missing").assert(66, &["missing"]);
+}
