@@ -6,8 +6,8 @@ pub mod sample;
 
 use std::path::Path;
 
-use crate::sources::decode::Unreadable;
-use crate::sources::intake::{RECORD_BYTES_MAX, trimmed};
+use crate::sources::decode::{Unreadable, trimmed};
+use crate::sources::intake::RECORD_BYTES_MAX;
 use crate::sources::{Blocks, InputError, open};
 
 const BLOCK_BYTES: usize = 256 << 10;

@@ -2,17 +2,17 @@
 //! read, what matches, and what surely was meant otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use smol_str::SmolStr;
 
-use super::{Beginning, first_lines, usual_interval};
+use super::usual_interval;
 use crate::model::duration::format_duration;
 use crate::rules::{Attribute, Condition, Diagnostic, RecordView, Rules, Signal, suggestion};
-use crate::sources::InputError;
-use crate::sources::decode::{Lines, Unreadable};
-use crate::sources::intake::Matcher;
+use crate::sources::decode::{Decoded, Lines, Unreadable};
+use crate::sources::intake::{Matcher, Partition, records};
+use crate::sources::{InputError, open};
 
 /// So many records of a log are tried.
 pub const RECORDS_MAX: usize = 100_000;
@@ -146,21 +146,26 @@ impl<'r> Sample<'r> {
     /// # Errors
     /// [`InputError`], if the log cannot be opened; one that is damaged is sampled until there.
     pub fn add(&mut self, path: &Path, source: usize) -> Result<(), InputError> {
+        let partition = Partition::new(0, source, open(path)?, self.rules)?;
+        let matcher = self.matcher.clone();
         let mut log = LogSample::default();
-        let beginning = first_lines(path, RECORDS_MAX, |number, before, line| {
-            log.records += 1;
-            let error = match line {
-                Ok(line) => self.record(source, line, &mut log).err(),
-                Err(error) => Some(error),
-            };
-            if let Some(mut error) = error {
-                error.column += before;
-                log.unreadable += 1;
-                log.first_unreadable.get_or_insert((number, error));
+        let read = records(partition, &matcher, |seen| {
+            if log.records == RECORDS_MAX as u64 {
+                log.more = true;
+                return ControlFlow::Break(());
             }
-        })?;
-        let Beginning { more, damaged } = beginning;
-        self.logs.push(LogSample { more, damaged, ..log });
+            log.records += 1;
+            match &seen.record {
+                Ok(record) => self.record(source, seen.view, record, &mut log),
+                Err(error) => {
+                    log.unreadable += 1;
+                    log.first_unreadable.get_or_insert_with(|| (seen.line, error.clone()));
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        log.damaged = read.err();
+        self.logs.push(log);
         for signal in &mut self.signals {
             signal.usual_interval_ns = usual_interval(signal.observed.values().cloned());
         }
@@ -170,28 +175,26 @@ impl<'r> Sample<'r> {
     fn record(
         &mut self,
         source: usize,
-        line: &[u8],
+        view: &Lines<'_>,
+        record: &Decoded<'_>,
         log: &mut LogSample,
-    ) -> Result<(), Unreadable> {
-        let mut lines = Lines::default();
-        let decoded = self.matcher.decoder(source).decode(line, &mut lines)?;
-        let Some(subject) = decoded.subject else {
+    ) {
+        let Some(subject) = &record.subject else {
             log.without_subject += 1;
-            return Ok(());
+            return;
         };
         let signals = self.rules.signals.iter().zip(&mut self.signals);
         for (signal, sample) in signals.filter(|(s, _)| s.from.is_none_or(|from| from == source)) {
-            sample.look(signal, &lines, self.rules);
+            sample.look(signal, view, self.rules);
         }
         let mut errors = 0;
-        for found in self.matcher.matches(source, &lines, &mut errors) {
+        for found in self.matcher.matches(source, view, &mut errors) {
             let sample = &mut self.signals[usize::from(found.signal)];
             sample.states[usize::from(found.state)] += 1;
-            let times = sample.observed.entry(SmolStr::new(&subject)).or_default();
-            times.push(decoded.event_time_ns);
+            let times = sample.observed.entry(SmolStr::new(subject)).or_default();
+            times.push(record.event_time_ns);
         }
         log.condition_errors += u64::from(errors);
-        Ok(())
     }
 
     /// What surely was meant otherwise, as warnings about the text of the rule file.

@@ -185,7 +185,8 @@ fn timing(rules: &Rules) -> Timing {
 /// All that the intake tells a worker of a log.
 fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
     let input = open(log).map_err(|error| Failure::Stage(error.to_string()))?;
-    let partition = Partition { number: 0, source: 0, input };
+    let partition =
+        Partition::new(0, 0, input, rules).map_err(|error| Failure::Stage(error.to_string()))?;
     let clockwork = Clockwork {
         timing: timing(rules),
         max_advance_ns: rules.max_advance_ns,

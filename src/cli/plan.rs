@@ -89,9 +89,24 @@ fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {
                 ("duplicates", SAME_ID.to_owned()),
             ])
         }
-        Format::Json(mapping) => {
-            stages.or_stage(format_args!("source {}: JSON objects", source.name))?;
+        Format::Json { mapping, explode } => {
+            let exploded = explode.as_ref().map(|path| format!(", one for each element of {path}"));
+            let exploded = exploded.unwrap_or_default();
+            stages.or_stage(format_args!("source {}: JSON objects{exploded}", source.name))?;
             stages.details(details(mapping))
+        }
+        Format::Csv(csv) => {
+            let header = if csv.header.is_some() { "the rule file" } else { "the first line" };
+            stages.or_stage(format_args!(
+                "source {}: rows of CSV, with the header in {header}",
+                source.name
+            ))?;
+            stages.details(details(&csv.mapping))
+        }
+        Format::Regex(regex) => {
+            let pattern = regex.pattern.as_str();
+            stages.or_stage(format_args!("source {}: lines that match {pattern}", source.name))?;
+            stages.details(details(&regex.mapping))
         }
     }
 }

@@ -1,15 +1,13 @@
 //! Finding one record in logs, by its place or by what its producer calls it.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use crate::model::Id;
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sources::decode::{Lines, Shapes};
-use crate::sources::intake::{Matcher, RECORD_BYTES_MAX};
-use crate::sources::{Blocks, open};
-
-const BLOCK_BYTES: usize = 512 << 10;
+use crate::sources::intake::{Matcher, Partition, records};
+use crate::sources::open;
 
 /// Which record is meant.
 #[derive(Clone, Debug)]
@@ -48,51 +46,46 @@ pub enum Found {
 /// If a log cannot be opened or read.
 pub fn locate(rules: &Rules, logs: &[Log], which: &Which) -> Result<Found, Failure> {
     let matcher = Matcher::new(rules);
-    for log in logs {
+    for (number, log) in logs.iter().enumerate() {
         if matches!(which, Which::Line(file, _) if *file != log.path) {
             continue;
         }
-        let decoder = matcher.decoder(log.source);
-        let mut blocks = Blocks::new(open(&log.path)?, BLOCK_BYTES, RECORD_BYTES_MAX);
-        let mut shapes = Shapes::default();
-        while let Some(block) = blocks.next_block(Vec::new()) {
-            let block = block?;
-            let wanted = |line: u64| !matches!(which, Which::Line(_, wanted) if *wanted != line);
-            if let (Some(oversized), Which::Line(..)) =
-                (block.oversized.iter().find(|oversized| wanted(oversized.line)), which)
-            {
-                let reason = format!("longer than a record may be: {} bytes", oversized.bytes);
-                return Ok(Found::Unreadable(1, reason));
-            }
-            let mut lines = Lines::new(&mut shapes);
-            for (line, text, _) in block.lines().filter(|(line, ..)| wanted(*line)) {
-                let decoded = match (decoder.decode(text.trim_ascii(), &mut lines), which) {
-                    (Ok(decoded), _) => decoded,
-                    (Err(_), Which::Line(..)) if text.trim_ascii().is_empty() => continue,
-                    (Err(error), Which::Line(..)) => {
-                        return Ok(Found::Unreadable(error.column, error.reason));
-                    }
-                    (Err(_), Which::Identity(..)) => continue,
-                };
-                if let Which::Identity(source, id) = which {
-                    let same = match &decoded.id {
+        let partition = Partition::new(number, log.source, open(&log.path)?, rules)?;
+        let mut found = Found::Nothing;
+        records(partition, &matcher, |seen| {
+            let meant = match (which, &seen.record) {
+                (Which::Line(_, line), _) => *line == seen.line,
+                (Which::Identity(..), Err(_)) => false,
+                (Which::Identity(source, id), Ok(record)) => {
+                    let same = match &record.id {
                         Id::Text(text) => text == id,
                         Id::Content(hash) => *id == format!("{hash:032x}"),
                     };
-                    if !same || *source != decoded.source {
-                        continue;
+                    same && *source == record.source
+                }
+            };
+            if !meant {
+                return ControlFlow::Continue(());
+            }
+            found = match seen.record {
+                Err(error) => Found::Unreadable(error.column, error.reason),
+                Ok(record) => {
+                    let mut errors = 0;
+                    let matches = matcher.matches(log.source, seen.view, &mut errors);
+                    match record.subject.map(|subject| subject.to_string()) {
+                        Some(entity) if !matches.is_empty() => Found::Record {
+                            entity,
+                            file: log.path.display().to_string(),
+                            line: seen.line,
+                        },
+                        entity => Found::Unmatched(entity, errors),
                     }
                 }
-                let mut errors = 0;
-                let matches = matcher.matches(log.source, &lines, &mut errors);
-                let entity = decoded.subject.as_ref().map(|subject| subject.to_string());
-                return Ok(match entity {
-                    Some(entity) if !matches.is_empty() => {
-                        Found::Record { entity, file: log.path.display().to_string(), line }
-                    }
-                    entity => Found::Unmatched(entity, errors),
-                });
-            }
+            };
+            ControlFlow::Break(())
+        })?;
+        if found != Found::Nothing {
+            return Ok(found);
         }
     }
     Ok(Found::Nothing)

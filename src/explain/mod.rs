@@ -171,7 +171,7 @@ pub fn explain(
     let partitions = logs
         .iter()
         .enumerate()
-        .map(|(number, log)| Ok(Partition { number, source: log.source, input: open(&log.path)? }))
+        .map(|(number, log)| Partition::new(number, log.source, open(&log.path)?, rules))
         .collect::<Result<Vec<_>, InputError>>()?;
     let timing = Timing { lateness: rules.lateness_ns, tick: TICK_NS };
     let clockwork =

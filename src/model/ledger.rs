@@ -17,7 +17,7 @@ pub enum Entry {
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Count {
-    /// A line that is not blank.
+    /// A line that is not blank, or an element of an array that is exploded.
     Record,
     /// A record that fits no signal.
     Unmatched,

@@ -83,7 +83,7 @@ pub struct Replayed {
 pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the engine's own metric: events per second")]
     let started = Instant::now();
-    let partitions = open_partitions(options)?;
+    let partitions = open_partitions(rules, options)?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
         true => Some(report::start(&options.out, Catalog::new(rules), names(options))?),
@@ -113,14 +113,14 @@ pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
 }
 
 /// The partitions that this process reads, in the order of the command line. All logs are opened,
-/// so that a missing one is known before any work.
-fn open_partitions(options: &Options) -> Result<Vec<Partition>, Failure> {
+/// so that a missing one is known before any work, and headers are read.
+fn open_partitions(rules: &Rules, options: &Options) -> Result<Vec<Partition>, Failure> {
     let (process, processes) =
         options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
     let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
     mine.map(|(number, log)| {
         let input = open(&log.path)?;
-        Ok(Partition { number, source: log.source, input })
+        Ok(Partition::new(number, log.source, input, rules)?)
     })
     .collect()
 }
@@ -147,7 +147,7 @@ fn feed(
         until_ns: options.until_ns,
         block_bytes: options.block_bytes,
     };
-    let sizes: Option<u64> = partitions.iter().map(|p| p.input.size_bytes()).sum();
+    let sizes: Option<u64> = partitions.iter().map(Partition::size_bytes).sum();
     let bar = progress::Bar::new(options.progress, sizes);
     let outcome =
         read(partitions, &Matcher::new(rules), clockwork, feeds, stop, &|bytes| bar.at(bytes));

@@ -24,7 +24,9 @@ pub use condition::{Attribute, Condition, Paths, RecordView, Verdict};
 pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use schema::schema;
-pub use source::{FieldPath, Format, Mapping, Source, TemplatePart, Text, TimeField, TimeUnit};
+pub use source::{
+    Csv, FieldPath, Format, Mapping, Regex, Source, TemplatePart, Text, TimeField, TimeUnit,
+};
 
 /// Parsing recurses as deep as the input is nested, before that can be measured.
 const STACK_BYTES: usize = 256 << 20;

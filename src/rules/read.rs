@@ -114,7 +114,7 @@ impl Reader<'_> {
         entries
             .map(|(key, node)| Named {
                 name: key.text().unwrap_or_default(),
-                value: Source::read(key, node, self.problems),
+                value: Source::read(key, node, self.text, self.problems),
             })
             .collect()
     }
@@ -179,7 +179,7 @@ impl Reader<'_> {
             Ok(condition) => Some(condition),
             Err(faults) => {
                 for fault in faults {
-                    let span = place(self.text, node, &fault.place);
+                    let span = yaml::locate_range(self.text, node, &fault.place);
                     self.problems.error_help(&span, fault.message, fault.help);
                 }
                 None
@@ -270,14 +270,4 @@ type Hold = (i64, Option<Range<usize>>);
 struct ReadSignal<'n> {
     state_names: Vec<&'n str>,
     signal: Option<Signal>,
-}
-
-/// Where in the file some bytes of a condition are.
-fn place(file: &str, node: &Node, within: &Range<usize>) -> Range<usize> {
-    if node.text().is_some_and(|text| *within == (0..text.len())) {
-        return node.span.clone();
-    }
-    let start = yaml::locate(file, node, within.start);
-    let last = within.end.saturating_sub(1).max(within.start);
-    start..(yaml::locate(file, node, last) + 1).max(start + 1)
 }

@@ -63,6 +63,15 @@ pub fn schema() -> Value {
 fn source() -> Value {
     let mut source = object(&source::FIELDS, &["format"], |field| match field {
         "format" => described(json!({ "enum": source::FORMATS }), "The shape of a line."),
+        "explode" => described(path(), "An array: each of its elements makes a record."),
+        "delimiter" => {
+            described(scalar(), "What stands between fields: a punctuation mark, or tab.")
+        }
+        "header" => json!({
+            "description": "What the columns are called; if not given, the first line says so.",
+            "type": "array", "minItems": 1, "items": scalar(),
+        }),
+        "pattern" => described(scalar(), "A regular expression; its named groups are the fields."),
         "time" => described(reference("time"), "Event time: when it happened."),
         "arrival" => described(
             reference("time"),
@@ -82,6 +91,15 @@ fn source() -> Value {
     // Every attribute of a CloudEvent has its place already.
     source["then"] = json!({ "maxProperties": 1 });
     source["else"] = json!({ "required": ["time", "subject", "source", "type"] });
+    let only = source::OPTIONS.map(|(option, format)| {
+        let of_it = json!({ "properties": { "format": { "const": format } } });
+        json!({ "if": { "required": [option] }, "then": of_it })
+    });
+    let pattern = json!({
+        "if": { "properties": { "format": { "const": "regex" } } },
+        "then": { "required": ["pattern"] },
+    });
+    source["allOf"] = only.into_iter().chain([pattern]).collect();
     source
 }
 

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::diagnostics::Problems;
+use super::diagnostics::{Problems, suggestion};
 use super::fields::{self, Fields};
-use super::yaml::Node;
+use super::yaml::{self, Node};
 
 /// Where records come from, and how they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,46 @@ pub enum Format {
     /// CloudEvents 1.0 in JSON: every attribute has its place.
     CloudEvents,
     /// Any JSON object: the mapping says where the attributes are; the object itself is `data`.
-    Json(Box<Mapping>),
+    Json {
+        /// Where the attributes stand.
+        mapping: Box<Mapping>,
+        /// An array that is exploded: the line stands for as many lines as it has elements, each
+        /// with one element in the place of the array.
+        explode: Option<FieldPath>,
+    },
+    /// Rows of text under a header: `data` has a string for each column.
+    Csv(Box<Csv>),
+    /// Any line of text: `data` has a string for each named group that took part.
+    Regex(Box<Regex>),
 }
+
+/// Rows of delimited fields, quoted as RFC 4180 says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Csv {
+    /// What stands between two fields.
+    pub delimiter: u8,
+    /// What the columns are called; if it is not given, the first line of each file says so.
+    pub header: Option<Arc<[SmolStr]>>,
+    /// Which columns are the attributes.
+    pub mapping: Mapping,
+}
+
+/// Lines that a pattern takes apart.
+#[derive(Clone, Debug)]
+pub struct Regex {
+    /// Found anywhere in a line, unless it is anchored.
+    pub pattern: regex::Regex,
+    /// Which groups are the attributes.
+    pub mapping: Mapping,
+}
+
+impl PartialEq for Regex {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern.as_str() == other.pattern.as_str() && self.mapping == other.mapping
+    }
+}
+
+impl Eq for Regex {}
 
 /// Where the attributes of a record stand in an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,11 +203,28 @@ impl TimeUnit {
     }
 }
 
-pub(super) const FIELDS: [&str; 8] =
-    ["format", "time", "arrival", "subject", "source", "type", "sequence", "id"];
-pub(super) const FORMATS: [&str; 2] = ["json", "cloudevents"];
 pub(super) const TIME_FIELDS: [&str; 2] = ["field", "unit"];
 pub(super) const TEXT_KINDS: [&str; 3] = ["field", "const", "template"];
+pub(super) const ATTRIBUTES: [&str; 7] =
+    ["time", "arrival", "subject", "source", "type", "sequence", "id"];
+/// What belongs to one format alone.
+pub(super) const OPTIONS: [(&str, &str); 4] =
+    [("explode", "json"), ("delimiter", "csv"), ("header", "csv"), ("pattern", "regex")];
+pub(super) const FIELDS: [&str; 12] = [
+    "format",
+    "explode",
+    "delimiter",
+    "header",
+    "pattern",
+    "time",
+    "arrival",
+    "subject",
+    "source",
+    "type",
+    "sequence",
+    "id",
+];
+pub(super) const FORMATS: [&str; 4] = ["json", "csv", "regex", "cloudevents"];
 pub(super) const UNITS: [(&str, TimeUnit); 5] = [
     ("s", TimeUnit::Seconds),
     ("ms", TimeUnit::Millis),
@@ -183,14 +239,38 @@ impl Source {
         Self { name: SmolStr::new_static("cloudevents"), span: 0..0, format: Format::CloudEvents }
     }
 
-    pub(super) fn read(key: &Node, node: &Node, problems: &mut Problems) -> Option<Self> {
+    /// Reads a source of a rule file, whose text is `file`.
+    pub(super) fn read(
+        key: &Node,
+        node: &Node,
+        file: &str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let name = fields::name(key, "the name of a source", problems);
         let fields = Fields::open(node, &key.span, "a source", &FIELDS, problems)?;
         let format = fields.require("format", "json", problems)?;
-        let format = match fields::text(format, "the format", problems)? {
-            "json" => Format::Json(Box::new(Mapping::read(&fields, problems)?)),
-            "cloudevents" => {
-                for field in &FIELDS[1..] {
+        let text = fields::text(format, "the format", problems)?;
+        if !FORMATS.contains(&text) {
+            problems.unknown(&format.span, "format", text, &FORMATS);
+            return None;
+        }
+        for (option, of) in OPTIONS {
+            if let Some(node) = fields.get(option).filter(|_| of != text) {
+                let message = format!("`{option}` belongs to format: {of}, not to {text}");
+                problems.error_help(&node.span, message, "remove it");
+            }
+        }
+        let format = match text {
+            "json" => {
+                let explode =
+                    optional(fields.get("explode"), |node| read_path(node, None, problems));
+                let mapping = Mapping::read(&fields, None, problems);
+                Format::Json { mapping: Box::new(mapping?), explode: explode? }
+            }
+            "csv" => Format::Csv(Box::new(Csv::read(&fields, problems)?)),
+            "regex" => Format::Regex(Box::new(Regex::read(&fields, file, problems)?)),
+            _ => {
+                for field in ATTRIBUTES {
                     if let Some(node) = fields.get(field) {
                         let message = format!("CloudEvents have a place for `{field}` already");
                         problems.error_help(&node.span, message, "remove it, or use format: json");
@@ -198,30 +278,155 @@ impl Source {
                 }
                 Format::CloudEvents
             }
-            other => {
-                problems.unknown(&format.span, "format", other, &FORMATS);
-                return None;
-            }
         };
         Some(Self { name: name?, span: key.span.clone(), format })
     }
 }
 
-impl Mapping {
+impl Csv {
     fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        let delimiter = match fields.get("delimiter") {
+            Some(node) => read_delimiter(node, problems),
+            None => Some(b','),
+        };
+        let header = optional(fields.get("header"), |node| {
+            let names = fields::items(node, "`header`", problems)?.iter();
+            let names: Vec<_> =
+                names.map(|name| fields::text(name, "a column", problems)).collect();
+            names.into_iter().map(|name| name.map(SmolStr::new)).collect::<Option<Arc<[_]>>>()
+        });
+        let known = header.as_ref().and_then(|header| header.as_deref());
+        let mapping = Mapping::read(fields, Some(&Flat { kind: "column", known }), problems);
+        Some(Self { delimiter: delimiter?, header: header?, mapping: mapping? })
+    }
+
+    /// What the mapping names and a header has not, or not only once; `None` if it fits.
+    pub fn misfit(&self, header: &[SmolStr]) -> Option<String> {
+        let flat = Flat { kind: "column", known: Some(header) };
+        let faults: Vec<_> = self
+            .mapping
+            .paths()
+            .filter_map(|path| flat.fault(path))
+            .map(|(message, help)| format!("{message} ({help})"))
+            .collect();
+        (!faults.is_empty()).then(|| faults.join(", "))
+    }
+}
+
+fn read_delimiter(node: &Node, problems: &mut Problems) -> Option<u8> {
+    match fields::text(node, "the delimiter", problems)? {
+        "tab" => Some(b'\t'),
+        text => match text.as_bytes() {
+            [byte] if *byte == b'\t' || (byte.is_ascii_punctuation() && *byte != b'"') => {
+                Some(*byte)
+            }
+            _ => {
+                let message = format!("`{}` cannot be the delimiter", text.escape_debug());
+                let help = "one mark of punctuation, as \",\" or \";\", but no quote; or tab";
+                problems.error_help(&node.span, message, help);
+                None
+            }
+        },
+    }
+}
+
+impl Regex {
+    fn read(fields: &Fields<'_>, file: &str, problems: &mut Problems) -> Option<Self> {
+        let pattern = fields
+            .require("pattern", r"'^(?<ts>\S+) (?<host>\S+) (?<state>\w+)'", problems)
+            .and_then(|node| read_pattern(node, file, problems));
+        let groups = pattern
+            .as_ref()
+            .map(|pattern| pattern.capture_names().flatten().map(SmolStr::new).collect::<Vec<_>>());
+        let flat = Flat { kind: "group", known: groups.as_deref() };
+        let mapping = Mapping::read(fields, Some(&flat), problems);
+        Some(Self { pattern: pattern?, mapping: mapping? })
+    }
+}
+
+fn read_pattern(node: &Node, file: &str, problems: &mut Problems) -> Option<regex::Regex> {
+    let text = fields::text(node, "a pattern", problems)?;
+    let error = match regex::Regex::new(text) {
+        Ok(pattern) => return Some(pattern),
+        Err(error) => error,
+    };
+    // The parser beneath says where.
+    let (place, what) = match regex_syntax::parse(text) {
+        Err(regex_syntax::Error::Parse(error)) => (*error.span(), error.kind().to_string()),
+        Err(regex_syntax::Error::Translate(error)) => (*error.span(), error.kind().to_string()),
+        _ => {
+            problems.error(&node.span, format!("not a valid pattern: {error}"));
+            return None;
+        }
+    };
+    let span = yaml::locate_range(file, node, &(place.start.offset..place.end.offset));
+    let help = "the syntax is that of the crate regex; a group is named so: (?<state>up|down)";
+    problems.error_help(&span, format!("not a valid pattern: {what}"), help);
+    None
+}
+
+/// A record without depth: its fields are columns or groups.
+struct Flat<'n> {
+    kind: &'static str,
+    /// All there are, if that is known.
+    known: Option<&'n [SmolStr]>,
+}
+
+impl Flat<'_> {
+    /// What is wrong with a field, and what would be right.
+    fn fault(&self, path: &FieldPath) -> Option<(String, String)> {
+        const SHOWN_CHARS: usize = 40;
+        const SHOWN_MAX: usize = 20;
+        let Self { kind, known } = self;
+        let [name] = path.keys() else {
+            let joined = path.keys().join(".");
+            let message = format!("a {kind} has no fields of its own, as `{joined}` asks for");
+            return Some((message, format!("write `{joined}` in backticks if it is one {kind}")));
+        };
+        let known = known.as_ref()?;
+        match known.iter().filter(|known| *known == name).count() {
+            1 => None,
+            0 => {
+                let short = |name: &SmolStr| name.chars().take(SHOWN_CHARS).collect::<String>();
+                let shown: Vec<_> = known.iter().map(short).collect();
+                let shown: Vec<_> = shown.iter().map(String::as_str).collect();
+                let mut help = suggestion(kind, name, &shown);
+                if help.starts_with("known") && shown.len() > SHOWN_MAX {
+                    help = suggestion(kind, name, &shown[..SHOWN_MAX]) + ", ...";
+                }
+                Some((format!("unknown {kind} `{name}`"), help))
+            }
+            _ => {
+                let help = "give each column that is mapped its own name";
+                Some((format!("{kind} `{name}` is repeated"), help.to_owned()))
+            }
+        }
+    }
+}
+
+impl Mapping {
+    /// Every path that it names.
+    fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        let times = [Some(&self.time), self.arrival.as_ref()].into_iter().flatten();
+        let texts = [&self.subject, &self.source, &self.type_].into_iter();
+        let texts = texts.chain([&self.sequence, &self.id].into_iter().flatten());
+        times.map(|time| &time.field).chain(texts.flat_map(Text::paths))
+    }
+
+    fn read(fields: &Fields<'_>, flat: Option<&Flat<'_>>, problems: &mut Problems) -> Option<Self> {
         let time = fields
             .require("time", "{ field: ts, unit: ms }", problems)
-            .and_then(|node| TimeField::read(node, problems));
-        let arrival = optional(fields.get("arrival"), |node| TimeField::read(node, problems));
+            .and_then(|node| TimeField::read(node, flat, problems));
+        let arrival = optional(fields.get("arrival"), |node| TimeField::read(node, flat, problems));
         let mut required = |name: &str, example: &str| {
             let node = fields.require(name, example, problems)?;
-            Text::read(node, problems)
+            Text::read(node, flat, problems)
         };
         let subject = required("subject", "{ field: name }");
         let source = required("source", "{ const: probe }");
         let type_ = required("type", "{ field: kind }");
-        let sequence = optional(fields.get("sequence"), |node| Text::read(node, problems));
-        let id = optional(fields.get("id"), |node| Text::read(node, problems));
+        let sequence = optional(fields.get("sequence"), |node| Text::read(node, flat, problems));
+        let id = optional(fields.get("id"), |node| Text::read(node, flat, problems));
         Some(Self {
             time: time?,
             arrival: arrival?,
@@ -243,10 +448,10 @@ fn optional<T>(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Op
 }
 
 impl TimeField {
-    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn read(node: &Node, flat: Option<&Flat<'_>>, problems: &mut Problems) -> Option<Self> {
         let fields = Fields::open(node, &node.span, "a time", &TIME_FIELDS, problems)?;
         let field = fields.require("field", "ts", problems);
-        let field = field.and_then(|node| read_path(node, problems));
+        let field = field.and_then(|node| read_path(node, flat, problems));
         let unit = fields.require("unit", "ms", problems)?;
         let text = fields::text(unit, "the unit", problems)?;
         let known = UNITS.map(|(name, _)| name);
@@ -261,7 +466,21 @@ impl TimeField {
 }
 
 impl Text {
-    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+    /// Every path that it names.
+    fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        let (field, parts) = match self {
+            Self::Field(path) => (Some(path), &[][..]),
+            Self::Const(_) => (None, &[][..]),
+            Self::Template(parts) => (None, parts.as_slice()),
+        };
+        let in_template = parts.iter().filter_map(|part| match part {
+            TemplatePart::Field(path) => Some(path),
+            TemplatePart::Literal(_) => None,
+        });
+        field.into_iter().chain(in_template)
+    }
+
+    fn read(node: &Node, flat: Option<&Flat<'_>>, problems: &mut Problems) -> Option<Self> {
         let fields = Fields::open(node, &node.span, "an attribute", &TEXT_KINDS, problems)?;
         let given: Vec<_> =
             TEXT_KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
@@ -271,14 +490,21 @@ impl Text {
             return None;
         };
         match *kind {
-            "field" => read_path(value, problems).map(Self::Field),
+            "field" => read_path(value, flat, problems).map(Self::Field),
             "const" => {
                 fields::text(value, "a const", problems).map(|text| Self::Const(SmolStr::new(text)))
             }
             _ => {
                 let text = fields::text(value, "a template", problems)?;
                 match parse_template(text) {
-                    Ok(parts) => Some(Self::Template(parts)),
+                    Ok(parts) => {
+                        let template = Self::Template(parts);
+                        let mut fits = true;
+                        for path in template.paths() {
+                            fits &= accept(path, flat, &value.span, problems);
+                        }
+                        fits.then_some(template)
+                    }
                     Err(reason) => {
                         let help = "write \"{namespace}/{pod}\"; {{ and }} are braces";
                         refuse(&value.span, "a template", text, reason, help, problems);
@@ -290,14 +516,31 @@ impl Text {
     }
 }
 
-fn read_path(node: &Node, problems: &mut Problems) -> Option<FieldPath> {
+fn read_path(node: &Node, flat: Option<&Flat<'_>>, problems: &mut Problems) -> Option<FieldPath> {
     let text = fields::text(node, "a field", problems)?;
-    FieldPath::parse(text)
-        .map_err(|reason| {
+    match FieldPath::parse(text) {
+        Ok(path) => accept(&path, flat, &node.span, problems).then_some(path),
+        Err(reason) => {
             let help = "write a.b, or `a.b` in backticks for a key with a dot";
             refuse(&node.span, "a field", text, reason, help, problems);
-        })
-        .ok()
+            None
+        }
+    }
+}
+
+/// Whether the records can have such a field; says if not.
+fn accept(
+    path: &FieldPath,
+    flat: Option<&Flat<'_>>,
+    span: &Range<usize>,
+    problems: &mut Problems,
+) -> bool {
+    let fault = flat.and_then(|flat| flat.fault(path));
+    let fits = fault.is_none();
+    if let Some((message, help)) = fault {
+        problems.error_help(span, message, help);
+    }
+    fits
 }
 
 fn refuse(

@@ -287,9 +287,18 @@ impl Loader<'_> {
     }
 }
 
-/// Finds where in the file a byte of a scalar's text was written: exactly for text on one line
+/// Finds where in the file some bytes of a scalar's text were written: exactly for text on one line
 /// without escapes, otherwise as nearly as quotes, escapes and folded lines allow.
-pub(super) fn locate(file: &str, node: &Node, at: usize) -> usize {
+pub(super) fn locate_range(file: &str, node: &Node, within: &Range<usize>) -> Range<usize> {
+    if node.text().is_some_and(|text| *within == (0..text.len())) {
+        return node.span.clone();
+    }
+    let start = locate(file, node, within.start);
+    let last = within.end.saturating_sub(1).max(within.start);
+    start..(locate(file, node, last) + 1).max(start + 1)
+}
+
+fn locate(file: &str, node: &Node, at: usize) -> usize {
     let (Some(text), Some(written)) = (node.text(), file.get(node.span.clone())) else {
         return node.span.start;
     };

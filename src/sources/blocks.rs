@@ -125,6 +125,47 @@ impl Blocks {
         &self.input
     }
 
+    /// Sets how large the next blocks are.
+    pub fn set_block_bytes(&mut self, block_bytes: usize) {
+        self.block_bytes = block_bytes.max(BLOCK_BYTES_MIN);
+    }
+
+    /// Takes the first line that is not blank, with its number, before there are blocks; `None` if
+    /// no line is whole. One that is oversized is not read to its end.
+    pub fn take_line(&mut self) -> Option<(u64, Vec<u8>)> {
+        let (mut bytes, mut filled) = (Vec::new(), 0);
+        let mut target = self.block_bytes;
+        loop {
+            filled = self.fill(&mut bytes, filled, target);
+            let mut start = 0;
+            while start < filled {
+                let newline = memchr(b'\n', &bytes[start..filled]).map(|at| start + at);
+                let is_whole = newline.is_some() || matches!(self.end, End::Whole);
+                let end = newline.unwrap_or(filled);
+                if !is_whole && filled - start <= self.line_bytes_max {
+                    break;
+                }
+                let next = newline.map_or(end, |at| at + 1);
+                let number = self.line;
+                self.line += 1;
+                let line = &bytes[start..end];
+                if !line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+                    let line = line.strip_suffix(b"\r").unwrap_or(line);
+                    self.tail = bytes[next..filled].to_vec();
+                    return Some((number, line.to_vec()));
+                }
+                start = next;
+            }
+            bytes.copy_within(start..filled, 0);
+            filled -= start;
+            if !matches!(self.end, End::Open) {
+                self.tail = bytes[..filled].to_vec();
+                return None;
+            }
+            target = self.block_bytes.max((2 * filled).min(self.line_bytes_max.saturating_add(1)));
+        }
+    }
+
     /// The next block, in the memory of `reuse`, whose bytes do not matter (leaving them in saves
     /// clearing the memory again). `None` is the end, which stays the end.
     ///

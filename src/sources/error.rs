@@ -30,6 +30,26 @@ pub enum InputError {
         /// The kind of archive.
         format: &'static str,
     },
+    /// The header of the columns cannot be read.
+    Header {
+        /// The input as the user named it.
+        input: String,
+        /// The line it stands in.
+        line: u64,
+        /// Where in the line, in bytes from 1.
+        column: usize,
+        /// What is wrong there.
+        detail: String,
+    },
+    /// The header lacks a column that the rule file maps.
+    Misfit {
+        /// The input as the user named it.
+        input: String,
+        /// The line of the header.
+        line: u64,
+        /// Which columns, and what is nearest to them.
+        detail: String,
+    },
     /// The archive is truncated or corrupt. What was whole before it has been delivered.
     Damaged {
         /// The input as the user named it.
@@ -62,6 +82,8 @@ impl InputError {
             | Self::Directory { input }
             | Self::Unreadable { input, .. }
             | Self::Unsupported { input, .. }
+            | Self::Header { input, .. }
+            | Self::Misfit { input, .. }
             | Self::Damaged { input, .. }
             | Self::ReadFailed { input, .. } => input,
         }
@@ -74,6 +96,8 @@ impl InputError {
             Self::Directory { .. } => "the input is a directory",
             Self::Unreadable { .. } => "the input cannot be opened",
             Self::Unsupported { .. } => "the input is an archive of another kind",
+            Self::Header { .. } => "the header cannot be read",
+            Self::Misfit { .. } => "the header does not fit the rule file",
             Self::Damaged { .. } => "the archive is damaged",
             Self::ReadFailed { .. } => "reading the input failed",
         }
@@ -85,6 +109,10 @@ impl InputError {
             Self::Missing { input } | Self::Directory { input } => input.clone(),
             Self::Unreadable { input, detail } => format!("{input}: {detail}"),
             Self::Unsupported { input, format } => format!("{input} looks like {format}"),
+            Self::Header { input, line, column, detail } => {
+                format!("{input}:{line}:{column}: {detail}")
+            }
+            Self::Misfit { input, line, detail } => format!("{input}:{line}: {detail}"),
             Self::Damaged { input, offset, detail, line }
             | Self::ReadFailed { input, offset, detail, line } => {
                 let cut = line.map(|line| format!(", line {line} is cut off"));
@@ -100,6 +128,12 @@ impl InputError {
             Self::Directory { .. } => "name a file: plain, .gz or .zst",
             Self::Unreadable { .. } => "check the permissions of the file and its directories",
             Self::Unsupported { .. } => "unpack it first, for instance through a pipe to `-`",
+            Self::Header { .. } => {
+                "without it no row can be read; the first line must name the columns"
+            }
+            Self::Misfit { .. } => {
+                "change the mapping in `sources`, or read the file by another source"
+            }
             Self::Damaged { .. } => "what was whole has been read; fetch or make the archive again",
             Self::ReadFailed { .. } => "what came before has been read; check the device",
         }
@@ -111,7 +145,9 @@ impl InputError {
             Self::Missing { .. }
             | Self::Directory { .. }
             | Self::Unreadable { .. }
-            | Self::Unsupported { .. } => 66,
+            | Self::Unsupported { .. }
+            | Self::Header { .. } => 66,
+            Self::Misfit { .. } => 78,
             Self::Damaged { .. } => 65,
             Self::ReadFailed { .. } => 74,
         }

@@ -2,6 +2,7 @@
 //!
 //! - `open`: a path becomes a stream of plain bytes, whatever it is compressed with.
 //! - `gzip`, `zstd`: decoders that deliver all that is whole before they report damage.
+//! - `header`: what the columns of a log of rows are called.
 //! - `blocks`: the stream becomes numbered blocks of whole lines.
 //! - `decode`: a line becomes a record.
 //! - `intake`: files to workers: decoding threads, arrival, lateness, backpressure.
@@ -11,6 +12,7 @@ pub mod blocks;
 pub mod decode;
 pub mod error;
 mod gzip;
+mod header;
 pub mod intake;
 pub mod open;
 mod raw;

@@ -48,6 +48,52 @@ enum Line {
     Oversized(u64, Vec<u8>, u64),
 }
 
+/// A line taken first leaves the blocks the lines behind it, with their numbers.
+#[test]
+fn a_line_is_taken_before_the_blocks() {
+    for (text, number, line) in [
+        ("a,b\n1,2\n\n3,4", 1, "a,b"),
+        ("\u{feff}a,b\r\n1,2\r\n", 1, "a,b"),
+        ("\u{feff} \r\n\n\t\na b \n1", 4, "a b "),
+        ("\n\n\nend", 4, "end"),
+        ("end\r", 1, "end"),
+    ] {
+        for (block, reads) in [(1, 1), (4, 2), (5, 3), (100, 100)] {
+            let open = || dribble(text.as_bytes(), &[reads], false).expect("it is plain");
+            let mut blocks = Blocks::new(open(), block, 50);
+            assert_eq!(blocks.take_line(), Some((number, line.as_bytes().to_vec())), "{text:?}");
+            let mut behind = Vec::new();
+            while let Some(block) = blocks.next_block(Vec::new()) {
+                let block = block.expect("the input is whole");
+                behind.extend(block.lines().map(|(at, line, _)| Line::Good(at, line.to_vec())));
+            }
+            let (mut wanted, _) = read_lines(open(), block, 50);
+            wanted.drain(..number as usize);
+            assert_eq!(behind, wanted, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn no_line_is_taken_where_none_is_whole() {
+    for nothing in ["", "\u{feff}", "\n \n\t\r\n"] {
+        let input = dribble(nothing.as_bytes(), &[1], false).expect("it is plain");
+        let mut blocks = Blocks::new(input, 4, 50);
+        assert_eq!(blocks.take_line(), None, "{nothing:?}");
+        assert!(blocks.next_block(Vec::new()).is_none(), "{nothing:?}");
+    }
+    let input = dribble(b"\nts,ho", &[1], true).expect("it is plain");
+    let mut blocks = Blocks::new(input, 4, 50);
+    assert_eq!(blocks.take_line(), None);
+    let error = blocks.next_block(Vec::new()).expect("the end is told").expect_err("a failure");
+    assert!(error.detail().contains("line 2 is cut off"), "{error}");
+
+    let long = format!("{}\n1", "x".repeat(80));
+    let input = dribble(long.as_bytes(), &[7], false).expect("it is plain");
+    let (_, line) = Blocks::new(input, 4, 50).take_line().expect("its beginning");
+    assert!(line.len() > 50, "an oversized line can be told");
+}
+
 /// All lines in the order of the input, and the error at the end.
 fn read_lines(input: Opened, block: usize, line_max: usize) -> (Vec<Line>, Option<InputError>) {
     let mut blocks = Blocks::new(input, block, line_max);

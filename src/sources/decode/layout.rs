@@ -64,6 +64,32 @@ pub(super) enum Made {
     Missing,
 }
 
+/// How a line is taken apart.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// A JSON object.
+    Json,
+    /// A JSON object in which an array stands for its elements.
+    Exploded(Exploded),
+    /// Fields with this between them, under a header.
+    Columns(u8),
+    /// A pattern; its groups, with the captures they go to.
+    Groups(regex::Regex, Vec<(usize, usize)>),
+}
+
+/// An array that is exploded.
+#[derive(Clone, Debug)]
+pub(super) struct Exploded {
+    pub(super) path: Vec<SmolStr>,
+    /// What messages call it.
+    pub(super) name: SmolStr,
+    /// The node of the array, and so of each element.
+    pub(super) node: usize,
+    /// That node and all beneath it, and their captures.
+    pub(super) nodes: Vec<usize>,
+    pub(super) captures: Vec<usize>,
+}
+
 /// The whole layout.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -81,15 +107,35 @@ pub(super) struct Layout {
     pub(super) made: Vec<(usize, Made)>,
     /// CloudEvents: an attribute is a string, and `id` is required.
     pub(super) strict: bool,
+    /// Every value is text, and to the mapping an empty one is none.
+    pub(super) flat: bool,
     /// Where the conditions' `data` stands; nowhere if it is the record itself.
     pub(super) data_key: Option<&'static str>,
+    pub(super) form: Form,
 }
 
 impl Layout {
     pub(super) fn new(source: &Source, paths: &Paths) -> Self {
         match &source.format {
             Format::CloudEvents => Self::cloudevents(paths),
-            Format::Json(mapping) => Self::json(mapping, paths),
+            Format::Json { mapping, explode } => {
+                let mut layout = Self::mapped(mapping, explode.as_ref(), paths);
+                if let Some(path) = explode {
+                    layout.form = Form::Exploded(Exploded::new(path, &layout.nodes));
+                }
+                layout
+            }
+            Format::Csv(csv) => {
+                let layout = Self::mapped(&csv.mapping, None, paths);
+                Self { form: Form::Columns(csv.delimiter), flat: true, ..layout }
+            }
+            Format::Regex(regex) => {
+                let layout = Self::mapped(&regex.mapping, None, paths);
+                let groups = (0..).zip(regex.pattern.capture_names());
+                let groups = groups.filter_map(|(group, name)| Some((group, layout.field(name?)?)));
+                let form = Form::Groups(regex.pattern.clone(), groups.collect());
+                Self { form, flat: true, ..layout }
+            }
         }
     }
 
@@ -114,7 +160,9 @@ impl Layout {
             slots: Vec::new(),
             made: Vec::new(),
             strict: true,
+            flat: false,
             data_key: Some("data"),
+            form: Form::Json,
             nodes: Arc::default(),
             captures: 0,
         };
@@ -123,8 +171,11 @@ impl Layout {
         layout
     }
 
-    fn json(mapping: &Mapping, paths: &Paths) -> Self {
+    fn mapped(mapping: &Mapping, explode: Option<&FieldPath>, paths: &Paths) -> Self {
         let mut tree = Tree::new();
+        if let Some(path) = explode {
+            tree.unique(path.keys());
+        }
         let mut layout = Self {
             time: tree.time(&mapping.time),
             arrival: mapping.arrival.as_ref().map(|field| tree.time(field)),
@@ -136,12 +187,20 @@ impl Layout {
             slots: Vec::new(),
             made: Vec::new(),
             strict: false,
+            flat: false,
             data_key: None,
+            form: Form::Json,
             nodes: Arc::default(),
             captures: 0,
         };
         layout.fill_slots(paths, &mut tree);
         layout
+    }
+
+    /// The capture of a field of the record itself.
+    pub(super) fn field(&self, name: &str) -> Option<usize> {
+        let (_, node) = self.nodes[0].children.iter().find(|(known, _)| known == name)?;
+        self.nodes[*node].capture
     }
 
     fn fill_slots(&mut self, paths: &Paths, tree: &mut Tree) {
@@ -184,6 +243,25 @@ impl Layout {
     }
 }
 
+impl Exploded {
+    fn new(path: &FieldPath, nodes: &[Node]) -> Self {
+        let child = |at: usize, key: &SmolStr| {
+            let (_, node) = nodes[at].children.iter().find(|(known, _)| known == key)?;
+            Some(*node)
+        };
+        let node = path.keys().iter().try_fold(0, child).expect("the array has a node");
+        let mut beneath = vec![node];
+        let mut next = 0;
+        while let Some(at) = beneath.get(next) {
+            beneath.extend(nodes[*at].children.iter().map(|(_, node)| *node));
+            next += 1;
+        }
+        let captures = beneath.iter().filter_map(|node| nodes[*node].capture).collect();
+        let (path, name) = (path.keys().to_vec(), dotted(path));
+        Self { path, name, node, nodes: beneath, captures }
+    }
+}
+
 /// The wanted keys as a tree, while it grows.
 struct Tree {
     nodes: Vec<Node>,
@@ -215,10 +293,15 @@ impl Tree {
         })
     }
 
-    /// A capture of what may not be repeated.
-    fn attribute(&mut self, path: &[SmolStr]) -> usize {
+    /// Says that something may not be repeated.
+    fn unique(&mut self, path: &[SmolStr]) {
         let node = self.node(path);
         self.nodes[node].unique = true;
+    }
+
+    /// A capture of what may not be repeated.
+    fn attribute(&mut self, path: &[SmolStr]) -> usize {
+        self.unique(path);
         self.capture(path)
     }
 

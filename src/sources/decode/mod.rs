@@ -4,6 +4,8 @@
 //! object, the attributes present, of their type and not repeated); otherwise the reason and the
 //! column come back. Of other repeated keys the first counts. State: buffers only.
 
+pub(super) mod csv;
+mod explode;
 mod layout;
 mod learn;
 mod shape;
@@ -13,11 +15,13 @@ mod token;
 mod walk;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
+use serde_json::{Map, Value};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
-use self::layout::{Fill, From, Layout, Made, Part, TimeFrom};
+use self::layout::{Fill, Form, From, Layout, Made, Part, TimeFrom};
 pub use self::shape::Shapes;
 use self::walk::{Captured, FirstWins};
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -58,6 +62,9 @@ pub struct Decoder {
     layout: Layout,
 }
 
+/// What takes the records of a line: each with the conditions' view of it and the text it is from.
+pub type Take<'t, 'a> = &'t mut dyn FnMut(&Lines<'a>, &'a str, Result<Decoded<'a>, Unreadable>);
+
 /// Buffers for the lines of one block, and the conditions' view of the last line decoded.
 ///
 /// The default remembers no shapes: every line is parsed in full.
@@ -65,17 +72,40 @@ pub struct Decoder {
 pub struct Lines<'a> {
     shapes: Option<&'a mut Shapes>,
     line: &'a str,
-    data_key: Option<&'static str>,
+    layout: Option<&'a Layout>,
     captured: Captured<'a>,
     fills: &'a [Fill],
     /// By slot; void for those that are captured as they are.
     made: Vec<Scalar<'a>>,
+    /// The columns, and the capture that takes each, if one does.
+    header: &'a [SmolStr],
+    columns: Vec<Option<usize>>,
+    /// The groups of a pattern in the last line.
+    groups: Option<regex::CaptureLocations>,
+    /// The array that is exploded, the element that is shown, and the line without the array.
+    array: &'a str,
+    element: &'a str,
+    around: OnceCell<Value>,
 }
 
 impl<'a> Lines<'a> {
     /// Buffers that use and add to the shapes of earlier blocks.
     pub fn new(shapes: &'a mut Shapes) -> Self {
         Self { shapes: Some(shapes), ..Self::default() }
+    }
+
+    /// The same for rows under a header.
+    #[must_use]
+    pub fn under(mut self, header: &'a [SmolStr], decoder: &Decoder) -> Self {
+        self.header = header;
+        self.columns = vec![None; header.len()];
+        for (name, node) in &decoder.layout.nodes[0].children {
+            // Of equal names the first counts.
+            if let Some(column) = header.iter().position(|known| known == name) {
+                self.columns[column] = decoder.layout.nodes[*node].capture;
+            }
+        }
+        self
     }
 
     /// Captures what a line has where the layout looks, and checks the rest.
@@ -90,6 +120,74 @@ impl<'a> Lines<'a> {
         }
         Ok(())
     }
+
+    /// Captures the fields of a row.
+    fn capture_columns(&mut self, line: &'a str, delimiter: u8) -> Result<(), Unreadable> {
+        let (mut count, mut surplus) = (0, None);
+        for field in csv::Fields::new(line, delimiter) {
+            let (start, text) = field?;
+            match self.columns.get(count) {
+                Some(Some(capture)) => self.captured.values[*capture] = Scalar::Str(text),
+                Some(None) => {}
+                None => surplus = surplus.or(Some(start)),
+            }
+            count += 1;
+        }
+        if count == self.columns.len() {
+            return Ok(());
+        }
+        let column = surplus.unwrap_or(line.len()) + 1;
+        let wanted = self.columns.len();
+        Err(Unreadable { column, reason: format!("{count} fields under a header of {wanted}") })
+    }
+
+    /// Captures the groups of a pattern.
+    fn capture_groups(
+        &mut self,
+        line: &'a str,
+        pattern: &regex::Regex,
+        captures: &[(usize, usize)],
+    ) -> Result<(), Unreadable> {
+        let groups = self.groups.get_or_insert_with(|| pattern.capture_locations());
+        if pattern.captures_read(groups, line).is_none() {
+            let reason = "does not match the pattern".to_owned();
+            return Err(Unreadable { column: 1, reason });
+        }
+        for (group, capture) in captures {
+            if let Some((start, end)) = groups.get(*group) {
+                self.captured.values[*capture] = Scalar::Str(Cow::Borrowed(&line[start..end]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to show the elements of an array.
+    fn explode(&mut self, line: &'a str, layout: &'a Layout, array: &'a str) {
+        self.line = line;
+        self.layout = Some(layout);
+        self.array = array;
+        self.around.take();
+    }
+
+    /// The line with the element in the place of its array.
+    fn with_element(&self, path: &[SmolStr]) -> Value {
+        let around = self.around.get_or_init(|| {
+            let start = offset(self.line, self.array);
+            let (before, after) = (&self.line[..start], &self.line[start + self.array.len()..]);
+            json(&format!("{before}null{after}"))
+        });
+        let mut record = around.clone();
+        let place = path.iter().try_fold(&mut record, |at, key| at.get_mut(key.as_str()));
+        if let Some(place) = place {
+            *place = json(self.element);
+        }
+        record
+    }
+}
+
+/// A valid text as a value; one that is nested too deeply is the empty object.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).map_or_else(|_| Value::Object(Map::new()), |FirstWins(json)| json)
 }
 
 impl RecordView for Lines<'_> {
@@ -105,16 +203,32 @@ impl RecordView for Lines<'_> {
         }
     }
 
-    fn data(&self) -> serde_json::Value {
-        let record = serde_json::from_str(self.line).map_or_else(
-            |_| serde_json::Value::Object(serde_json::Map::new()),
-            |FirstWins(record)| record,
-        );
-        match (self.data_key, record) {
-            (Some(key), serde_json::Value::Object(mut record)) => record
-                .remove(key)
-                .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
-            (_, record) => record,
+    fn data(&self) -> Value {
+        let Some(layout) = self.layout else { return Value::Object(Map::new()) };
+        match &layout.form {
+            Form::Json => match (layout.data_key, json(self.line)) {
+                (Some(key), Value::Object(mut record)) => {
+                    record.remove(key).unwrap_or_else(|| Value::Object(Map::new()))
+                }
+                (_, record) => record,
+            },
+            Form::Exploded(exploded) => self.with_element(&exploded.path),
+            Form::Columns(delimiter) => {
+                let fields = csv::Fields::new(self.line, *delimiter).flatten();
+                let mut data = Map::new();
+                for (name, (_, text)) in self.header.iter().zip(fields) {
+                    data.entry(name.as_str()).or_insert_with(|| text.into());
+                }
+                data.into()
+            }
+            Form::Groups(pattern, _) => {
+                let groups = pattern.captures(self.line);
+                let groups = groups.iter().flat_map(|groups| {
+                    let names = pattern.capture_names().flatten();
+                    names.filter_map(|name| Some((name, groups.name(name)?.as_str())))
+                });
+                groups.map(|(name, text)| (name.to_owned(), Value::from(text))).collect()
+            }
         }
     }
 }
@@ -125,7 +239,22 @@ impl Decoder {
         Self { layout: Layout::new(source, paths) }
     }
 
-    /// Reads a line; `lines` then shows it to conditions.
+    /// The part of a line that is the record, and how much stands before it; blank lines have none.
+    pub fn trim<'l>(&self, line: &'l [u8]) -> (usize, &'l [u8]) {
+        let trimmed = trimmed(line);
+        if !self.layout.flat || trimmed.1.is_empty() {
+            return trimmed;
+        }
+        // White space belongs to the text, but for the end of a last line.
+        (0, line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
+    /// Whether a line stands for as many records as [`explode`](Self::explode) makes of it.
+    pub fn explodes(&self) -> bool {
+        matches!(self.layout.form, Form::Exploded(_))
+    }
+
+    /// Reads a line as one record; `lines` then shows it to conditions.
     ///
     /// # Errors
     ///
@@ -135,8 +264,7 @@ impl Decoder {
         line: &'a [u8],
         lines: &mut Lines<'a>,
     ) -> Result<Decoded<'a>, Unreadable> {
-        let line = simdutf8::basic::from_utf8(line).map_err(|_| not_utf8(line))?;
-        self.decode_text(line, lines)
+        self.decode_text(text(line)?, lines)
     }
 
     /// [`decode`](Self::decode) for what is known to be UTF-8.
@@ -152,11 +280,38 @@ impl Decoder {
     ) -> Result<Decoded<'a>, Unreadable> {
         let layout = &self.layout;
         lines.line = line;
-        lines.data_key = layout.data_key;
-        lines.capture(line, layout).map_err(|error| syntax(&error))?;
+        lines.layout = Some(layout);
+        if layout.flat {
+            self.capture_flat(line, lines)?;
+        } else {
+            lines.capture(line, layout).map_err(|error| syntax(&error))?;
+        }
+        self.record(line, (0, line.len()), lines, |arrival, id| identify(line, arrival, id))
+    }
+
+    #[inline(never)]
+    fn capture_flat<'a>(&'a self, line: &'a str, lines: &mut Lines<'a>) -> Result<(), Unreadable> {
+        lines.captured.clear(self.layout.captures);
+        match &self.layout.form {
+            Form::Columns(delimiter) => lines.capture_columns(line, *delimiter),
+            Form::Groups(pattern, captures) => lines.capture_groups(line, pattern, captures),
+            Form::Json | Form::Exploded(_) => unreachable!("JSON has depth"),
+        }
+    }
+
+    /// Makes a record of what was captured of a line, or of a part of it.
+    #[inline(always)]
+    fn record<'a>(
+        &'a self,
+        line: &'a str,
+        part: (usize, usize),
+        lines: &mut Lines<'a>,
+        identify: impl FnOnce(Option<&Scalar<'a>>, Option<&str>) -> (Id, u64),
+    ) -> Result<Decoded<'a>, Unreadable> {
+        let layout = &self.layout;
         let values = &lines.captured.values;
 
-        let reader = Reader { line, values, strict: layout.strict };
+        let reader = Reader { line, part, values, strict: layout.strict, flat: layout.flat };
         let id = layout.id.as_ref().map(|from| reader.text(from)).transpose()?.flatten();
         if layout.strict && id.is_none() {
             return Err(reader.missing("id"));
@@ -171,7 +326,7 @@ impl Decoder {
         let subject = reader.lenient(&layout.subject).filter(|subject| !subject.is_empty());
         let sequence = layout.sequence.as_ref().map_or(Sequence::Absent, |f| reader.sequence(f));
         let arrival = layout.arrival.as_ref().map(|from| &values[from.capture]);
-        let (identity, content) = identify(line, arrival, id.as_deref());
+        let (identity, content) = identify(arrival, id.as_deref());
 
         lines.fills = &layout.slots;
         lines.made.resize_with(layout.slots.len(), Scalar::default);
@@ -191,6 +346,9 @@ impl Decoder {
                 Made::Type => Scalar::Str(type_.clone()),
                 Made::Subject => subject.clone().map_or(Scalar::Missing, Scalar::Str),
                 Made::Sequence => match &layout.sequence {
+                    Some(From::Capture(..)) if sequence == Sequence::Absent && layout.flat => {
+                        Scalar::Missing
+                    }
                     Some(From::Capture(capture, _)) => as_text(&values[*capture]),
                     _ => Scalar::Missing,
                 },
@@ -218,6 +376,26 @@ fn as_text<'a>(value: &Scalar<'a>) -> Scalar<'a> {
         Scalar::Str(_) => value.clone(),
         _ => Scalar::Missing,
     }
+}
+
+/// A line as text.
+///
+/// # Errors
+///
+/// Where it is none.
+pub fn text(line: &[u8]) -> Result<&str, Unreadable> {
+    simdutf8::basic::from_utf8(line).map_err(|_| not_utf8(line))
+}
+
+/// A line without the white space of JSON around it, and how much stood before. Other white space
+/// makes a line that is no record.
+pub(crate) fn trimmed(line: &[u8]) -> (usize, &[u8]) {
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let Some(start) = line.iter().position(|byte| !is_white(byte)) else {
+        return (line.len(), &[]);
+    };
+    let end = line.iter().rposition(|byte| !is_white(byte)).map_or(start, |last| last + 1);
+    (start, &line[start..end])
 }
 
 #[cold]
@@ -271,23 +449,32 @@ fn offset(line: &str, part: &str) -> usize {
 /// Reads attributes from what was captured.
 struct Reader<'v, 'a> {
     line: &'a str,
+    /// Where the record begins and ends in the line.
+    part: (usize, usize),
     values: &'v [Scalar<'a>],
     strict: bool,
+    flat: bool,
 }
 
 impl<'a> Reader<'_, 'a> {
     #[cold]
     fn missing(&self, name: &str) -> Unreadable {
-        Unreadable { column: self.line.len().max(1), reason: format!("`{name}` is missing") }
+        Unreadable { column: self.part.1.max(1), reason: format!("`{name}` is missing") }
     }
 
     #[cold]
     fn wrong(&self, value: &Scalar<'_>, reason: String) -> Unreadable {
         let column = match value {
             Scalar::Str(Cow::Borrowed(text)) => offset(self.line, text) + 1,
-            _ => 1,
+            _ => self.part.0 + 1,
         };
         Unreadable { column, reason }
+    }
+
+    /// Whether a text says nothing: rows and lines have no other way to leave a field out.
+    #[inline(always)]
+    fn is_void(&self, text: &str) -> bool {
+        self.flat && text.is_empty()
     }
 
     /// A text that may be absent; a mapping's may be written as a number.
@@ -296,7 +483,9 @@ impl<'a> Reader<'_, 'a> {
         match from {
             From::Const(text) => Ok(Some(Cow::Borrowed(text))),
             From::Capture(capture, _) => match &self.values[*capture] {
-                Scalar::Str(Cow::Borrowed(text)) => Ok(Some(Cow::Borrowed(text))),
+                Scalar::Str(Cow::Borrowed(text)) if !self.is_void(text) => {
+                    Ok(Some(Cow::Borrowed(text)))
+                }
                 _ => self.unusual_text(from),
             },
             From::Template(_) => self.unusual_text(from),
@@ -308,8 +497,9 @@ impl<'a> Reader<'_, 'a> {
         match from {
             From::Const(text) => Ok(Some(Cow::Borrowed(text))),
             From::Capture(capture, name) => match &self.values[*capture] {
-                Scalar::Str(text) => Ok(Some(text.clone())),
                 Scalar::Missing | Scalar::Null => Ok(None),
+                Scalar::Str(text) if self.is_void(text) => Ok(None),
+                Scalar::Str(text) => Ok(Some(text.clone())),
                 other if self.strict => {
                     Err(self.wrong(other, format!("`{name}` must be a string")))
                 }
@@ -319,7 +509,9 @@ impl<'a> Reader<'_, 'a> {
                 .iter()
                 .map(|part| match part {
                     Part::Literal(text) => Some(Cow::Borrowed(text.as_str())),
-                    Part::Capture(capture) => plain(&self.values[*capture]),
+                    Part::Capture(capture) => {
+                        plain(&self.values[*capture]).filter(|text| !self.is_void(text))
+                    }
                 })
                 .collect::<Option<Vec<_>>>()
                 .map(|parts| Cow::Owned(parts.concat()))),
@@ -344,6 +536,7 @@ impl<'a> Reader<'_, 'a> {
     fn sequence(&self, from: &'a From) -> Sequence {
         match from {
             From::Capture(capture, _) => match &self.values[*capture] {
+                Scalar::Str(text) if self.is_void(text) => Sequence::Absent,
                 Scalar::Str(text) => Sequence::parse(text),
                 Scalar::Int(number) => {
                     u64::try_from(*number).map_or(Sequence::Absent, Sequence::Number)
@@ -377,6 +570,7 @@ impl<'a> Reader<'_, 'a> {
         let name = &from.name;
         let nanos = match (value, from.unit) {
             (Scalar::Missing | Scalar::Null, _) => return Ok(None),
+            (Scalar::Str(text), _) if self.is_void(text) => return Ok(None),
             (Scalar::Str(text), TimeUnit::Rfc3339) => {
                 parse_rfc3339(text).map_err(|error| match error {
                     TimeError::NotRfc3339 => format!("`{name}` is no RFC 3339 time"),

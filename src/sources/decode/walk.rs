@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::layout::Node;
+use super::layout::{Exploded, Node};
 use crate::model::Scalar;
 
 /// What a walk leaves behind.
@@ -31,6 +31,19 @@ impl<'a> Captured<'a> {
         let mut json = serde_json::Deserializer::from_str(line);
         json.deserialize_map(Object { nodes, at: 0, captured: self })?;
         json.end()
+    }
+
+    /// Walks one element of an array whose line has been walked, in the place of those before.
+    pub(super) fn walk_element(
+        &mut self,
+        element: &'a str,
+        nodes: &[Node],
+        exploded: &Exploded,
+    ) -> Result<(), serde_json::Error> {
+        exploded.nodes.iter().for_each(|node| self.met[*node] = false);
+        exploded.captures.iter().for_each(|capture| self.values[*capture] = Scalar::Missing);
+        let mut json = serde_json::Deserializer::from_str(element);
+        Value(Object { nodes, at: exploded.node, captured: self }).deserialize(&mut json)
     }
 
     /// Forgets the last line.

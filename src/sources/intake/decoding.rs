@@ -13,34 +13,37 @@ use crate::model::ledger::DeadLetter;
 use crate::model::sighting::{Match, Matches, Position, Sighting, Tie};
 use crate::rules::{RecordView, Rules, Verdict};
 use crate::sources::blocks::Block;
-use crate::sources::decode::{Decoded, Decoder, Lines, Shapes};
+use crate::sources::decode::{self, Decoded, Decoder, Lines, Shapes, Unreadable};
+use crate::sources::header::Header;
 
-/// A block on its way to a decoder: of which partition, and the how manieth of it.
+/// A block on its way to a decoder: of which partition, the how manieth of it, and what the
+/// columns of the partition are called, if it has any.
 pub(super) struct Raw {
     pub(super) partition: usize,
     pub(super) number: u64,
+    pub(super) header: Option<Header>,
     pub(super) block: Block,
 }
 
 /// A record that fits some signal, by entity, with logical time and difference.
 pub(super) type Row = ((SmolStr, Sighting), i64, isize);
 
-/// A readable line: what the sequencer judges.
+/// A readable record: what the sequencer judges.
 pub(super) struct Head {
     pub(super) line: u64,
     pub(super) arrival_ns: i64,
-    /// Where its text begins and ends in the block.
+    /// Where its line begins and ends in the block.
     pub(super) text: (u32, u32),
-    /// Whether it fits a signal.
-    pub(super) matched: bool,
+    /// Whose rows have it, if it fits a signal.
+    pub(super) worker: Option<u16>,
     /// How many conditions could not be judged.
     pub(super) condition_errors: u32,
 }
 
-/// What the readable lines of a block are together, as if none came before them.
+/// What the readable records of a block are together, as if none came before them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Together {
-    pub(super) lines: u64,
+    pub(super) records: u64,
     pub(super) unmatched: u64,
     pub(super) condition_errors: u64,
     pub(super) first_arrival_ns: i64,
@@ -57,7 +60,7 @@ pub(super) struct DecodedBlock {
     pub(super) heads: Vec<Head>,
     /// Of the heads; none without any.
     pub(super) together: Option<Together>,
-    /// By worker. Arrival is the largest in the block so far; logical time is yet to be set.
+    /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
     /// The block itself, for what the sequencer rejects, and to be used again.
@@ -128,73 +131,120 @@ impl Matcher {
         workers: usize,
         shapes: &mut Shapes,
     ) -> DecodedBlock {
-        let Raw { partition, number, block } = raw;
-        let mut dead = Vec::new();
+        let Raw { partition, number, header, block } = raw;
+        let lines_max = block.bytes.len() / LINE_BYTES_USUAL;
+        let mut decoded = DecodedBlock {
+            partition,
+            number,
+            heads: Vec::with_capacity(lines_max),
+            together: None,
+            rows: (0..workers).map(|_| Vec::with_capacity(lines_max / workers)).collect(),
+            dead: Vec::new(),
+            bytes: Vec::new(),
+        };
         for oversized in &block.oversized {
-            let (line, head) = (oversized.line, &oversized.head);
-            dead.push(DeadLetter::new(partition as u32, line, 1, oversized.reason(), head));
+            let reason = oversized.reason();
+            decoded.bury(oversized.line, Unreadable { column: 1, reason }, &oversized.head);
         }
         let decoder = &self.decoders[source];
         let text = simdutf8::basic::from_utf8(&block.bytes).ok();
-        let lines_max = block.bytes.len() / LINE_BYTES_USUAL;
-        let mut heads: Vec<Head> = Vec::with_capacity(lines_max);
-        let mut rows: Vec<_> =
-            (0..workers).map(|_| Vec::with_capacity(lines_max / workers)).collect();
-        let mut together: Option<Together> = None;
         let mut lines = Lines::new(shapes);
+        if let Some(header) = &header {
+            lines = lines.under(header, decoder);
+        }
         for (line, bytes, range) in block.lines() {
-            let (skipped, bytes) = trimmed(bytes);
+            let (skipped, bytes) = decoder.trim(bytes);
             if bytes.is_empty() {
                 continue;
             }
             let start = range.start + skipped;
-            let decoded = match text.and_then(|text| text.get(start..start + bytes.len())) {
-                Some(text) => decoder.decode_text(text, &mut lines),
-                None => decoder.decode(bytes, &mut lines),
+            let text = match text.and_then(|text| text.get(start..start + bytes.len())) {
+                Some(text) => Ok(text),
+                None => decode::text(bytes),
             };
-            let decoded = match decoded {
-                Ok(decoded) => decoded,
-                Err(error) => {
-                    let (column, reason) = (error.column + skipped, error.reason);
-                    dead.push(DeadLetter::new(partition as u32, line, column, reason, bytes));
-                    continue;
+            let place =
+                Place { source, line, skipped, text: (range.start as u32, range.end as u32) };
+            match text {
+                Ok(text) if decoder.explodes() => {
+                    decoder.explode(text, &mut lines, &mut |lines, element, record| {
+                        decoded.add(self, &place, element.as_bytes(), lines, record);
+                    });
                 }
-            };
-            let mut condition_errors = 0;
-            let matches = match decoded.subject {
-                Some(_) => self.matches(source, &lines, &mut condition_errors),
-                None => SmallVec::new(),
-            };
-            let matches = Matches::new(&matches);
-            let matched = matches.is_some();
-            let arrival_ns = decoded.arrival_ns.unwrap_or(decoded.event_time_ns);
-            let text = (range.start as u32, range.end as u32);
-            heads.push(Head { line, arrival_ns, text, matched, condition_errors });
-            let together = together.get_or_insert_with(|| Together::new(arrival_ns));
-            together.add(arrival_ns, matched, condition_errors);
-            let watched = self.watched.as_deref();
-            if let Some(matches) = matches
-                && (watched.is_none() || watched == decoded.subject.as_deref())
-            {
-                let position = Position::new(partition, line);
-                let (entity, mut sighting) = sighting(decoded, matches, position);
-                sighting.arrival_ns = together.arrival_ns;
-                let worker = match workers {
-                    1 => 0,
-                    _ => (fixed_hash(&entity) % workers as u64) as usize,
-                };
-                rows[worker].push(((entity, sighting), 0, 1));
+                Ok(text) => {
+                    let record = decoder.decode_text(text, &mut lines);
+                    decoded.add(self, &place, bytes, &lines, record);
+                }
+                Err(error) => decoded.add(self, &place, bytes, &lines, Err(error)),
             }
         }
         drop(lines);
-        DecodedBlock { partition, number, heads, together, rows, dead, bytes: block.bytes }
+        DecodedBlock { bytes: block.bytes, ..decoded }
+    }
+}
+
+/// Where a record comes from.
+struct Place {
+    source: usize,
+    line: u64,
+    /// How much of the line was skipped before its text.
+    skipped: usize,
+    /// Where the line begins and ends in the block.
+    text: (u32, u32),
+}
+
+impl DecodedBlock {
+    fn bury(&mut self, line: u64, error: Unreadable, record: &[u8]) {
+        let Unreadable { column, reason } = error;
+        self.dead.push(DeadLetter::new(self.partition as u32, line, column, reason, record));
+    }
+
+    /// Adds the next record, which `lines` shows to the conditions, with the bytes it is from.
+    #[inline(always)]
+    fn add(
+        &mut self,
+        matcher: &Matcher,
+        place: &Place,
+        bytes: &[u8],
+        lines: &Lines<'_>,
+        record: Result<Decoded<'_>, Unreadable>,
+    ) {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                let column = error.column + place.skipped;
+                return self.bury(place.line, Unreadable { column, ..error }, bytes);
+            }
+        };
+        let mut condition_errors = 0;
+        let matches = match record.subject {
+            Some(_) => matcher.matches(place.source, lines, &mut condition_errors),
+            None => SmallVec::new(),
+        };
+        let matches = Matches::new(&matches);
+        let arrival_ns = record.arrival_ns.unwrap_or(record.event_time_ns);
+        let together = self.together.get_or_insert_with(|| Together::new(arrival_ns));
+        together.add(arrival_ns, matches.is_some(), condition_errors);
+        let mut worker = None;
+        if let Some(matches) = matches {
+            let position = Position::new(self.partition, place.line);
+            let (entity, mut sighting) = sighting(record, matches, position);
+            sighting.arrival_ns = together.arrival_ns;
+            let of = match self.rows.len() {
+                1 => 0,
+                workers => (fixed_hash(&entity) % workers as u64) as usize,
+            };
+            self.rows[of].push(((entity, sighting), 0, 1));
+            worker = Some(of as u16);
+        }
+        let Place { line, text, .. } = *place;
+        self.heads.push(Head { line, arrival_ns, text, worker, condition_errors });
     }
 }
 
 impl Together {
     fn new(arrival_ns: i64) -> Self {
         Self {
-            lines: 0,
+            records: 0,
             unmatched: 0,
             condition_errors: 0,
             first_arrival_ns: arrival_ns,
@@ -204,23 +254,12 @@ impl Together {
     }
 
     fn add(&mut self, arrival_ns: i64, matched: bool, condition_errors: u32) {
-        self.lines += 1;
+        self.records += 1;
         self.unmatched += u64::from(!matched);
         self.condition_errors += u64::from(condition_errors);
         self.advance_ns = self.advance_ns.max(arrival_ns.saturating_sub(self.arrival_ns));
         self.arrival_ns = self.arrival_ns.max(arrival_ns);
     }
-}
-
-/// A line without the white space of JSON around it, and how much stood before. Other white space
-/// makes a line that is no record.
-pub(crate) fn trimmed(line: &[u8]) -> (usize, &[u8]) {
-    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
-    let Some(start) = line.iter().position(|byte| !is_white(byte)) else {
-        return (line.len(), &[]);
-    };
-    let end = line.iter().rposition(|byte| !is_white(byte)).map_or(start, |last| last + 1);
-    (start, &line[start..end])
 }
 
 fn sighting(decoded: Decoded<'_>, matches: Matches, position: Position) -> (SmolStr, Sighting) {

@@ -11,6 +11,7 @@
 //! all partitions has come.
 
 mod decoding;
+mod records;
 mod sequencer;
 
 use std::collections::BTreeMap;
@@ -24,12 +25,14 @@ use smol_str::SmolStr;
 use self::decoding::{DecodedBlock, Raw};
 use self::sequencer::{Sequenced, Sequencer};
 use super::decode::Shapes;
+use super::header::{Header, header};
 use super::{Blocks, InputError, Opened};
 use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
+use crate::rules::{Format, Rules};
 
 pub use self::decoding::Matcher;
-pub(crate) use self::decoding::trimmed;
+pub use self::records::{Seen, records};
 pub use self::sequencer::Clockwork;
 
 /// The longest record; a longer one is a dead letter.
@@ -54,12 +57,37 @@ pub struct Batch {
 
 /// A log file of the replay.
 pub struct Partition {
-    /// Its number on the command line, from 0.
-    pub number: usize,
-    /// Which source of the rule file reads it.
-    pub source: usize,
-    /// The file.
-    pub input: Opened,
+    number: usize,
+    source: usize,
+    blocks: Blocks,
+    header: Option<Header>,
+}
+
+impl Partition {
+    /// The log `number` of the command line, from 0, which a source of the rule file reads.
+    ///
+    /// # Errors
+    /// [`InputError::Header`] or [`InputError::Misfit`], if the source needs a header and the log
+    /// has no good one.
+    pub fn new(
+        number: usize,
+        source: usize,
+        input: Opened,
+        rules: &Rules,
+    ) -> Result<Self, InputError> {
+        let name = input.name().to_owned();
+        let mut blocks = Blocks::new(input, BLOCK_BYTES_MIN, RECORD_BYTES_MAX);
+        let header = match &rules.sources[source].format {
+            Format::Csv(csv) => header(&name, csv, &mut blocks, RECORD_BYTES_MAX)?,
+            _ => None,
+        };
+        Ok(Self { number, source, blocks, header })
+    }
+
+    /// How long the log is as it is stored, if that is known.
+    pub fn size_bytes(&self) -> Option<u64> {
+        self.blocks.input().size_bytes()
+    }
 }
 
 /// What the intake found at its end.
@@ -133,9 +161,12 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork) -> Vec<Lane> {
     let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
     let block_bytes = clockwork.block_bytes.unwrap_or(usual);
     let lane = |partition: Partition| {
-        let consumed = partition.input.consumed();
+        let Partition { mut blocks, header, .. } = partition;
+        let consumed = blocks.input().consumed();
+        blocks.set_block_bytes(block_bytes);
         Lane {
-            blocks: Some(Blocks::new(partition.input, block_bytes, RECORD_BYTES_MAX)),
+            blocks: Some(blocks),
+            header,
             consumed,
             sequencer: Sequencer::new(clockwork),
             sent: 0,
@@ -150,6 +181,7 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork) -> Vec<Lane> {
 struct Lane {
     /// What is left of it; none at its end.
     blocks: Option<Blocks>,
+    header: Option<Header>,
     consumed: std::sync::Arc<std::sync::atomic::AtomicU64>,
     sequencer: Sequencer,
     /// Blocks sent to be decoded, and judged.
@@ -215,7 +247,8 @@ impl Reader<'_> {
         let Some(blocks) = &mut lane.blocks else { return };
         match blocks.next_block(self.buffers.pop().unwrap_or_default()) {
             Some(Ok(block)) => {
-                let raw = Raw { partition: self.numbers[index], number: lane.sent, block };
+                let (partition, header) = (self.numbers[index], lane.header.clone());
+                let raw = Raw { partition, number: lane.sent, header, block };
                 lane.sent += 1;
                 self.in_flight += 1;
                 // Decoders only end when this reader does.

@@ -4,8 +4,6 @@
 //! largest arrival so far. A block without jumps is judged as a whole, and what is left to do for
 //! each of its records is done by the worker that keeps its entity.
 
-use std::collections::BTreeMap;
-
 use limbeck_operators::timeline::Timing;
 
 use super::Batch;
@@ -71,7 +69,7 @@ impl Sequencer {
             Some(together) if self.admits(&together) => {
                 self.arrival_ns = Some(together.arrival_ns.max(since_ns));
                 Tally {
-                    readable: together.lines,
+                    readable: together.records,
                     unmatched: together.unmatched,
                     condition_errors: together.condition_errors,
                 }
@@ -101,7 +99,8 @@ impl Sequencer {
     /// the line that arrives after `until`.
     fn judge_each(&mut self, block: &mut DecodedBlock) -> (Tally, Option<u64>) {
         let mut tally = Tally::default();
-        let mut arrivals = BTreeMap::new();
+        // What becomes of each row, by worker: its arrival if it is accepted.
+        let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
         let mut end_line = None;
         for head in &block.heads {
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
@@ -110,6 +109,9 @@ impl Sequencer {
                 let text = &block.bytes[start..end];
                 let partition = block.partition as u32;
                 block.dead.push(DeadLetter::new(partition, head.line, 1, reason, text));
+                if let Some(worker) = head.worker {
+                    verdicts[usize::from(worker)].push(None);
+                }
                 continue;
             }
             if self.clockwork.until_ns.is_some_and(|until| arrival_ns > until) {
@@ -118,14 +120,18 @@ impl Sequencer {
             }
             self.arrival_ns = Some(arrival_ns);
             tally.readable += 1;
-            tally.unmatched += u64::from(!head.matched);
+            tally.unmatched += u64::from(head.worker.is_none());
             tally.condition_errors += u64::from(head.condition_errors);
-            arrivals.insert(head.line, arrival_ns);
+            if let Some(worker) = head.worker {
+                verdicts[usize::from(worker)].push(Some(arrival_ns));
+            }
         }
-        for rows in &mut block.rows {
+        for (rows, verdicts) in block.rows.iter_mut().zip(verdicts) {
+            // Rows behind the end have no verdict.
+            let mut verdicts = verdicts.into_iter();
             rows.retain_mut(|((_, sighting), ..)| {
-                let arrival = arrivals.get(&sighting.position.line());
-                sighting.arrival_ns = arrival.copied().unwrap_or_default();
+                let arrival = verdicts.next().flatten();
+                sighting.arrival_ns = arrival.unwrap_or_default();
                 arrival.is_some()
             });
         }

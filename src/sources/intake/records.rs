@@ -1,0 +1,76 @@
+//! A log record by record, on this thread and no further: for whoever looks at records alone.
+
+use std::ops::ControlFlow;
+
+use super::{Matcher, Partition};
+use crate::sources::InputError;
+use crate::sources::decode::{Decoded, Lines, Shapes, Unreadable};
+
+/// A record, or what should be one.
+pub struct Seen<'s, 'a> {
+    /// The line that it is from.
+    pub line: u64,
+    /// How the conditions see it, if it is readable.
+    pub view: &'s Lines<'a>,
+    /// What it says, or why it cannot be read: columns count from the start of the line.
+    pub record: Result<Decoded<'a>, Unreadable>,
+}
+
+/// Gives every record of a log, in order, until it is told to break.
+///
+/// # Errors
+/// [`InputError`], if the log cannot be read to its end: behind the last whole record.
+pub fn records(
+    partition: Partition,
+    matcher: &Matcher,
+    mut each: impl FnMut(Seen<'_, '_>) -> ControlFlow<()>,
+) -> Result<(), InputError> {
+    let Partition { source, mut blocks, header, .. } = partition;
+    let decoder = matcher.decoder(source);
+    let mut shapes = Shapes::default();
+    while let Some(block) = blocks.next_block(Vec::new()) {
+        let block = block?;
+        let mut lines = Lines::new(&mut shapes);
+        if let Some(header) = &header {
+            lines = lines.under(header, decoder);
+        }
+        let mut oversized = block.oversized.iter().peekable();
+        let mut whole = block.lines().peekable();
+        loop {
+            let next = whole.peek().map_or(u64::MAX, |(number, ..)| *number);
+            let mut flow = ControlFlow::Continue(());
+            if let Some(skipped) = oversized.next_if(|skipped| skipped.line < next) {
+                let record = Err(Unreadable { column: 1, reason: skipped.reason() });
+                flow = each(Seen { line: skipped.line, view: &lines, record });
+            } else if let Some((line, bytes, _)) = whole.next() {
+                let (before, bytes) = decoder.trim(bytes);
+                let mut give = |view: &Lines<'_>, record: Result<Decoded<'_>, Unreadable>| {
+                    let record = record
+                        .map_err(|error| Unreadable { column: error.column + before, ..error });
+                    if flow.is_continue() {
+                        flow = each(Seen { line, view, record });
+                    }
+                };
+                if bytes.is_empty() {
+                    continue;
+                }
+                match std::str::from_utf8(bytes) {
+                    Ok(text) if decoder.explodes() => {
+                        decoder
+                            .explode(text, &mut lines, &mut |view, _, record| give(view, record));
+                    }
+                    _ => {
+                        let record = decoder.decode(bytes, &mut lines);
+                        give(&lines, record);
+                    }
+                }
+            } else {
+                break;
+            }
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
