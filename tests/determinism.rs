@@ -229,3 +229,84 @@ fn the_tick_changes_no_final_episode() {
         assert_eq!((got.0.len(), got.1), (wanted.0.len(), wanted.1.clone()), "{tick_ns} ns");
     }
 }
+
+/// The rules for the flat log in another format.
+fn in_format(source: &str, at: &str) -> String {
+    let field = |name: &str| format!("{{ field: {at}{name} }}");
+    format!(
+        r#"version: 1
+lateness: 5s
+sources:
+  probe:
+{source}
+    time: {{ field: {at}ts, unit: ms }}
+    subject: {entity}
+    source: {{ const: probe }}
+    type: {kind}
+    sequence: {seq}
+    id: {{ template: "{{{at}seq}}-{{{at}state}}" }}
+signals:
+  readiness:
+    states:
+      ready: data.{at}state == "ready"
+      unready: data.{at}state == "unready"
+rules: [{{ name: flap, signal: readiness, hold: {{ ready: 10s, unready: 2s }} }}]
+"#,
+        entity = field("entity"),
+        kind = field("kind"),
+        seq = field("seq"),
+    )
+}
+
+/// Objects, rows, plain lines and arrays of a poll: what they say is the same, and so is what
+/// becomes of it, however many blocks a header or a poll is about.
+#[test]
+fn a_log_says_the_same_in_every_format() {
+    let mut log = Vec::new();
+    Workload { events: 6_000, ..workload() }.write_flat(&mut log).expect("a Vec takes every write");
+    let mut records = rows(&log);
+    records.truncate(records.len() / 7 * 7);
+    let text = |record: &Value, name: &str| match &record[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let fields = ["kind", "state", "entity", "ts", "seq"];
+    let row = |record: &Value| {
+        let quoted = fields.map(|name| format!("\"{}\"", text(record, name)));
+        quoted.join(";") + "\n"
+    };
+    let line = |record: &Value| {
+        let [kind, state, entity, ts, seq] = fields.map(|name| text(record, name));
+        format!("{ts} {kind}[{seq}]: {entity} is {state}\n")
+    };
+    let poll = |records: &[Value]| format!("{}\n", serde_json::json!({"of": {"polled": records}}));
+    let pattern = r"    format: regex
+    pattern: '^(?<ts>\d+) (?<kind>\w+)\[(?<seq>\d+)\]: (?<entity>\S+) is (?<state>\w+)$'";
+    let object = |record: &Value| format!("{record}\n");
+    let csv = "    format: csv\n    delimiter: ';'";
+    let json = "    format: json";
+    let polls = "    format: json\n    explode: of.polled";
+    let formats = [
+        (json, "", records.iter().map(object).collect::<String>()),
+        (csv, "", fields.join(";") + "\n" + &records.iter().map(row).collect::<String>()),
+        (pattern, "", records.iter().map(line).collect()),
+        (polls, "of.polled.", records.chunks(7).map(poll).collect()),
+    ];
+    let mut wanted: Option<Outputs> = None;
+    for (source, at, log) in formats {
+        let lab = Lab::new(&in_format(source, at), &[log.into_bytes()]);
+        for block_bytes in [None, Some(700), Some(40_000)] {
+            let workers = if block_bytes.is_none() { 1 } else { 3 };
+            let outputs = lab.replay(&Options { block_bytes, workers, ..lab.options() });
+            assert_eq!(outputs.dead_letters, b"", "{source}");
+            let wanted = wanted.get_or_insert_with(|| outputs.clone());
+            assert!(wanted.episodes.len() > 10_000, "there is something to compare");
+            let what = format!("{source}, blocks of {block_bytes:?} bytes");
+            assert_same_lines(&outputs.updates, &wanted.updates, &what);
+            let mut counts = [outputs.summary, wanted.summary.clone()];
+            // Whether a duplicate says the same is judged by bytes, and its bytes stand elsewhere.
+            counts.iter_mut().for_each(|counts| counts["conflicts"] = Value::Null);
+            assert_eq!(counts[0], counts[1], "{what}");
+        }
+    }
+}

@@ -64,9 +64,10 @@ fn source() -> Value {
     let mut source = object(&source::FIELDS, &["format"], |field| match field {
         "format" => described(json!({ "enum": source::FORMATS }), "The shape of a line."),
         "explode" => described(path(), "An array: each of its elements makes a record."),
-        "delimiter" => {
-            described(scalar(), "What stands between fields: a punctuation mark, or tab.")
-        }
+        "delimiter" => json!({
+            "description": "What stands between fields: a punctuation mark, or tab.",
+            "type": "string", "pattern": "^(tab|[\\t!#-/:-@\\[-`{-~])$",
+        }),
         "header" => json!({
             "description": "What the columns are called; if not given, the first line says so.",
             "type": "array", "minItems": 1, "items": scalar(),

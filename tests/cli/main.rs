@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod content;
 mod explain;
+mod formats;
 mod init;
 mod inputs;
 mod outputs;

@@ -36,10 +36,11 @@ fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         },
         "const" => wanted == value,
         "enum" => list(wanted).contains(value),
+        "allOf" => list(wanted).iter().all(|schema| accepts(root, schema, value)),
         "anyOf" => list(wanted).iter().any(|schema| accepts(root, schema, value)),
         "if" => {
             let branch = if accepts(root, wanted, value) { "then" } else { "else" };
-            accepts(root, &schema[branch], value)
+            schema.get(branch).is_none_or(|branch| accepts(root, branch, value))
         }
         "required" => object.is_none_or(|object| {
             list(wanted).iter().all(|key| object.contains_key(key.as_str().expect("a key")))
@@ -131,6 +132,28 @@ sources:
     type: { field: kind }
     sequence: { field: seq }
     id: { field: id }
+  polls:
+    format: json
+    explode: pods
+    time: { field: at, unit: s }
+    subject: { field: pods.name }
+    source: { const: api }
+    type: { const: poll }
+  rows:
+    format: csv
+    delimiter: tab
+    header: [ts, host]
+    time: { field: ts, unit: s }
+    subject: { field: host }
+    source: { const: rows }
+    type: { const: row }
+  lines:
+    format: regex
+    pattern: "^(?<ts>[0-9]+) (?<host>[a-z]+)$"
+    time: { field: ts, unit: s }
+    subject: { field: host }
+    source: { const: lines }
+    type: { const: line }
   events:
     format: cloudevents
 signals:
@@ -196,7 +219,11 @@ fn changed(value: &Value) -> Vec<Value> {
 #[test]
 fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
     /// What a schema cannot know: which names are defined, and what is CEL, a path or a template.
-    const BEYOND: [&str; 10] = [
+    const BEYOND: &[&str] = &[
+        "unknown group",
+        "unknown column",
+        "not a valid pattern",
+        "has no fields of its own",
         "unknown signal",
         "unknown state",
         "unknown source",
