@@ -69,6 +69,8 @@ fn main() {
                             run.state, run.since, run.until
                         )
                     }
+                    // Only a machine that is asked to tells runs.
+                    Decision::Run(_) => return,
                 };
                 println!("  at {at:>2}  {diff:+}  door {door} {what}, revision {}", told.revision);
             });

@@ -11,7 +11,7 @@ use differential_dataflow::VecCollection;
 use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
 use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict, Windowed};
 use limbeck_operators::machines::hold_down::{
-    Absorbed, Decision, HoldDown, Holds, Observation, Sustained,
+    Absorbed, Decision, HoldDown, Holds, Observation, Stretch, Sustained,
 };
 use limbeck_operators::timeline::{Revised, Said, Snapshot, Snapshots, Timeline, Timing};
 use limbeck_operators::{Event, Machine};
@@ -115,10 +115,16 @@ impl Holds<u8, u8> for PerState {
 struct Holding {
     rule: PerState,
     timing: Timing,
+    tells_runs: bool,
 }
 
 /// Hold-down by its definition: split at expiries, cut into runs, judge each run by itself.
-fn hold_down(events: &[Reading], rule: PerState, clock: i64) -> Vec<Decision<u8>> {
+fn hold_down(
+    events: &[Reading],
+    rule: PerState,
+    clock: i64,
+    tells_runs: bool,
+) -> Vec<Decision<u8>> {
     let mut out = Vec::new();
     let mut lives: Vec<&[Reading]> = Vec::new();
     let mut rest = events;
@@ -141,9 +147,13 @@ fn hold_down(events: &[Reading], rule: PerState, clock: i64) -> Vec<Decision<u8>
                 && next.is_none_or(|next| next > start && next >= decided)
                 && decided <= expires;
             let observations = run.len() as u32;
+            let ended = next.map(|next| (next, false));
+            let ended = ended.or((expires <= clock).then_some((last, true)));
+            if tells_runs && (established || ended.is_none()) {
+                let (since, until) = (start, ended.map(|(until, _)| until));
+                out.push(Decision::Run(Stretch { since, state, until, observations, established }));
+            }
             if !established {
-                let ended = next.map(|next| (next, false));
-                let ended = ended.or((expires <= clock).then_some((last, true)));
                 out.extend(ended.map(|(until, expired)| {
                     let since = start;
                     Decision::Absorbed(Absorbed { since, state, until, observations, expired })
@@ -180,7 +190,11 @@ impl Subject for Holding {
         restored: Option<&[Self::Saved]>,
         save_at: Option<i64>,
     ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
-        let (told, take) = build(HoldDown::new(self.rule), self.timing, input, restored, save_at);
+        let mut machine = HoldDown::new(self.rule);
+        if self.tells_runs {
+            machine = machine.telling_runs();
+        }
+        let (told, take) = build(machine, self.timing, input, restored, save_at);
         (told.map(|(key, output)| (key, output.value)), take)
     }
 
@@ -188,7 +202,9 @@ impl Subject for Holding {
         accepted(known, self.timing, at)
             .into_iter()
             .flat_map(|(key, events)| {
-                hold_down(&events, self.rule, at).into_iter().map(move |out| (key, out))
+                hold_down(&events, self.rule, at, self.tells_runs)
+                    .into_iter()
+                    .map(move |out| (key, out))
             })
             .collect()
     }
@@ -343,9 +359,10 @@ proptest! {
     fn hold_down_is_its_definition(
         (timing, history) in timings().prop_flat_map(|t| (Just(t), histories(t.tick))),
         rule in rules(),
+        tells_runs: bool,
         seed: u64,
     ) {
-        holds(&Holding { rule, timing }, &history, seed)?;
+        holds(&Holding { rule, timing, tells_runs }, &history, seed)?;
     }
 
     #[test]
@@ -354,7 +371,7 @@ proptest! {
         rule in rules(),
         seed: u64,
     ) {
-        holds(&Revising(Holding { rule, timing }), &history, seed)?;
+        holds(&Revising(Holding { rule, timing, tells_runs: false }), &history, seed)?;
     }
 
     #[test]
@@ -373,7 +390,7 @@ proptest! {
     ) {
         let timing = Timing { lateness: 300, tick };
         let history = history.negated(120);
-        let subject = Revising(Holding { rule, timing });
+        let subject = Revising(Holding { rule, timing, tells_runs: false });
         let told = check(&subject, &history, seed).map_err(TestCaseError::fail)?;
         let mut left: Vec<_> = told.into_iter().map(|(out, _, diff)| (out, diff)).collect();
         differential_dataflow::consolidation::consolidate(&mut left);
