@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     partitions ──▶ reader ──▶ decoding threads ──▶ reader: sequencer per partition ──▶ workers
-//!     (files)        blocks     records, matches     arrival, jumps, lateness            in turn
+//!     (files)        blocks     records, by worker   arrival, jumps                      each its own
 //! ```
 //!
 //! The reader always takes the next block from the partition whose clock is furthest behind, and
