@@ -225,7 +225,10 @@ impl DecodedBlock {
         let together = self.together.get_or_insert_with(|| Together::new(arrival_ns));
         together.add(arrival_ns, matches.is_some(), condition_errors);
         let mut worker = None;
-        if let Some(matches) = matches {
+        let watched = matcher.watched.as_deref();
+        if let Some(matches) = matches
+            && (watched.is_none() || watched == record.subject.as_deref())
+        {
             let position = Position::new(self.partition, place.line);
             let (entity, mut sighting) = sighting(record, matches, position);
             sighting.arrival_ns = together.arrival_ns;
