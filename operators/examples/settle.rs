@@ -5,7 +5,7 @@
 
 use differential_dataflow::input::Input;
 use limbeck_operators::Event;
-use limbeck_operators::machines::hold_down::{Decision, HoldDown, Observation};
+use limbeck_operators::machines::hold_down::{self, Decision, HoldDown, Observation};
 use limbeck_operators::timeline::{Timeline, Timing};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ enum State {
     Open,
     Shut,
 }
+
+impl hold_down::State for State {}
 
 impl Event for Seen {
     fn time(&self) -> i64 {
@@ -69,8 +71,8 @@ fn main() {
                             run.state, run.since, run.until
                         )
                     }
-                    // Only a machine that is asked to tells runs.
-                    Decision::Run(_) => return,
+                    // Only a machine that is asked to tells runs, and time has no end here.
+                    Decision::Run(_) | Decision::Undecided(_) => return,
                 };
                 println!("  at {at:>2}  {diff:+}  door {door} {what}, revision {}", told.revision);
             });

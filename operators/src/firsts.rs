@@ -4,10 +4,10 @@
 //!
 //! Two events of a key are the same record if their fingerprints are equal. Of those, the first by
 //! (logical time, `Ord`) passes; every further one that is received until the window of the first
-//! ends is a repeat, told on the second output with whether it says something else. When an event's
-//! window ends is the caller's to say: the first logical time outside of it. What has passed is never taken back: unlike
-//! [dedup](crate::machines::dedup), which follows event time and amends, this follows reception.
-//! The outputs have the logical times of their inputs.
+//! ends is a repeat, and may say something else. When an event's window ends is the caller's to say:
+//! the first logical time outside of it. What becomes of both is the [`Pass`]'s to say. What has
+//! passed is never taken back: unlike [dedup](crate::machines::dedup), which follows event time and
+//! amends, this follows reception. The outputs have the logical times of their inputs.
 //!
 //! The input is insertions only: a record cannot be un-received. A retraction is a broken promise
 //! of the caller, and stops the worker.
@@ -17,6 +17,8 @@
 //! One table look-up per event, whatever the number of keys; 48 bytes per fingerprint whose window
 //! lasts. Windows that have ended are swept out when the table has doubled, so it holds at most
 //! twice what lasts.
+
+use std::marker::PhantomData;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use hashbrown::HashTable;
@@ -40,32 +42,65 @@ pub struct Repeat {
     pub conflict: bool,
 }
 
-/// What the door says.
-pub struct Received<'scope, K: Key, D: Data> {
+/// What the door gives.
+pub struct Received<'scope, T: Pass> {
     /// What was made of every record, once.
-    pub firsts: VecCollection<'scope, i64, D, isize>,
-    /// The other records.
-    pub repeats: VecCollection<'scope, i64, (K, Repeat), isize>,
+    pub firsts: VecCollection<'scope, i64, T::Out, isize>,
+    /// What was noted, of the other records and of these.
+    pub notes: VecCollection<'scope, i64, T::Note, isize>,
 }
 
-/// Makes of a record that passes what is handed on, so that it need not travel as it is.
-pub trait Pass<K, E>: 'static {
-    /// What is handed on.
+/// What becomes of the records: of the first of each, and of the others.
+pub trait Pass: 'static {
+    /// What records are grouped by.
+    type Key: Key;
+    /// A record.
+    type Event: Fingerprinted;
+    /// What is handed on of a first, so that it need not travel as it is.
     type Out: Data;
+    /// What is written down.
+    type Note: Data;
 
-    /// Gives what a record becomes: any number of things.
-    fn pass(&mut self, key: K, event: E, give: &mut impl FnMut(Self::Out));
+    /// A first: gives what is handed on, any number of things.
+    fn first(&mut self, key: Self::Key, event: Self::Event, give: &mut impl FnMut(Self::Out));
+
+    /// So many copies of a record that was there before, in conflict with the first or not.
+    fn repeat(&mut self, key: &Self::Key, event: &Self::Event, conflict: bool, copies: isize);
+
+    /// Everything of one logical time has been seen: gives what is to be noted of it.
+    fn settle(&mut self, note: &mut impl FnMut(Self::Note, isize));
 }
 
-/// Hands records on as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Whole;
+/// Hands records on as they are, and notes the repeats.
+#[derive(Clone, Debug)]
+pub struct Whole<K, E> {
+    repeats: Vec<((K, Repeat), isize)>,
+    events: PhantomData<fn(E)>,
+}
 
-impl<K: Key, E: Event> Pass<K, E> for Whole {
+impl<K, E> Default for Whole<K, E> {
+    fn default() -> Self {
+        Self { repeats: Vec::new(), events: PhantomData }
+    }
+}
+
+impl<K: Key, E: Fingerprinted> Pass for Whole<K, E> {
+    type Key = K;
+    type Event = E;
     type Out = (K, E);
+    type Note = (K, Repeat);
 
-    fn pass(&mut self, key: K, event: E, give: &mut impl FnMut((K, E))) {
+    fn first(&mut self, key: K, event: E, give: &mut impl FnMut((K, E))) {
         give((key, event));
+    }
+
+    fn repeat(&mut self, key: &K, event: &E, conflict: bool, copies: isize) {
+        let repeat = Repeat { fingerprint: event.fingerprint(), conflict };
+        self.repeats.push(((key.clone(), repeat), copies));
+    }
+
+    fn settle(&mut self, note: &mut impl FnMut((K, Repeat), isize)) {
+        self.repeats.drain(..).for_each(|(repeat, copies)| note(repeat, copies));
     }
 }
 
@@ -77,28 +112,25 @@ pub fn by_key<K: Key, E: Event>() -> impl ParallelizationContract<i64, Vec<Updat
 }
 
 /// Lets the first of each record pass. See the [module documentation](self).
-pub fn firsts<'scope, K, E, P, T>(
-    events: VecCollection<'scope, i64, (K, E), isize>,
+pub fn firsts<'scope, P, T: Pass>(
+    events: VecCollection<'scope, i64, (T::Key, T::Event), isize>,
     name: &str,
     pact: P,
-    repeats_until: impl Fn(&E) -> i64 + 'static,
+    repeats_until: impl Fn(&T::Event) -> i64 + 'static,
     mut pass: T,
-) -> Received<'scope, K, T::Out>
+) -> Received<'scope, T>
 where
-    K: Key,
-    E: Fingerprinted,
-    P: ParallelizationContract<i64, Vec<Update<(K, E)>>>,
-    T: Pass<K, E>,
+    P: ParallelizationContract<i64, Vec<Update<(T::Key, T::Event)>>>,
 {
     let mut builder = OperatorBuilder::new(name.to_owned(), events.inner.scope());
     let mut input = builder.new_input(events.inner, pact);
     let (passed, passed_stream) = builder.new_output();
-    let (repeats, repeat_stream) = builder.new_output();
+    let (notes, note_stream) = builder.new_output();
     let mut passed = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(passed);
-    let mut repeats = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(repeats);
+    let mut notes = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(notes);
     builder.build(move |capabilities| {
         let mut held = Some(capabilities);
-        let mut pending: Pending<(K, E)> = Pending::new();
+        let mut pending: Pending<(T::Key, T::Event)> = Pending::new();
         let mut windows = Windows::default();
         move |frontiers| {
             input.for_each(|_, batch| pending.receive(batch));
@@ -107,38 +139,43 @@ where
             if frontier.is_some_and(|frontier| frontier <= *caps[0].time()) {
                 return;
             }
-            let (mut passed, mut repeats) = (passed.activate(), repeats.activate());
-            let (mut passed, mut repeats) = (passed.session(&caps[0]), repeats.session(&caps[1]));
+            let (mut passed, mut notes) = (passed.activate(), notes.activate());
+            let (mut passed, mut notes) = (passed.session(&caps[0]), notes.session(&caps[1]));
+            let mut settle = |pass: &mut T, at: i64| {
+                pass.settle(&mut |note, diff| notes.give((note, at, diff)));
+            };
             let complete = pending
                 .complete(frontier, |((_, one), at, _), ((_, other), then, _)| {
                     (at, one) <= (then, other)
                 });
+            let mut now = None;
             for ((key, event), at, diff) in complete.into_iter().flatten() {
                 assert!(diff > 0, "a record that was received cannot be taken back: {event:?}");
-                let mut copies = diff;
-                let mut conflict = false;
-                if let Some(content) = windows.receive(&key, &event, at, &repeats_until) {
-                    conflict = content != event.content();
-                } else {
-                    copies -= 1;
+                if let Some(before) = now.replace(at).filter(|before| *before != at) {
+                    settle(&mut pass, before);
                 }
+                let first = windows.receive(&key, &event, at, &repeats_until);
+                let conflict = first.is_some_and(|content| content != event.content());
+                let copies = diff - isize::from(first.is_none());
                 if copies > 0 {
-                    let fingerprint = event.fingerprint();
-                    repeats.give(((key.clone(), Repeat { fingerprint, conflict }), at, copies));
+                    pass.repeat(&key, &event, conflict, copies);
                 }
-                if copies < diff {
-                    pass.pass(key, event, &mut |made| passed.give((made, at, 1)));
+                if first.is_none() {
+                    pass.first(key, event, &mut |made| passed.give((made, at, 1)));
                 }
             }
+            if let Some(at) = now {
+                settle(&mut pass, at);
+            }
             windows.sweep(frontier.unwrap_or(i64::MAX));
-            drop((passed, repeats));
+            drop((passed, notes));
             match frontier {
                 Some(frontier) => caps.iter_mut().for_each(|cap| cap.downgrade(&frontier)),
                 None => held = None,
             }
         }
     });
-    Received { firsts: passed_stream.as_collection(), repeats: repeat_stream.as_collection() }
+    Received { firsts: passed_stream.as_collection(), notes: note_stream.as_collection() }
 }
 
 /// What has passed and may yet be repeated.

@@ -68,6 +68,12 @@ pub trait Machine: 'static {
         let _ = (key, state, out);
     }
 
+    /// What is left to say of a key when [time has ended](crate::timeline::Timeline::ending_at),
+    /// beyond what holds; `waiting` of its events were of a later instant.
+    fn ended(&self, key: &Self::Key, state: &Self::State, waiting: u32, out: &mut Vec<Self::Output>) {
+        let _ = (key, state, waiting, out);
+    }
+
     /// Whether two outputs of one key are versions of the same thing. If so, one replaces the
     /// other with the next revision; otherwise one is withdrawn and the other is new.
     fn same(&self, one: &Self::Output, other: &Self::Output) -> bool {

@@ -89,12 +89,12 @@ fn run(parcels: &[Update<(u8, Parcel)>], workers: usize, batch: i64) -> (Passed,
                 "door",
                 by_key(),
                 Windowed::repeats_until,
-                Whole,
+                Whole::default(),
             );
             let (to_passed, to_repeats) = (Arc::clone(&sink), Arc::clone(&sink));
             received.firsts.inspect(move |update| to_passed.lock().unwrap().0.push(update.clone()));
             received
-                .repeats
+                .notes
                 .inspect(move |update| to_repeats.lock().unwrap().1.push(update.clone()));
         });
         for from in (0..40).step_by(batch as usize) {

@@ -11,7 +11,7 @@ use differential_dataflow::VecCollection;
 use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
 use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict, Windowed};
 use limbeck_operators::machines::hold_down::{
-    Absorbed, Decision, HoldDown, Holds, Observation, Stretch, Sustained,
+    Absorbed, Decision, HoldDown, Holds, Observation, State, Stretch, Sustained,
 };
 use limbeck_operators::timeline::{Revised, Said, Snapshot, Snapshots, Timeline, Timing};
 use limbeck_operators::{Event, Machine};
@@ -32,10 +32,23 @@ impl Event for Reading {
 }
 
 impl Observation for Reading {
-    type State = u8;
+    type State = Noted;
 
-    fn state(&self) -> u8 {
-        self.state
+    fn state(&self) -> Noted {
+        Noted { state: self.state, note: self.tie }
+    }
+}
+
+/// A state, and what is to be kept of the first observation of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Noted {
+    state: u8,
+    note: u8,
+}
+
+impl State for Noted {
+    fn is(&self, other: &Self) -> bool {
+        self.state == other.state
     }
 }
 
@@ -101,9 +114,9 @@ struct PerState {
     expire_after: i64,
 }
 
-impl Holds<u8, u8> for PerState {
-    fn hold(&self, _: &u8, state: u8) -> i64 {
-        self.holds[usize::from(state)]
+impl Holds<u8, Noted> for PerState {
+    fn hold(&self, _: &u8, state: &Noted) -> i64 {
+        self.holds[usize::from(state.state)]
     }
 
     fn expire_after(&self, _: &u8) -> i64 {
@@ -124,7 +137,7 @@ fn hold_down(
     rule: PerState,
     clock: i64,
     tells_runs: bool,
-) -> Vec<Decision<u8>> {
+) -> Vec<Decision<Noted>> {
     let mut out = Vec::new();
     let mut lives: Vec<&[Reading]> = Vec::new();
     let mut rest = events;
@@ -138,10 +151,10 @@ fn hold_down(
         let last = life[life.len() - 1].time;
         let expires = last + rule.expire_after;
         let runs: Vec<&[Reading]> = life.chunk_by(|a, b| a.state == b.state).collect();
-        let mut holding: Option<Sustained<u8>> = None;
+        let mut holding: Option<Sustained<Noted>> = None;
         for (index, run) in runs.iter().enumerate() {
-            let (start, state) = (run[0].time, run[0].state);
-            let decided = start + rule.holds[usize::from(state)];
+            let (start, state) = (run[0].time, run[0].state());
+            let decided = start + rule.holds[usize::from(state.state)];
             let next = runs.get(index + 1).map(|run| run[0].time);
             let established = decided <= clock
                 && next.is_none_or(|next| next > start && next >= decided)
@@ -158,7 +171,7 @@ fn hold_down(
                     let since = start;
                     Decision::Absorbed(Absorbed { since, state, until, observations, expired })
                 }));
-            } else if holding.as_ref().is_none_or(|holding| holding.state != state) {
+            } else if holding.as_ref().is_none_or(|holding| !holding.state.is(&state)) {
                 let sustained =
                     Sustained { since: start, state, until: None, decided, expired: false };
                 if let Some(ended) = holding.replace(sustained) {
@@ -177,7 +190,7 @@ fn hold_down(
 
 impl Subject for Holding {
     type In = (u8, Reading);
-    type Out = (u8, Decision<u8>);
+    type Out = (u8, Decision<Noted>);
     type Saved = Snapshot<u8>;
 
     fn tick(&self) -> i64 {
@@ -216,7 +229,7 @@ struct Revising(Holding);
 
 impl Subject for Revising {
     type In = (u8, Reading);
-    type Out = (u8, Revised<Decision<u8>>);
+    type Out = (u8, Revised<Decision<Noted>>);
     type Saved = Snapshot<u8>;
 
     fn tick(&self) -> i64 {
@@ -239,7 +252,7 @@ impl Subject for Revising {
         let first = known.first().map_or(at, |(_, received, _)| *received);
         let machine: HoldDown<u8, Reading, _> = HoldDown::new(self.0.rule);
         // Everything ever told, with the revision it last had, and whether it stands.
-        let mut told: Vec<(u8, Decision<u8>, u32, bool)> = Vec::new();
+        let mut told: Vec<(u8, Decision<Noted>, u32, bool)> = Vec::new();
         let ticks = (first..=at).step_by(self.0.timing.tick as usize);
         for now in ticks {
             let until = known.partition_point(|(_, received, _)| *received <= now);
@@ -399,7 +412,8 @@ proptest! {
 }
 
 /// Time ends within a tick, at the largest of the instants that workers name: deadlines until then
-/// pass, told at the next multiple of the tick; later ones do not.
+/// pass, told at the next multiple of the tick; later ones do not, and what they and later events
+/// would have decided is said to be undecided.
 #[test]
 fn time_ends_where_it_is_said_to() {
     use differential_dataflow::input::Input;
@@ -419,8 +433,12 @@ fn time_ends_where_it_is_said_to() {
             let outputs = Timeline::new("ends", machine, timing)
                 .ending_at(ends.broadcast())
                 .build(collection);
-            outputs.oks.inspect(move |((key, _), at, diff)| {
-                sink.lock().unwrap().push((*key, *at, *diff));
+            outputs.oks.inspect(move |((key, told), at, diff)| {
+                let undecided = match told.value {
+                    Decision::Undecided(count) => count,
+                    _ => 0,
+                };
+                sink.lock().unwrap().push((*key, undecided, *at, *diff));
             });
             (readings, ends_in)
         });
@@ -428,6 +446,9 @@ fn time_ends_where_it_is_said_to() {
         if worker.index() == 0 {
             for (key, state) in [(0, 0), (1, 1), (2, 2)] {
                 readings.insert((key, Reading { time: 9, tie: 0, state }));
+            }
+            for tie in [0, 1] {
+                readings.insert((2, Reading { time: 14, tie, state: 0 }));
             }
         }
         readings.flush();
@@ -440,5 +461,5 @@ fn time_ends_where_it_is_said_to() {
     // Held until 12, 13 and 18; time ends at 13, in the tick that ends at 15.
     let mut told = told.lock().unwrap().clone();
     told.sort_unstable();
-    assert_eq!(told, [(0, 15, 1), (1, 15, 1)]);
+    assert_eq!(told, [(0, 0, 15, 1), (1, 0, 15, 1), (2, 3, 15, 1)]);
 }

@@ -2,7 +2,7 @@
 //!
 //! # Meaning
 //!
-//! A *run* is a longest stretch of equal states; it starts at its first observation. A run of
+//! A *run* is a longest stretch of one state; it starts at its first observation. A run of
 //! state `s` is *established* when it has lasted `hold(s)`: no other state was observed before
 //! `start + hold(s)`, and the clock has reached it. A contrary observation exactly then comes too
 //! late. A run that another follows at the same instant has no length and is never established.
@@ -15,26 +15,39 @@
 //! what it sustained ends at that last observation, and what comes later starts afresh. A run
 //! established at that very instant is established first.
 //!
+//! What a state says beyond what it [is](State::is) (a note, a reading) is that of the first
+//! observation: of the run, and of the run that a sustained state began with.
+//!
 //! # Cost
 //!
-//! 64 bytes or so of state a key, one deadline; constant time per event.
+//! Two states and 40 bytes a key, one deadline; constant time per event.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{Event, Key, Machine};
+use crate::machine::{Data, Event, Key, Machine};
 
 /// An event that says which state its key is in.
 pub trait Observation: Event {
-    /// The state; two runs are one if theirs are equal.
-    type State: Copy + Debug + Ord + Serialize + DeserializeOwned + Send + 'static;
+    /// The state, with whatever is to be kept of the first observation of a run.
+    type State: State;
 
     /// The observed state.
     fn state(&self) -> Self::State;
 }
+
+/// What a key can be in.
+pub trait State: Data {
+    /// Whether both are one state, so that a run goes on: equal states are.
+    fn is(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl State for u16 {}
+impl State for u32 {}
 
 /// The smallest observation: a state and when it was observed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,7 +75,7 @@ impl Observation for Observed {
 /// How long states are held before they count.
 pub trait Holds<K, S>: 'static {
     /// How long a run of `state` must last; not negative.
-    fn hold(&self, key: &K, state: S) -> i64;
+    fn hold(&self, key: &K, state: &S) -> i64;
 
     /// For how long a key may go without observations; positive.
     fn expire_after(&self, key: &K) -> i64;
@@ -73,7 +86,7 @@ pub trait Holds<K, S>: 'static {
 pub struct Uniform(i64);
 
 impl<K, S> Holds<K, S> for Uniform {
-    fn hold(&self, _: &K, _: S) -> i64 {
+    fn hold(&self, _: &K, _: &S) -> i64 {
         self.0
     }
 
@@ -120,6 +133,9 @@ pub enum Decision<S> {
     Absorbed(Absorbed<S>),
     /// Any other run, if the machine [tells them](HoldDown::telling_runs).
     Run(Stretch<S>),
+    /// So many observations had not been decided on when time ended: those of a run that might
+    /// have lasted, and those whose instant had not come.
+    Undecided(u32),
 }
 
 /// A run that was established, or may yet be.
@@ -194,28 +210,31 @@ struct Run<S> {
     decided: i64,
 }
 
-impl<S: Copy> Run<S> {
+impl<S: State> Run<S> {
     fn sustained(&self, until: Option<i64>, expired: bool) -> Option<Decision<S>> {
         let Self { since, decided, .. } = *self;
         let sustained = |state| Sustained { since, state, until, decided, expired };
-        self.sustained.map(|state| Decision::Sustained(sustained(state)))
+        self.sustained.clone().map(|state| Decision::Sustained(sustained(state)))
     }
 
     fn absorbed(&self, until: i64, expired: bool) -> Option<Decision<S>> {
-        let Self { start: since, state, observations, .. } = *self;
-        let absorbed = Absorbed { since, state, until, observations, expired };
-        (!self.established).then_some(Decision::Absorbed(absorbed))
+        (!self.established).then(|| {
+            let Self { start: since, observations, .. } = *self;
+            let state = self.state.clone();
+            Decision::Absorbed(Absorbed { since, state, until, observations, expired })
+        })
     }
 
     fn stretch(&self, until: Option<i64>) -> Decision<S> {
-        let Self { start: since, state, observations, established, .. } = *self;
+        let Self { start: since, observations, established, .. } = *self;
+        let state = self.state.clone();
         Decision::Run(Stretch { since, state, until, observations, established })
     }
 }
 
 impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
     fn establishes_at(&self, key: &K, run: &Run<E::State>) -> Option<i64> {
-        (!run.established).then(|| run.start.saturating_add(self.holds.hold(key, run.state)))
+        (!run.established).then(|| run.start.saturating_add(self.holds.hold(key, &run.state)))
     }
 
     fn expires_at(&self, key: &K, run: &Run<E::State>) -> i64 {
@@ -232,7 +251,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
     fn event(&self, _: &K, held: &mut Self::State, event: &E, out: &mut Vec<Self::Output>) {
         let (time, state) = (event.time(), event.state());
         match &mut held.run {
-            Some(run) if run.state == state => {
+            Some(run) if run.state.is(&state) => {
                 run.last = time;
                 run.observations += 1;
             }
@@ -271,9 +290,9 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
         let Some(run) = &mut held.run else { return };
         if self.establishes_at(key, run) == Some(at) {
             run.established = true;
-            if run.sustained != Some(run.state) {
+            if !run.sustained.as_ref().is_some_and(|sustained| sustained.is(&run.state)) {
                 out.extend(run.sustained(Some(run.start), false));
-                run.sustained = Some(run.state);
+                run.sustained = Some(run.state.clone());
                 (run.since, run.decided) = (run.start, at);
             }
         } else {
@@ -294,16 +313,22 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
         }
     }
 
+    fn ended(&self, _: &K, held: &Self::State, waiting: u32, out: &mut Vec<Self::Output>) {
+        let pending = held.run.as_ref().filter(|run| !run.established);
+        let undecided = pending.map_or(0, |run| run.observations) + waiting;
+        out.extend((undecided > 0).then_some(Decision::Undecided(undecided)));
+    }
+
     fn same(&self, one: &Self::Output, other: &Self::Output) -> bool {
         match (one, other) {
             (Decision::Sustained(one), Decision::Sustained(other)) => {
-                (one.since, one.state) == (other.since, other.state)
+                one.since == other.since && one.state.is(&other.state)
             }
             (Decision::Absorbed(one), Decision::Absorbed(other)) => {
-                (one.since, one.state) == (other.since, other.state)
+                one.since == other.since && one.state.is(&other.state)
             }
             (Decision::Run(one), Decision::Run(other)) => {
-                (one.since, one.state) == (other.since, other.state)
+                one.since == other.since && one.state.is(&other.state)
             }
             _ => false,
         }

@@ -216,6 +216,13 @@ impl<M: Machine> History<M> {
         })
     }
 
+    /// What is left to say when time has ended.
+    pub(super) fn ended(&self, machine: &M, key: &M::Key, out: &mut Vec<M::Output>) {
+        let waiting = self.unfinal.iter().flat_map(|unfinal| &unfinal.recent[unfinal.folded..]);
+        let waiting = waiting.filter(|entry| entry.count > 0).count() as u32;
+        machine.ended(key, &self.head, waiting, out);
+    }
+
     /// Whether nothing is remembered.
     pub(super) fn is_blank(&self) -> bool {
         self.unfinal.is_none() && self.revision == 0 && self.head == M::State::default()

@@ -175,6 +175,12 @@ impl<M: Machine> Keys<M> {
                 keys.evaluate(index, keys.moment(last, end), tell);
             }
         });
+        let mut left = Vec::new();
+        for Slot { key, history, .. } in self.slots.iter().flatten() {
+            history.ended(&self.machine, key, &mut left);
+            let left = left.drain(..).map(|value| Revised { value, revision: 1 });
+            left.for_each(|output| tell.output(key, output, last, 1));
+        }
     }
 
     /// Calls `each` for every key that has a timer before `until`, and sets its next.

@@ -27,7 +27,8 @@
 //!   logical times at which they changed, through withdrawals too.
 //! - **End.** When the input closes, nothing more happens, unless it is said at which instant time
 //!   ends ([`Timeline::ending_at`]): then every deadline until that instant passes, also where it
-//!   lies within a tick.
+//!   lies within a tick, and the machine says [what is left to say](Machine::ended) of every key
+//!   that is remembered.
 //!
 //! # Cost
 //!
