@@ -46,7 +46,7 @@ struct Plain {
     content: u64,
     sequence: u64,
     id: (u64, u64),
-    signal: u16,
+    rule: u16,
     state: u16,
     diff: i64,
 }
@@ -71,7 +71,7 @@ fn plain(line: u64) -> Plain {
         content: mixed ^ 0xabcd,
         sequence: line / 10_000,
         id: (mixed ^ 0x1234, mixed.rotate_left(8)),
-        signal: 0,
+        rule: 0,
         state: (mixed >> 40) as u16 % 2,
         diff: 1,
     }
@@ -91,7 +91,7 @@ fn sighting(line: u64) -> Update {
             &Sequence::Number(plain.sequence),
             &Id::Content(wide(plain.id)),
         ),
-        matches: Matches::One(Match { signal: plain.signal, state: plain.state }),
+        matches: Matches::One(Match { rule: plain.rule, state: plain.state }),
     };
     ((SmolStr::new(&plain.entity), sighting), plain.logical_ns, 1)
 }

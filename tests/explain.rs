@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use common::{Lab, rows};
 use limbeck::bench::workload::Workload;
-use limbeck::explain::{Explained, Reason, RunOutcome, explain};
+use limbeck::explain::{Explained, Reason, explain};
+use limbeck::model::lane::RunOutcome;
 use limbeck::model::time::{format_rfc3339, parse_rfc3339};
 use serde_json::Value;
 

@@ -36,7 +36,8 @@ fn said(lab: &Lab, outputs: &Outputs) -> Said {
     updates.values_mut().for_each(|changes| changes.sort());
     let summary = outputs.summary.as_object().expect("an object");
     // What a condition cannot judge is not the contract's matter.
-    let summary = summary.iter().filter(|(name, _)| *name != "condition_errors");
+    let others = ["condition_errors", "label_overflows"];
+    let summary = summary.iter().filter(|(name, _)| !others.contains(&name.as_str()));
     let numbers = summary.filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)));
     Said {
         episodes: rows(&outputs.episodes).iter().map(episode).collect(),

@@ -70,7 +70,13 @@ pub trait Machine: 'static {
 
     /// What is left to say of a key when [time has ended](crate::timeline::Timeline::ending_at),
     /// beyond what holds; `waiting` of its events were of a later instant.
-    fn ended(&self, key: &Self::Key, state: &Self::State, waiting: u32, out: &mut Vec<Self::Output>) {
+    fn ended(
+        &self,
+        key: &Self::Key,
+        state: &Self::State,
+        waiting: u32,
+        out: &mut Vec<Self::Output>,
+    ) {
         let _ = (key, state, waiting, out);
     }
 

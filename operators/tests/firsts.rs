@@ -10,7 +10,7 @@ use differential_dataflow::input::InputSession;
 use limbeck_operators::Event;
 use limbeck_operators::firsts::{Repeat, Whole, by_key, firsts};
 use limbeck_operators::hash::fixed_hash;
-use limbeck_operators::machines::dedup::{Fingerprinted, Windowed};
+use limbeck_operators::machines::dedup::Fingerprinted;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -36,12 +36,6 @@ impl Fingerprinted for Parcel {
 
     fn content(&self) -> u64 {
         u64::from(self.content)
-    }
-}
-
-impl Windowed for Parcel {
-    fn repeats_until(&self) -> i64 {
-        self.until
     }
 }
 
@@ -88,14 +82,12 @@ fn run(parcels: &[Update<(u8, Parcel)>], workers: usize, batch: i64) -> (Passed,
                 input.to_collection(scope),
                 "door",
                 by_key(),
-                Windowed::repeats_until,
+                |parcel: &Parcel| parcel.until,
                 Whole::default(),
             );
             let (to_passed, to_repeats) = (Arc::clone(&sink), Arc::clone(&sink));
             received.firsts.inspect(move |update| to_passed.lock().unwrap().0.push(update.clone()));
-            received
-                .notes
-                .inspect(move |update| to_repeats.lock().unwrap().1.push(update.clone()));
+            received.notes.inspect(move |update| to_repeats.lock().unwrap().1.push(update.clone()));
         });
         for from in (0..40).step_by(batch as usize) {
             // The last first: the order within a logical time is the door's to find.

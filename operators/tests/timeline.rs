@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use differential_dataflow::VecCollection;
 use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
-use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict, Windowed};
+use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
 use limbeck_operators::machines::hold_down::{
     Absorbed, Decision, HoldDown, Holds, Observation, State, Stretch, Sustained,
 };
@@ -62,11 +62,8 @@ impl Fingerprinted for Reading {
     }
 }
 
-impl Windowed for Reading {
-    fn repeats_until(&self) -> i64 {
-        self.time + 4
-    }
-}
+/// For how long a reading can be repeated.
+const WINDOW: i64 = 4;
 
 /// Builds a machine's timeline for the harness, without and with its revisions.
 fn build<'scope, M: Machine>(
@@ -295,7 +292,8 @@ impl Subject for Deduping {
         restored: Option<&[Self::Saved]>,
         save_at: Option<i64>,
     ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
-        let (told, take) = build(Dedup::new(), self.0, input, restored, save_at);
+        let (told, take) =
+            build(Dedup::new(|_: &u8, _: &Reading| WINDOW), self.0, input, restored, save_at);
         (told.map(|(key, output)| (key, output.value)), take)
     }
 
@@ -306,15 +304,11 @@ impl Subject for Deduping {
             for event in events {
                 let first = passed
                     .iter()
-                    .find(|first| first.state == event.state && event.time < first.repeats_until());
+                    .find(|first| first.state == event.state && event.time < first.time + WINDOW);
                 out.push((
                     key,
                     match first {
-                        Some(first) => Verdict::Repeat {
-                            fingerprint: event.fingerprint(),
-                            time: event.time,
-                            conflict: first.tie != event.tie,
-                        },
+                        Some(first) => Verdict::Repeat { conflict: first.tie != event.tie, event },
                         None => {
                             passed.push(event.clone());
                             Verdict::Passed(event)

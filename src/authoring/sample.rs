@@ -188,7 +188,7 @@ impl<'r> Sample<'r> {
             sample.look(signal, view, self.rules);
         }
         let mut errors = 0;
-        for found in self.matcher.matches(source, view, &mut errors) {
+        for found in self.matcher.fits(source, view, &mut errors) {
             let sample = &mut self.signals[usize::from(found.signal)];
             sample.states[usize::from(found.state)] += 1;
             let times = sample.observed.entry(SmolStr::new(subject)).or_default();

@@ -166,6 +166,9 @@ pub(super) struct ReplayArgs {
     /// Workers in this process; as many as there are processors unless said otherwise.
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<NonZeroUsize>,
+    /// Writes fates.ndjson, too: what became of every record, a line each.
+    #[arg(long)]
+    pub(super) fates: bool,
     /// Replays what arrived until then, and lets time pass to it (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(super) until: Option<i64>,

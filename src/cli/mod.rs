@@ -120,6 +120,7 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
         until_ns: args.until,
         tick_ns: args.tick,
         cluster: cluster(args)?,
+        fates: args.fates,
         progress: true,
         block_bytes: None,
     })

@@ -72,7 +72,7 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         (name, hold)
     });
     stages.details(holds)?;
-    let expiry = format_duration(rules.expire_after_ns);
+    let expiry = format_duration(rule.expire_after_ns);
     stages.stage(format_args!(
         "expiry: after {expiry} without observations an entity is forgotten"
     ))?;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Announced, Explained, Explanation, Observed, Reason, Run, RunOutcome};
+use super::{Announced, Explained, Explanation, Observed, Reason, Run};
 use crate::model::duration::format_duration;
+use crate::model::lane::RunOutcome;
 use crate::model::time::format_rfc3339;
 
 /// So many columns are drawn.
@@ -209,7 +210,12 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
                 || "since then".to_owned(),
                 |until| format!("for {}", format_duration(until - run.since)),
             );
-            let part = match episode_of(rule, run) {
+            let episode = run.episode.and_then(|since| {
+                let same =
+                    |episode: &&Announced| episode.since == since && episode.state == run.state;
+                rule.episodes.iter().find(same)
+            });
+            let part = match episode {
                 Some(episode) if episode.since == run.since => format!(
                     "announced: it lasted {hold}, until {}",
                     clock(episode.decided, run.since)
@@ -222,16 +228,6 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
             format!("{since} {state} {lasted}; {part} ({count})")
         }
     }
-}
-
-/// The episode that an established run began or continued.
-fn episode_of<'e>(rule: &'e Explained, run: &Run) -> Option<&'e Announced> {
-    let covers = |episode: &&Announced| {
-        episode.state == run.state
-            && episode.since <= run.since
-            && episode.until.is_none_or(|until| run.since < until || until == episode.since)
-    };
-    rule.episodes.iter().rfind(covers)
 }
 
 /// What became of the record at a line, a sentence for each rule that saw it.

@@ -71,9 +71,9 @@ pub fn locate(rules: &Rules, logs: &[Log], which: &Which) -> Result<Found, Failu
                 Err(error) => Found::Unreadable(error.column, error.reason),
                 Ok(record) => {
                     let mut errors = 0;
-                    let matches = matcher.matches(log.source, seen.view, &mut errors);
+                    let fits = matcher.fits(log.source, seen.view, &mut errors);
                     match record.subject.map(|subject| subject.to_string()) {
-                        Some(entity) if !matches.is_empty() => Found::Record {
+                        Some(entity) if !fits.is_empty() => Found::Record {
                             entity,
                             file: log.path.display().to_string(),
                             line: seen.line,

@@ -11,18 +11,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use limbeck_operators::intake::{Inputs, Intake, intake};
-use limbeck_operators::machines::hold_down::Decision;
-use limbeck_operators::timeline::{Revised, Timing};
+use limbeck_operators::intake::{Intake, intake};
+use limbeck_operators::machines::hold_down::Sustained;
+use limbeck_operators::timeline::Timing;
 use serde::{Serialize, Serializer};
 
 pub use draw::{draw, sentences};
 pub use locate::{Found, Which, locate};
 
-use crate::model::sighting::{Observation, Position, Sighting};
+use crate::model::lane::{self, LaneStory, RunOutcome};
+use crate::model::ledger::{Disposition, Entry, Known, Place, Trace};
+use crate::model::sighting::Position;
 use crate::model::time::format_rfc3339;
-use crate::pipeline::explained::{self, Seen};
-use crate::pipeline::{self, Lane, Update};
+use crate::pipeline::{self, Gathered};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
 use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, read};
@@ -65,6 +66,9 @@ pub struct Explained {
     pub runs: Vec<Run>,
     /// What was announced.
     pub episodes: Vec<Announced>,
+    /// Observations that repeat others to the rule, which does not look at them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repeated: Vec<Observed>,
     /// Observations from the future, which wait for their time.
     pub waiting: Vec<Observed>,
 }
@@ -84,22 +88,11 @@ pub struct Run {
     pub hold_ns: i64,
     /// How it ended, or stands.
     pub outcome: RunOutcome,
+    /// The beginning of the episode that it began, continued or lies within.
+    #[serde(serialize_with = "maybe_instant")]
+    pub episode: Option<i64>,
     /// What it was observed by, in the order in which they count.
     pub observations: Vec<Observed>,
-}
-
-/// What became of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunOutcome {
-    /// It lasted, and began an episode or continued one.
-    Established,
-    /// A contrary observation came before it had lasted.
-    HeldDown,
-    /// It had not lasted when observations ceased.
-    Expired,
-    /// It has not lasted yet.
-    Pending,
 }
 
 /// An observation, and the record it was made of.
@@ -173,12 +166,17 @@ pub fn explain(
         .enumerate()
         .map(|(number, log)| Partition::new(number, log.source, open(&log.path)?, rules))
         .collect::<Result<Vec<_>, InputError>>()?;
-    let timing = Timing { lateness: rules.lateness_ns, tick: TICK_NS };
-    let clockwork =
-        Clockwork { timing, max_advance_ns: rules.max_advance_ns, until_ns, block_bytes: None };
+    let clockwork = Clockwork {
+        timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },
+        max_advance_ns: rules.max_advance_ns,
+        until_ns,
+        block_bytes: None,
+        // Unmatched records are of no entity.
+        traced: false,
+    };
     let (feed, intake) = intake(CHANNEL_MAX, IN_FLIGHT_MAX);
     let seen = Arc::new(Mutex::new(Record::default()));
-    let worker = start_worker(rules, timing, intake, &seen)?;
+    let worker = start_worker(rules, intake, &seen)?;
     let matcher = Matcher::new(rules).watching(entity);
     let stop = AtomicBool::new(false);
     let outcome = read(partitions, &matcher, clockwork, &[feed], &stop, &|_| ());
@@ -188,7 +186,7 @@ pub fn explain(
     let seen = std::mem::take(&mut *seen.lock().map_err(|e| Failure::Worker(e.to_string()))?);
     Ok(Explanation {
         entity: entity.to_owned(),
-        known_at: seen.clock,
+        known_at: outcome.clock,
         lateness_ns: rules.lateness_ns,
         not_used: seen.not_used(&names),
         rules: (0..rules.rules.len()).filter_map(|rule| seen.rule(rules, rule, &names)).collect(),
@@ -199,111 +197,65 @@ pub fn explain(
 /// What has been seen of the entity.
 #[derive(Default)]
 struct Record {
-    /// All records that reached the dataflow, with their arrival.
-    sightings: BTreeMap<Position, (Sighting, bool)>,
-    firsts: BTreeMap<Position, ()>,
-    observations: Vec<(Lane, Observation)>,
-    decisions: BTreeMap<(Lane, Revised<Decision<u16>>), isize>,
-    clock: Option<i64>,
-}
-
-/// Writes down what a flow is given, on its way.
-struct Watched {
-    inputs: pipeline::Inputs,
-    timing: Timing,
-    seen: Arc<Mutex<Record>>,
-}
-
-impl Inputs<Batch> for Watched {
-    fn give(&mut self, batch: Batch) {
-        if let Ok(mut seen) = self.seen.lock() {
-            for ((_, sighting), ..) in &batch.sightings {
-                let mut sighting = sighting.clone();
-                sighting.arrival_ns = batch.arrival_ns(&sighting);
-                let age_ns = sighting.arrival_ns.saturating_sub(sighting.event_time_ns);
-                let late = age_ns > self.timing.lateness;
-                seen.sightings.insert(sighting.position, (sighting, late));
-            }
-        }
-        self.inputs.give(batch);
-    }
-
-    fn advance_to(&mut self, time: i64) {
-        self.inputs.advance_to(time);
-    }
-
-    fn end(&mut self, clock: i64) {
-        if let Ok(mut seen) = self.seen.lock() {
-            seen.clock = Some(clock);
-        }
-        self.inputs.end(clock);
-    }
+    traces: BTreeMap<Trace, isize>,
 }
 
 type Worker = timely::communication::WorkerGuards<()>;
 
 fn start_worker(
     rules: &Rules,
-    timing: Timing,
     intake: Intake<Batch>,
     seen: &Arc<Mutex<Record>>,
 ) -> Result<Worker, Failure> {
     let (rules, seen, intake) = (rules.clone(), Arc::clone(seen), Mutex::new(Some(intake)));
+    let options = pipeline::Options { tick_ns: TICK_NS, across: false, traced: true };
     timely::execute(timely::Config::thread(), move |worker| {
         let intake = intake.lock().ok().and_then(|mut intake| intake.take());
         let to = Arc::clone(&seen);
-        let receive = move |what: Seen| {
-            if let Ok(mut seen) = to.lock() {
-                seen.receive(what);
+        let receive = move |gathered: Gathered| {
+            if let (Gathered::Ledger(entries), Ok(mut seen)) = (gathered, to.lock()) {
+                seen.receive(entries);
             }
         };
-        let (inputs, probe) =
-            worker.dataflow(|scope| explained::build(scope, &rules, timing, receive));
-        let mut inputs = Watched { inputs, timing, seen: Arc::clone(&seen) };
+        let (mut inputs, probe) =
+            worker.dataflow(|scope| pipeline::build(scope, &rules, options, receive));
         intake.expect("there is one worker").drive(worker, &mut inputs, &probe);
     })
     .map_err(Failure::Start)
 }
 
 impl Record {
-    fn receive(&mut self, what: Seen) {
-        match what {
-            Seen::Firsts(updates) => {
-                self.firsts
-                    .extend(updates.into_iter().map(|((_, first), ..)| (first.position, ())));
+    fn receive(&mut self, entries: Vec<pipeline::Update<Entry>>) {
+        for (entry, _, diff) in entries {
+            let Entry::Trace(trace) = entry else { continue };
+            let count = self.traces.entry((*trace).clone()).or_default();
+            *count += diff;
+            if *count == 0 {
+                self.traces.remove(&*trace);
             }
-            Seen::Observations(updates) => {
-                self.observations.extend(updates.into_iter().map(|(observation, ..)| observation));
-            }
-            Seen::Decisions(updates) => updates.into_iter().for_each(|update| self.decide(update)),
         }
     }
 
-    fn decide(&mut self, (decision, _, diff): Update<(Lane, Revised<Decision<u16>>)>) {
-        let count = self.decisions.entry(decision.clone()).or_default();
-        *count += diff;
-        if *count == 0 {
-            self.decisions.remove(&decision);
-        }
-    }
-
-    fn observed(sighting: &Sighting, names: &[String]) -> Observed {
+    fn observed(known: &Known, position: Position, names: &[String]) -> Observed {
         Observed {
-            time: sighting.event_time_ns,
-            arrival: sighting.arrival_ns,
-            file: names[sighting.position.partition()].clone(),
-            line: sighting.position.line(),
+            time: known.event_time_ns,
+            arrival: known.arrival_ns,
+            file: names[position.partition()].clone(),
+            line: position.line(),
         }
     }
 
     fn not_used(&self, names: &[String]) -> Vec<NotUsed> {
-        let reason = |position: &Position, late: bool| match late {
-            true => Some(Reason::Late),
-            false => (!self.firsts.contains_key(position)).then_some(Reason::Duplicate),
-        };
-        let records = self.sightings.iter().filter_map(|(position, (sighting, late))| {
-            let reason = reason(position, *late)?;
-            Some(NotUsed { record: Self::observed(sighting, names), reason })
+        let records = self.traces.keys().filter_map(|trace| {
+            let Trace::Record { position, known: Some(known), disposition } = trace else {
+                return None;
+            };
+            let reason = match disposition {
+                Disposition::Late => Reason::Late,
+                Disposition::Duplicate { .. } => Reason::Duplicate,
+                Disposition::Used | Disposition::Unmatched => return None,
+            };
+            Some(NotUsed { record: Self::observed(known, *position, names), reason })
         });
         records.collect()
     }
@@ -313,75 +265,58 @@ impl Record {
         let rule = &rules.rules[number];
         let signal = &rules.signals[rule.signal];
         let state = |state: u16| signal.states[usize::from(state)].name.to_string();
-        let mut observations: Vec<&Observation> = self
-            .observations
-            .iter()
-            .filter(|((_, rule), _)| *rule == number)
-            .map(|(_, observation)| observation)
-            .collect();
-        observations.sort();
-        let records = self.by_observation();
-        let mut observed = observations.into_iter().map(|observation| {
-            let sighting = records[&(observation.event_time_ns, &observation.tie)];
-            Self::observed(sighting, names)
-        });
-
-        let (mut runs, mut episodes) = (Vec::new(), Vec::new());
-        for ((_, rule), told) in self.decisions.keys() {
-            if *rule != number {
-                continue;
-            }
-            match &told.value {
-                Decision::Sustained(one) => episodes.push(Announced {
-                    state: state(one.state),
-                    since: one.since,
-                    until: one.until,
-                    decided: one.decided,
-                    expired: one.expired,
-                }),
-                Decision::Absorbed(run) => {
-                    let outcome =
-                        if run.expired { RunOutcome::Expired } else { RunOutcome::HeldDown };
-                    runs.push((run.since, Some(run.until), run.state, run.observations, outcome));
+        let (mut observed, mut repeated, mut decisions) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for trace in self.traces.keys() {
+            match trace {
+                Trace::Observed { lane, place, position, known, .. }
+                    if usize::from(lane.rule) == number =>
+                {
+                    observed.insert(place, Self::observed(known, *position, names));
                 }
-                Decision::Run(run) => {
-                    let outcome =
-                        if run.established { RunOutcome::Established } else { RunOutcome::Pending };
-                    runs.push((run.since, run.until, run.state, run.observations, outcome));
+                Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
+                    repeated.push(place);
                 }
+                Trace::Decided { lane, decision } if usize::from(lane.rule) == number => {
+                    decisions.push(decision);
+                }
+                _ => {}
             }
         }
-        // In the order of their observations: one without length ends before the next begins.
-        runs.sort_by_key(|(since, until, ..)| (*since, until.unwrap_or(i64::MAX)));
-        episodes.sort_by_key(|episode: &Announced| episode.since);
-        let hold = |state: u16| rule.hold_ns[usize::from(state)];
-        let runs: Vec<Run> = runs
-            .into_iter()
-            .map(|(since, until, of, count, outcome)| Run {
-                state: state(of),
-                since,
-                until,
-                hold_ns: hold(of),
-                outcome,
-                observations: observed.by_ref().take(count as usize).collect(),
-            })
-            .collect();
+        let take = |place: &Place| observed.remove(place);
+        let repeated: Vec<Observed> = repeated.into_iter().filter_map(take).collect();
+        let mut observed = observed.into_values();
+
+        let story = LaneStory::new(decisions);
+        let announced = |episode: &Sustained<u16>| Announced {
+            state: state(episode.state),
+            since: episode.since,
+            until: episode.until,
+            decided: episode.decided,
+            expired: episode.expired,
+        };
+        let run = |run: &lane::Run| Run {
+            state: state(run.state),
+            since: run.since_ns,
+            until: run.until_ns,
+            hold_ns: rule.hold_ns[usize::from(run.state)],
+            outcome: run.outcome,
+            episode: story.episode_of(run).map(|episode| episode.since),
+            observations: observed.by_ref().take(run.observations as usize).collect(),
+        };
+        let runs: Vec<Run> = story.runs.iter().map(run).collect();
+        let episodes = story.episodes.iter().map(announced).collect();
         let waiting: Vec<Observed> = observed.collect();
         let states = signal.states.iter().map(|state| state.name.to_string());
-        (!runs.is_empty() || !waiting.is_empty()).then(|| Explained {
+        let seen = !runs.is_empty() || !waiting.is_empty() || !repeated.is_empty();
+        seen.then(|| Explained {
             rule: rule.name.to_string(),
             signal: signal.name.to_string(),
             hold_ns: states.zip(rule.hold_ns.iter().copied()).collect(),
             runs,
             episodes,
+            repeated,
             waiting,
         })
-    }
-
-    /// The record that an observation was made of, by event time and place among those of it.
-    fn by_observation(&self) -> BTreeMap<(i64, &crate::model::sighting::Tie), &Sighting> {
-        let firsts = self.firsts.keys().filter_map(|position| self.sightings.get(position));
-        firsts.map(|(sighting, _)| ((sighting.event_time_ns, &sighting.tie), sighting)).collect()
     }
 }
 

@@ -1,10 +1,14 @@
 //! Episodes: sustained states, as they are published.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::rules::Rules;
+use super::detail::SharedDetail;
+use crate::rules::{Piece, Rules, Template};
 
 /// A sustained state of an entity, by one rule. Ordered as published; signal, rule and state are
 /// numbered by the order of their names ([`Catalog`]).
@@ -28,6 +32,8 @@ pub struct Episode {
     pub expired: bool,
     /// Counts the logical times at which it changed, from 1.
     pub revision: u32,
+    /// What the first observation of that run carried.
+    pub detail: SharedDetail,
 }
 
 impl Episode {
@@ -38,7 +44,8 @@ impl Episode {
 
     /// Bytes it owns on the heap.
     pub fn heap_bytes(&self) -> usize {
-        if self.entity.is_heap_allocated() { self.entity.len() } else { 0 }
+        let entity = if self.entity.is_heap_allocated() { self.entity.len() } else { 0 };
+        entity + self.detail.as_ref().map_or(0, |detail| detail.heap_bytes())
     }
 }
 
@@ -50,6 +57,18 @@ pub struct Catalog {
     states: Vec<Vec<SmolStr>>,
     /// For each rule by its number in the file: the ranks of its signal, itself and its states.
     ranks: Vec<Ranks>,
+    /// For each rule by its rank: what else is published.
+    published: Vec<Published>,
+}
+
+/// What a rule's episodes say beyond what makes them.
+#[derive(Clone, Debug)]
+struct Published {
+    schema: Option<String>,
+    /// The labels of the signal, by their numbers.
+    carried: Vec<SmolStr>,
+    labels: Vec<(SmolStr, Template)>,
+    annotations: Vec<(SmolStr, Template)>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +97,81 @@ impl Catalog {
         for (signal, rank) in signal_ranks.iter().enumerate() {
             states[usize::from(*rank)] = sorted(state_names(signal));
         }
-        Self { signals: sorted(signals), rules: sorted(names), states, ranks }
+        let mut by_rank: Vec<_> = rule_ranks.iter().zip(&rules.rules).collect();
+        by_rank.sort_by_key(|(rank, _)| **rank);
+        let published = by_rank.into_iter().map(|(_, rule)| {
+            let signal = &rules.signals[rule.signal];
+            Published {
+                schema: signal.schema.as_ref().map(ToString::to_string),
+                carried: signal.labels.iter().map(|label| label.name.clone()).collect(),
+                labels: rule.labels.clone(),
+                annotations: rule.annotations.clone(),
+            }
+        });
+        let published = published.collect();
+        Self { signals: sorted(signals), rules: sorted(names), states, ranks, published }
+    }
+
+    /// The name and version of the states' schema, if they have one.
+    pub fn schema(&self, episode: &Episode) -> Option<&str> {
+        self.published[usize::from(episode.rule)].schema.as_deref()
+    }
+
+    /// The labels of an episode by name, those of the rule in place of those of the signal. What is
+    /// empty is no label.
+    pub fn labels<'e>(&'e self, episode: &'e Episode) -> BTreeMap<&'e str, Cow<'e, str>> {
+        let published = &self.published[usize::from(episode.rule)];
+        let carried = episode.detail.iter().flat_map(|detail| &detail.labels);
+        let carried = published.carried.iter().zip(carried);
+        let carried = carried.map(|(name, value)| (&**name, Cow::Borrowed(&**value)));
+        let mut labels: BTreeMap<_, _> = carried.collect();
+        labels.extend(self.rendered(&published.labels, episode));
+        labels.retain(|_, value| !value.is_empty());
+        labels
+    }
+
+    /// The annotations of an episode by name.
+    pub fn annotations<'e>(&'e self, episode: &'e Episode) -> BTreeMap<&'e str, Cow<'e, str>> {
+        let published = &self.published[usize::from(episode.rule)];
+        self.rendered(&published.annotations, episode).collect()
+    }
+
+    fn rendered<'e>(
+        &'e self,
+        texts: &'e [(SmolStr, Template)],
+        episode: &'e Episode,
+    ) -> impl Iterator<Item = (&'e str, Cow<'e, str>)> {
+        texts.iter().map(|(name, template)| (&**name, self.render(template, episode)))
+    }
+
+    /// A text with what an episode says in its places.
+    fn render<'e>(&'e self, template: &'e Template, episode: &'e Episode) -> Cow<'e, str> {
+        let (signal, rule, state) = self.names(episode);
+        let detail = episode.detail.as_deref();
+        let piece = |piece: &'e Piece| -> Cow<'e, str> {
+            match piece {
+                Piece::Text(text) => text.as_str().into(),
+                Piece::Label(number) => detail.map_or("", |detail| &detail.labels[*number]).into(),
+                Piece::Value => {
+                    let value = detail.and_then(|detail| detail.value);
+                    value.map_or_else(String::new, |value| value.get().to_string()).into()
+                }
+                Piece::Entity => episode.entity.as_str().into(),
+                Piece::State => state.into(),
+                Piece::Signal => signal.into(),
+                Piece::Rule => rule.into(),
+            }
+        };
+        match template.pieces() {
+            [] => "".into(),
+            [one] => piece(one),
+            many => many.iter().map(piece).collect::<String>().into(),
+        }
+    }
+
+    /// The ranks of the rules, by their numbers in the file.
+    pub fn rule_ranks(&self) -> Vec<u16> {
+        self.ranks.iter().map(|ranks| ranks.rule).collect()
     }
 
     /// The ranks of the signal, the rule and a state of a rule, by numbers in the file.
@@ -101,13 +194,25 @@ impl Catalog {
 
     /// The episode's id: a hash of rule, signal, entity, state and since.
     pub fn id(&self, episode: &Episode) -> u128 {
-        let (signal, rule, state) = self.names(episode);
+        let Episode { entity, since_ns, .. } = episode;
+        self.id_of((episode.signal, episode.rule, episode.state), entity, *since_ns)
+    }
+
+    /// The id of an episode with these ranks of signal, rule and state.
+    pub fn id_of(
+        &self,
+        (signal, rule, state): (u16, u16, u16),
+        entity: &str,
+        since_ns: i64,
+    ) -> u128 {
+        let state = &self.states[usize::from(signal)][usize::from(state)];
+        let (signal, rule) = (&self.signals[usize::from(signal)], &self.rules[usize::from(rule)]);
         let mut bytes = Vec::with_capacity(96);
-        for text in [rule, signal, &episode.entity, state] {
+        for text in [rule.as_str(), signal, entity, state] {
             bytes.extend((text.len() as u64).to_le_bytes());
             bytes.extend(text.as_bytes());
         }
-        bytes.extend(episode.since_ns.to_le_bytes());
+        bytes.extend(since_ns.to_le_bytes());
         xxh3_128(&bytes)
     }
 }

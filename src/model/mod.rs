@@ -1,7 +1,9 @@
 //! Values the product speaks of. They know no wire format: sources read them, sinks write them.
 
+pub mod detail;
 pub mod duration;
 pub mod episode;
+pub mod lane;
 pub mod ledger;
 pub mod record;
 pub mod sighting;

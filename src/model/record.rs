@@ -28,6 +28,20 @@ pub enum Scalar<'a> {
     Composite,
 }
 
+impl<'a> Scalar<'a> {
+    /// As text; none of nothing, null, arrays and objects.
+    pub fn text(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Str(text) => Some(text.clone()),
+            Self::Int(number) => Some(Cow::Owned(number.to_string())),
+            Self::UInt(number) => Some(Cow::Owned(number.to_string())),
+            Self::Float(number) => Some(Cow::Owned(number.to_string())),
+            Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+            Self::Missing | Self::Null | Self::Composite => None,
+        }
+    }
+}
+
 /// The producer's own number of a record: orders records of one source and one event time.
 ///
 /// Absent comes first, then digits by their value, then other text by its bytes. Spellings of one

@@ -1,23 +1,25 @@
-//! What flows: a record that fits some signal, and the observation a rule makes of it.
+//! What flows: a record that fits some signal, and the observations that rules make of it.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use limbeck_operators::Event;
 use limbeck_operators::machines::dedup::Fingerprinted;
 use limbeck_operators::machines::hold_down;
+use limbeck_operators::{Data, Event};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::detail::SharedDetail;
+use super::ledger::{Disposition, Known, Trace};
 use super::record::{Id, Sequence};
 
-/// A state of a signal, by their numbers in the rule file.
+/// A state as a rule observes it, by their numbers in the rule file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Match {
-    /// Which signal.
-    pub signal: u16,
-    /// Which of its states.
+    /// Which rule.
+    pub rule: u16,
+    /// Which state of its signal.
     pub state: u16,
 }
 
@@ -40,8 +42,30 @@ pub struct Sighting {
     pub content: u64,
     /// Its place among others of its event time.
     pub tie: Tie,
-    /// The signals it fits, with the state of each.
+    /// What rules observe in it.
     pub matches: Matches,
+}
+
+impl Sighting {
+    /// How long after it happened it arrived.
+    pub fn age_ns(&self) -> i64 {
+        self.arrival_ns.saturating_sub(self.event_time_ns)
+    }
+
+    /// What a trace says of it.
+    pub fn known(&self, entity: &SmolStr) -> Known {
+        Known {
+            event_time_ns: self.event_time_ns,
+            arrival_ns: self.arrival_ns,
+            entity: entity.clone(),
+            fingerprint: self.fingerprint,
+        }
+    }
+
+    /// A trace of what became of it.
+    pub fn trace(&self, entity: &SmolStr, disposition: Disposition) -> Trace {
+        Trace::Record { position: self.position, known: Some(self.known(entity)), disposition }
+    }
 }
 
 const _: () = assert!(size_of::<((SmolStr, Sighting), i64, isize)>() == 128, "two cache lines");
@@ -69,31 +93,156 @@ impl Position {
     }
 }
 
-/// The signals that a record fits, each once.
+/// What rules observe in a record, each once; nothing if none looks at the signals it fits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Matches {
     /// The usual.
     One(Match),
-    /// As it were.
-    Many(Box<[Match]>),
+    /// Two rules, without anything to allocate.
+    Two([Match; 2]),
+    /// Any number of rules, with what is carried beside the state.
+    Many(Box<Vec<Detailed>>),
+}
+
+/// A match, and what is carried beside the state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Detailed {
+    /// The match.
+    pub found: Match,
+    /// Equal for records that repeat each other to the rule; 0 to a rule without dedup.
+    pub key: u64,
+    /// Labels and reading.
+    pub detail: SharedDetail,
+}
+
+impl From<&[Match]> for Matches {
+    fn from(matches: &[Match]) -> Self {
+        match matches {
+            [one] => Self::One(*one),
+            [one, two] => Self::Two([*one, *two]),
+            many => {
+                let detailed = |found: &Match| Detailed { found: *found, key: 0, detail: None };
+                Self::Many(Box::new(many.iter().map(detailed).collect()))
+            }
+        }
+    }
 }
 
 impl Matches {
-    /// These; `None` without any.
-    pub fn new(matches: &[Match]) -> Option<Self> {
-        match matches {
-            [] => None,
-            [one] => Some(Self::One(*one)),
-            many => Some(Self::Many(many.into())),
+    /// Those that carry nothing, or may carry something.
+    fn parts(&self) -> (&[Match], &[Detailed]) {
+        match self {
+            Self::One(one) => (std::slice::from_ref(one), &[]),
+            Self::Two(two) => (two, &[]),
+            Self::Many(many) => (&[], many),
         }
     }
 
-    /// All of them.
-    pub fn as_slice(&self) -> &[Match] {
+    /// Those that may carry something.
+    pub fn detailed_mut(&mut self) -> &mut [Detailed] {
         match self {
-            Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
+            _ => &mut [],
         }
+    }
+}
+
+/// What is observed of a state: it alone, or also what is carried beside it.
+pub trait Shown: Data {
+    /// What hold-down keeps of it.
+    type State: hold_down::State;
+
+    /// What hold-down keeps of it.
+    fn state(&self) -> Self::State;
+
+    /// Equal for what repeats it to a rule with dedup.
+    fn key(&self) -> u64;
+
+    /// Gives what each rule observes, by the rule's number.
+    fn each(matches: &Matches, give: impl FnMut(usize, Self));
+
+    /// The number of a state.
+    fn number(state: &Self::State) -> u16;
+
+    /// What is carried beside a state.
+    fn detail(state: &Self::State) -> SharedDetail;
+}
+
+/// The state alone, in a whole word, so that an observation moves in words.
+impl Shown for u64 {
+    type State = u16;
+
+    fn state(&self) -> u16 {
+        *self as u16
+    }
+
+    fn key(&self) -> u64 {
+        0
+    }
+
+    #[inline]
+    fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
+        let (plain, detailed) = matches.parts();
+        for found in plain.iter().chain(detailed.iter().map(|detailed| &detailed.found)) {
+            give(usize::from(found.rule), u64::from(found.state));
+        }
+    }
+
+    fn number(state: &u16) -> u16 {
+        *state
+    }
+
+    fn detail(_: &u16) -> SharedDetail {
+        None
+    }
+}
+
+/// A state, and what is carried beside it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Noted {
+    /// Which state.
+    pub state: u16,
+    /// Equal for what repeats it to a rule with dedup.
+    pub key: u64,
+    /// Labels and reading.
+    pub detail: SharedDetail,
+}
+
+impl hold_down::State for Noted {
+    fn is(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
+}
+
+impl Shown for Noted {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
+    }
+
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
+        let (plain, detailed) = matches.parts();
+        for found in plain {
+            let state = found.state;
+            give(usize::from(found.rule), Self { state, key: 0, detail: None });
+        }
+        for Detailed { found, key, detail } in detailed {
+            let (state, key, detail) = (found.state, *key, detail.clone());
+            give(usize::from(found.rule), Self { state, key, detail });
+        }
+    }
+
+    fn number(state: &Self) -> u16 {
+        state.state
+    }
+
+    fn detail(state: &Self) -> SharedDetail {
+        state.detail.clone()
     }
 }
 
@@ -113,28 +262,39 @@ impl Fingerprinted for Sighting {
     }
 }
 
-/// An observation of one signal of one entity, in the contract's order.
+/// An observation of one rule of one entity, in the contract's order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Observation {
+pub struct Observation<S> {
     /// When the source says it happened.
     pub event_time_ns: i64,
     /// Its place among others of its event time.
     pub tie: Tie,
-    /// The state observed: a whole word, so that an observation moves in words.
-    pub state: u64,
+    /// What is observed.
+    pub shown: S,
 }
 
-impl Event for Observation {
+impl<S: Shown> Event for Observation<S> {
     fn time(&self) -> i64 {
         self.event_time_ns
     }
 }
 
-impl hold_down::Observation for Observation {
-    type State = u16;
+impl<S: Shown> hold_down::Observation for Observation<S> {
+    type State = S::State;
 
-    fn state(&self) -> u16 {
-        self.state as u16
+    fn state(&self) -> S::State {
+        self.shown.state()
+    }
+}
+
+/// To a rule with dedup.
+impl<S: Shown> Fingerprinted for Observation<S> {
+    fn fingerprint(&self) -> u128 {
+        u128::from(self.shown.key()) << 16 | u128::from(S::number(&self.shown.state()))
+    }
+
+    fn content(&self) -> u64 {
+        0
     }
 }
 

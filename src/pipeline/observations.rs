@@ -1,46 +1,115 @@
-//! Records become observations, one for each rule on each signal they fit.
+//! Records become observations of rules, and are accounted for.
+
+use std::marker::PhantomData;
 
 use limbeck_operators::firsts::Pass;
 use smol_str::SmolStr;
 
 use super::Lane;
-use crate::model::sighting::{Observation, Sighting};
+use crate::model::ledger::{Count, Disposition, Entry, Place, Trace, TracedLane};
+use crate::model::sighting::{Observation, Shown, Sighting};
 use crate::rules::Rules;
 
 /// Makes the observations.
-pub(super) struct Observations {
-    /// The rules on each signal, by their numbers.
-    rules: Vec<Vec<usize>>,
+pub(super) struct Observations<S> {
+    lateness_ns: i64,
+    /// How late a record may be, by rule.
+    amend_within_ns: Vec<i64>,
+    /// How many observations each rule made at this logical time.
+    observed: Vec<isize>,
+    /// By rule.
+    ranks: Vec<u16>,
+    duplicates: isize,
+    conflicts: isize,
+    /// Traces, if they are wanted.
+    traces: Option<Vec<(Trace, isize)>>,
+    shown: PhantomData<fn() -> S>,
 }
 
-impl Observations {
-    pub(super) fn new(rules: &Rules) -> Self {
-        let mut rules_of_signal = vec![Vec::new(); rules.signals.len()];
-        for (number, rule) in rules.rules.iter().enumerate() {
-            rules_of_signal[rule.signal].push(number);
+impl<S> Observations<S> {
+    /// `ranks` are those of the rules' names.
+    pub(super) fn new(rules: &Rules, ranks: Vec<u16>, traced: bool) -> Self {
+        Self {
+            lateness_ns: rules.lateness_ns,
+            amend_within_ns: rules.rules.iter().map(|rule| rule.amend_within_ns).collect(),
+            observed: vec![0; rules.rules.len()],
+            ranks,
+            duplicates: 0,
+            conflicts: 0,
+            traces: traced.then(Vec::new),
+            shown: PhantomData,
         }
-        Self { rules: rules_of_signal }
     }
 }
 
-impl Pass<SmolStr, Sighting> for Observations {
-    type Out = (Lane, Observation);
+impl<S: Shown> Pass for Observations<S> {
+    type Key = SmolStr;
+    type Event = Sighting;
+    type Out = (Lane, Observation<S>);
+    type Note = Entry;
 
     #[inline]
-    fn pass(&mut self, entity: SmolStr, sighting: Sighting, give: &mut impl FnMut(Self::Out)) {
-        let Sighting { event_time_ns, tie, matches, .. } = sighting;
-        let lanes = matches.as_slice().iter().flat_map(|found| {
-            let rules = self.rules[usize::from(found.signal)].iter();
-            rules.map(|rule| (*rule, u64::from(found.state)))
-        });
-        let mut lanes = lanes.peekable();
-        while let Some((rule, state)) = lanes.next() {
-            if lanes.peek().is_none() {
-                give(((entity, rule), Observation { event_time_ns, tie, state }));
+    fn first(&mut self, entity: SmolStr, sighting: Sighting, give: &mut impl FnMut(Self::Out)) {
+        let (age_ns, event_time_ns) = (sighting.age_ns(), sighting.event_time_ns);
+        let late = age_ns > self.lateness_ns;
+        if let Some(traces) = &mut self.traces {
+            let disposition = if late { Disposition::Late } else { Disposition::Used };
+            traces.push((sighting.trace(&entity, disposition), 1));
+        }
+        let mut before: Option<(usize, S)> = None;
+        let Self { observed, amend_within_ns, traces, .. } = self;
+        S::each(&sighting.matches, |rule, shown| {
+            if late && age_ns > amend_within_ns[rule] {
                 return;
             }
-            let observation = Observation { event_time_ns, tie: tie.clone(), state };
-            give(((entity.clone(), rule), observation));
+            observed[rule] += 1;
+            if let Some(traces) = traces {
+                let lane = TracedLane { rule: rule as u16, entity: entity.clone() };
+                let place = Place { event_time_ns, tie: sighting.tie.clone() };
+                let state = S::number(&shown.state());
+                let (position, known) = (sighting.position, sighting.known(&entity));
+                traces.push((Trace::Observed { lane, place, state, position, known }, 1));
+            }
+            if let Some((rule, shown)) = before.replace((rule, shown)) {
+                let tie = sighting.tie.clone();
+                give(((entity.clone(), rule), Observation { event_time_ns, tie, shown }));
+            }
+        });
+        // The last takes what the others copy.
+        if let Some((rule, shown)) = before {
+            let tie = sighting.tie;
+            give(((entity, rule), Observation { event_time_ns, tie, shown }));
+        }
+    }
+
+    fn repeat(&mut self, entity: &SmolStr, sighting: &Sighting, conflict: bool, copies: isize) {
+        let late = sighting.age_ns() > self.lateness_ns;
+        if !late {
+            self.duplicates += copies;
+            self.conflicts += copies * isize::from(conflict);
+        }
+        if let Some(traces) = &mut self.traces {
+            let disposition = match late {
+                true => Disposition::Late,
+                false => Disposition::Duplicate { conflict },
+            };
+            traces.push((sighting.trace(entity, disposition), copies));
+        }
+    }
+
+    fn settle(&mut self, note: &mut impl FnMut(Entry, isize)) {
+        let mut count = |what: Count, sum: &mut isize| {
+            if *sum != 0 {
+                note(Entry::Count(what), std::mem::take(sum));
+            }
+        };
+        count(Count::Duplicate, &mut self.duplicates);
+        count(Count::Conflict, &mut self.conflicts);
+        for (sum, rank) in self.observed.iter_mut().zip(&self.ranks) {
+            count(Count::Observed(*rank), sum);
+        }
+        for (trace, diff) in self.traces.iter_mut().flat_map(|traces| traces.drain(..)) {
+            note(Entry::Trace(Box::new(trace)), diff);
         }
     }
 }

@@ -14,7 +14,6 @@ use timely::CommunicationConfig;
 
 pub use failure::Failure;
 
-use crate::model::episode::Catalog;
 use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
 use crate::sinks::report::{self, Reporter, Summary};
@@ -58,6 +57,8 @@ pub struct Options {
     pub tick_ns: i64,
     /// The processes, if several.
     pub cluster: Option<Cluster>,
+    /// Whether to write what became of every record.
+    pub fates: bool,
     /// Whether to draw a progress bar where standard error is a terminal.
     pub progress: bool,
     /// How much of a log is read at once, where the intake's own choice will not do. It changes no
@@ -86,7 +87,7 @@ pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
     let partitions = open_partitions(rules, options)?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
-        true => Some(report::start(&options.out, Catalog::new(rules), names(options))?),
+        true => Some(report::start(&options.out, rules, names(options), options.fates)?),
         false => None,
     };
     let (reporter, writing) = writing.unzip();
@@ -129,10 +130,6 @@ fn names(options: &Options) -> Vec<String> {
     options.logs.iter().map(|log| log.path.display().to_string()).collect()
 }
 
-fn timing(rules: &Rules, options: &Options) -> Timing {
-    Timing { lateness: rules.lateness_ns, tick: options.tick_ns }
-}
-
 /// Reads on this thread until everything has been taken over by the workers.
 fn feed(
     partitions: Vec<Partition>,
@@ -142,10 +139,11 @@ fn feed(
     stop: &AtomicBool,
 ) -> Outcome {
     let clockwork = Clockwork {
-        timing: timing(rules, options),
+        timing: Timing { lateness: rules.lateness_ns, tick: options.tick_ns },
         max_advance_ns: rules.max_advance_ns,
         until_ns: options.until_ns,
         block_bytes: options.block_bytes,
+        traced: options.fates,
     };
     let sizes: Option<u64> = partitions.iter().map(Partition::size_bytes).sum();
     let bar = progress::Bar::new(options.progress, sizes);
@@ -179,8 +177,12 @@ fn start_workers(
     let intakes: Mutex<Vec<Option<Intake<Batch>>>> =
         Mutex::new(intakes.into_iter().map(Some).collect());
     let reporter = Mutex::new(reporter);
-    let (rules, timing, stop) = (rules.clone(), timing(rules, options), Arc::clone(stop));
-    let (local, across) = (options.workers, options.cluster.is_some());
+    let flow = pipeline::Options {
+        tick_ns: options.tick_ns,
+        across: options.cluster.is_some(),
+        traced: options.fates,
+    };
+    let (rules, local, stop) = (rules.clone(), options.workers, Arc::clone(stop));
     timely::execute(config, move |worker| {
         let taken = |slot: usize| intakes.lock().ok().and_then(|mut all| all[slot].take());
         let mine = taken(worker.index() % local).expect("each worker takes its own intake");
@@ -197,7 +199,7 @@ fn start_workers(
             }
         };
         let (mut inputs, probe) =
-            worker.dataflow(|scope| pipeline::build(scope, &rules, timing, across, receive));
+            worker.dataflow(|scope| pipeline::build(scope, &rules, flow, receive));
         mine.drive(worker, &mut inputs, &probe);
     })
     .map_err(Failure::Start)

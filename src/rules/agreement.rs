@@ -215,7 +215,7 @@ proptest! {
     ) {
         let env = Arc::new(Env::default().with_optional_support(false).with_stdlib());
         let mut paths = Paths::default();
-        let Ok(condition) = Condition::compile(&text, 0..0, &mut paths) else {
+        let Ok(condition) = Condition::compile(&text, 0..0, None, &mut paths) else {
             return Err(TestCaseError::fail(format!("refused: {text}")));
         };
         for record in &records {
@@ -238,7 +238,7 @@ fn what_is_common_is_native() {
         ("type == 'a' && size(data.x) > 1", false),
         ("b'a' == type", false),
     ] {
-        let condition = Condition::compile(text, 0..0, &mut Paths::default()).expect(text);
+        let condition = Condition::compile(text, 0..0, None, &mut Paths::default()).expect(text);
         assert_eq!(condition.is_native(), native, "{text}");
     }
 }
@@ -249,7 +249,7 @@ fn lists_of_keys_are_in_order() {
     let object: Json = data.iter().map(|key| (key.clone(), json!(1))).collect();
     let text = "data.map(k, k)[0] == 'k00' && data.filter(k, k != 'k00')[38] == 'k39'";
     let mut paths = Paths::default();
-    let condition = Condition::compile(text, 0..0, &mut paths).expect(text);
+    let condition = Condition::compile(text, 0..0, None, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": object });
     assert_eq!(condition.eval(&take_apart(&record, &paths)), Verdict::True);
 }
@@ -267,7 +267,7 @@ fn a_path_of_text_does_not_read_the_data() {
     }
     let text = "data.msg.contains(type) && data.n + 1 == 2 && size(type) == 1";
     let mut paths = Paths::default();
-    let condition = Condition::compile(text, 0..0, &mut paths).expect(text);
+    let condition = Condition::compile(text, 0..0, None, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": { "msg": "bar", "n": 1 } });
     assert_eq!(condition.eval(&Strict(take_apart(&record, &paths))), Verdict::True);
 }

@@ -1,20 +1,24 @@
-//! Conditions: CEL over one record, judged without reading anything else.
+//! Conditions and values: CEL over one record, judged without reading anything else.
 //!
 //! A condition sees `id`, `source`, `type`, `subject`, `sequence`, `severity` and `traceparent`
 //! (strings) and `data` (any JSON; the empty object where a record has none). What errs when it
 //! is judged (a field that is missing, a comparison of text with a number, a result that is
-//! neither true nor false) is [`Verdict::Error`] and does not hold.
+//! neither true nor false) is [`Verdict::Error`] and does not hold. The `where` of a rule also sees
+//! `labels`, those of its signal: texts, empty where a record has none.
 //!
 //! Every path that conditions ask for is interned once in [`Paths`]; a record is taken apart once
 //! for all conditions, and those of a common shape are judged over these slots alone, without
 //! allocation (`native`). The rest goes to the interpreter (`interpreted`). Both agree.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use cel::common::ast::{Expr, IdedExpr};
 use smol_str::SmolStr;
 
+use super::interpreted::Interpreted;
 use super::native::{self, Node};
 use crate::model::Scalar;
 
@@ -51,6 +55,9 @@ impl From<bool> for Verdict {
     }
 }
 
+/// The root of the labels.
+pub(super) const LABELS: &str = "labels";
+
 /// What a condition can ask of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attribute {
@@ -70,6 +77,9 @@ pub enum Attribute {
     Traceparent,
     /// What stands in `data` under these keys, outermost first; without keys, `data` itself.
     Data(Vec<SmolStr>),
+    /// A label of the signal, in the `where` of a rule; without a name, `labels` itself, which
+    /// nothing may ask for.
+    Label(Option<SmolStr>),
 }
 
 impl Attribute {
@@ -87,6 +97,7 @@ impl Attribute {
             "severity" => Self::Severity,
             "traceparent" => Self::Traceparent,
             "data" => Self::Data(Vec::new()),
+            LABELS => Self::Label(None),
             _ => return None,
         })
     }
@@ -104,8 +115,13 @@ impl fmt::Display for Attribute {
             Self::Severity => "severity",
             Self::Traceparent => "traceparent",
             Self::Data(_) => "data",
+            Self::Label(_) => LABELS,
         })?;
-        let Self::Data(keys) = self else { return Ok(()) };
+        let keys = match self {
+            Self::Data(keys) => keys.as_slice(),
+            Self::Label(Some(name)) => std::slice::from_ref(name),
+            _ => return Ok(()),
+        };
         keys.iter().try_for_each(|key| match is_field_name(key) {
             true => write!(f, ".{key}"),
             false => write!(f, "[{}]", serde_json::Value::from(key.as_str())),
@@ -231,19 +247,80 @@ impl Condition {
         slots
     }
 
-    /// Checks and compiles; the faults' places are bytes of `text`.
+    /// Checks and compiles; the faults' places are bytes of `text`. `labels` are those of the
+    /// signal, where a condition may ask for them.
     ///
     /// Must run on a thread with [`super::STACK_BYTES`]: what is nested too deeply is found only
     /// once it is parsed.
     pub(super) fn compile(
         text: &str,
         span: Range<usize>,
+        labels: Option<&[&str]>,
         paths: &mut Paths,
     ) -> Result<Self, Vec<Fault>> {
-        let expression = super::expression::parse(text)?;
+        let expression = super::expression::parse(text, Wanted::Condition, labels)?;
         Ok(Self { text: SmolStr::new(text), span, node: native::compile(expression, paths) })
     }
 }
+
+/// What an expression is to come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// True or false.
+    Condition,
+    /// A text or a number.
+    Value,
+}
+
+/// A value that is taken from a record: a path, or any other CEL.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    text: SmolStr,
+    term: Term,
+}
+
+#[derive(Clone, Debug)]
+enum Term {
+    Slot(usize),
+    Interpreted(Arc<Interpreted>),
+}
+
+impl Expression {
+    /// What it is of a record: [`Scalar::Missing`] where its path leads to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`NoValue`], if it comes to no text, number or truth.
+    pub fn eval<'r>(&self, record: &'r impl RecordView) -> Result<Scalar<'r>, NoValue> {
+        match &self.term {
+            Term::Slot(slot) => match record.slot(*slot) {
+                Scalar::Composite => Err(NoValue),
+                Scalar::Str(text) => Ok(Scalar::Str(Cow::Borrowed(text))),
+                value => Ok(value.clone()),
+            },
+            Term::Interpreted(expression) => expression.value(record).ok_or(NoValue),
+        }
+    }
+
+    /// As it is written in the rule file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Checks and compiles, as [`Condition::compile`].
+    pub(super) fn compile(text: &str, paths: &mut Paths) -> Result<Self, Vec<Fault>> {
+        let expression = super::expression::parse(text, Wanted::Value, None)?;
+        let term = match attribute(&expression, &Scope::new()) {
+            Some(attribute) => Term::Slot(paths.intern(attribute)),
+            None => Term::Interpreted(Arc::new(Interpreted::new(expression, paths))),
+        };
+        Ok(Self { text: SmolStr::new(text), term })
+    }
+}
+
+/// An expression came to an array, an object, or an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoValue;
 
 /// Something wrong in a condition.
 #[derive(Debug, PartialEq, Eq)]
@@ -266,6 +343,7 @@ pub(super) fn attribute(expr: &IdedExpr, scope: &Scope) -> Option<Attribute> {
             keys.push(SmolStr::new(key));
             Some(Attribute::Data(keys))
         }
+        Attribute::Label(None) => Some(Attribute::Label(Some(SmolStr::new(key)))),
         _ => None,
     };
     match &expr.expr {

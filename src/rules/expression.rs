@@ -7,8 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 use cel::parser::{ParseError, Parser};
 
-use super::condition::{Attribute, Fault, Scope};
+use super::condition::{Attribute, Fault, LABELS, Scope, Wanted};
 use super::diagnostics::suggestion;
+use super::template::unknown_label;
 
 const BYTES_MAX: usize = 8 << 10;
 /// Keeps the interpreter's recursion small against a worker's stack.
@@ -43,8 +44,12 @@ const TYPES: [&str; 9] =
 const SYNTAX: &str = "conditions are CEL: ==, !=, <, <=, in [..], &&, ||, !, has(data.x), \
                       data.x.contains(\"y\")";
 
-/// Parses and checks a condition.
-pub(super) fn parse(text: &str) -> Result<IdedExpr, Vec<Fault>> {
+/// Parses and checks an expression; `labels` are those it may ask for, if it may.
+pub(super) fn parse(
+    text: &str,
+    wanted: Wanted,
+    labels: Option<&[&str]>,
+) -> Result<IdedExpr, Vec<Fault>> {
     let whole = |message: String, help: &str| {
         vec![Fault { place: 0..text.len(), message, help: help.to_owned() }]
     };
@@ -66,8 +71,10 @@ pub(super) fn parse(text: &str) -> Result<IdedExpr, Vec<Fault>> {
         }
         Err(_) => return Err(whole("the condition cannot be read".to_owned(), SYNTAX)),
     };
-    let mut check = Check { text, source: &source, scope: Vec::new(), faults: Vec::new() };
-    check.result(&expr);
+    let mut check = Check { text, source: &source, labels, scope: Vec::new(), faults: Vec::new() };
+    if wanted == Wanted::Condition {
+        check.result(&expr);
+    }
     check.expr(&expr, 0);
     if check.faults.is_empty() { Ok(expr) } else { Err(check.faults) }
 }
@@ -116,6 +123,7 @@ fn at_position(text: &str, line: usize, column: usize) -> Range<usize> {
 struct Check<'a> {
     text: &'a str,
     source: &'a SourceInfo,
+    labels: Option<&'a [&'a str]>,
     scope: Scope,
     faults: Vec<Fault>,
 }
@@ -150,7 +158,7 @@ impl Check<'_> {
     fn result(&mut self, expr: &IdedExpr) {
         let never = match &expr.expr {
             Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
-            Expr::Ident(name) => Attribute::root(name).is_some(),
+            Expr::Ident(name) => name != LABELS && Attribute::root(name).is_some(),
             Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => true,
             _ => false,
         };
@@ -172,8 +180,17 @@ impl Check<'_> {
             Expr::Ident(name) => self.name(expr, name),
             Expr::Select(select) => {
                 if let Expr::Ident(name) = &select.operand.expr
+                    && name == LABELS
                     && !self.scope.contains(name)
-                    && !matches!(Attribute::root(name), None | Some(Attribute::Data(_)))
+                    && let Some(labels) = self.labels
+                {
+                    self.label(expr, &select.field, labels, select.test);
+                } else if let Expr::Ident(name) = &select.operand.expr
+                    && !self.scope.contains(name)
+                    && !matches!(
+                        Attribute::root(name),
+                        None | Some(Attribute::Data(_) | Attribute::Label(_))
+                    )
                 {
                     let message = format!("`{name}` is text and has no field `{}`", select.field);
                     let help = format!("fields are in data: data.{}", select.field);
@@ -221,14 +238,32 @@ impl Check<'_> {
         }
     }
 
+    fn label(&mut self, expr: &IdedExpr, name: &str, labels: &[&str], test: bool) {
+        if !labels.contains(&name) {
+            let (message, help) = unknown_label(name, labels);
+            self.fault(expr, message, help);
+        } else if test {
+            let message = "a label is always there, and empty where a record has none".to_owned();
+            self.fault(expr, message, format!("write labels.{name} != \"\""));
+        }
+    }
+
     fn name(&mut self, expr: &IdedExpr, name: &str) {
-        if self.scope.iter().any(|bound| bound == name)
-            || Attribute::root(name).is_some()
-            || TYPES.contains(&name)
-        {
+        if self.scope.iter().any(|bound| bound == name) || TYPES.contains(&name) {
+            return;
+        }
+        if name == LABELS {
+            let (message, help) = match self.labels {
+                Some(_) => ("`labels` has no value itself", "ask for one: labels.NAME == \"x\""),
+                None => ("labels are known to the `where` of a rule", "ask the record: data.NAME"),
+            };
+            return self.fault(expr, message.to_owned(), help.to_owned());
+        }
+        if Attribute::root(name).is_some() {
             return;
         }
         let mut known: Vec<&str> = Attribute::ROOTS.to_vec();
+        known.extend(self.labels.map(|_| LABELS));
         known.extend(self.scope.iter().map(String::as_str).filter(|bound| !bound.contains('@')));
         let mut help = suggestion("attribute", name, &known);
         if !help.starts_with("did you") {
@@ -250,7 +285,8 @@ mod tests {
 
     fn faults(text: &str) -> Vec<(String, String)> {
         let shown = |fault: Fault| (text[fault.place].to_owned(), fault.message);
-        parse(text).err().unwrap_or_default().into_iter().map(shown).collect()
+        let parsed = parse(text, Wanted::Condition, None);
+        parsed.err().unwrap_or_default().into_iter().map(shown).collect()
     }
 
     #[test]

@@ -115,6 +115,33 @@ pub(super) fn name(node: &Node, what: &str, problems: &mut Problems) -> Option<S
     Some(SmolStr::new(name))
 }
 
+/// The name of a label or an annotation, as in Prometheus.
+pub(super) fn label_name(node: &Node, problems: &mut Problems) -> Option<SmolStr> {
+    let name = name(node, "the name of a label", problems)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.starts_with("__")
+        || name.starts_with(|c: char| c.is_ascii_digit())
+        || !name.chars().all(fits)
+    {
+        let message = format!("`{name}` cannot be the name of a label");
+        let help = "letters, digits and _, no digit first, and not __ first";
+        problems.error_help(&node.span, message, help);
+        return None;
+    }
+    Some(name)
+}
+
+/// A whole number above zero.
+pub(super) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<usize> {
+    let text = text(node, what, problems)?;
+    let found = text.parse().ok().filter(|count| *count > 0);
+    if found.is_none() {
+        let message = format!("{what} is a whole number above zero, not `{text}`");
+        problems.error(&node.span, message);
+    }
+    found
+}
+
 /// A duration in nanoseconds.
 pub(super) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Option<i64> {
     let text = text(node, what, problems)?;

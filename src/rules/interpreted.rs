@@ -4,6 +4,7 @@
 //! only when some path leads to an array, an object or nothing, or when it is asked for itself.
 //! Objects have no order in the interpreter, so what lists their keys sees them sorted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
@@ -145,24 +146,69 @@ impl Interpreted {
     }
 
     pub(super) fn eval(&self, record: &impl RecordView) -> Verdict {
+        let (values, data) = self.attributes(record);
+        self.judge(values, data)
+    }
+
+    /// What it comes to, if that is a text, a number, true, false or null.
+    pub(super) fn value<'v>(&self, record: &impl RecordView) -> Option<Scalar<'v>> {
+        let (values, data) = self.attributes(record);
+        self.resolve(values, data, scalar)
+    }
+
+    /// What it asks for.
+    fn attributes<'r>(
+        &self,
+        record: &'r impl RecordView,
+    ) -> (Vec<&'r Scalar<'r>>, Option<Box<dyn Val>>) {
         let values: Vec<_> = self.slots.iter().map(|(_, slot)| record.slot(*slot)).collect();
         let unknown = |value: &&Scalar<'_>| matches!(value, Scalar::Missing | Scalar::Composite);
         let needs_data = self.whole_data || (self.in_data && values.iter().any(unknown));
         let data = needs_data.then(|| from_json(&record.data()));
-        self.judge(values, data)
+        (values, data)
     }
 
     fn judge<'r>(&'r self, values: Vec<&'r Scalar<'r>>, data: Option<Box<dyn Val>>) -> Verdict {
+        let truth = |value: &dyn Val| value.downcast_ref::<CelBool>().map(|value| *value.inner());
+        self.resolve(values, data, truth).map_or(Verdict::Error, Verdict::from)
+    }
+
+    fn resolve<'r, T>(
+        &'r self,
+        values: Vec<&'r Scalar<'r>>,
+        data: Option<Box<dyn Val>>,
+        read: impl FnOnce(&dyn Val) -> Option<T>,
+    ) -> Option<T> {
         let attributes = Attributes { slots: &self.slots, values, data };
-        // A panic of the interpreter is an error of this condition on this record, no more.
+        // A panic of the interpreter is an error of this expression on this record, no more.
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::with_env(Arc::clone(&ENV));
             context.set_variable_resolver(&attributes);
             let value = Value::resolve_val(&self.expr, &context).ok()?;
-            value.downcast_ref::<CelBool>().map(|value| *value.inner())
+            read(value.as_ref())
         }));
-        result.ok().flatten().map_or(Verdict::Error, Verdict::from)
+        result.ok().flatten()
     }
+}
+
+/// A value of the interpreter as that of a record.
+fn scalar<'v>(value: &dyn Val) -> Option<Scalar<'v>> {
+    if let Some(text) = value.downcast_ref::<CelString>() {
+        return Some(Scalar::Str(Cow::Owned(text.inner().to_owned())));
+    }
+    if let Some(number) = value.downcast_ref::<CelInt>() {
+        return Some(Scalar::Int(*number.inner()));
+    }
+    if let Some(number) = value.downcast_ref::<CelUInt>() {
+        return Some(Scalar::UInt(*number.inner()));
+    }
+    if let Some(number) = value.downcast_ref::<CelDouble>() {
+        return Some(Scalar::Float(*number.inner()));
+    }
+    if let Some(truth) = value.downcast_ref::<CelBool>() {
+        return Some(Scalar::Bool(*truth.inner()));
+    }
+    value.downcast_ref::<CelNull>().map(|_| Scalar::Null)
 }
 
 /// `a.b.c`, if the expression is an identifier with fields and its root is not bound.

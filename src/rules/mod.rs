@@ -14,19 +14,22 @@ mod native;
 mod read;
 mod schema;
 mod source;
+mod template;
 mod yaml;
 
+use std::fmt;
 use std::ops::Range;
 
 use smol_str::SmolStr;
 
-pub use condition::{Attribute, Condition, Paths, RecordView, Verdict};
+pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
 pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use schema::schema;
 pub use source::{
     Csv, FieldPath, Format, Mapping, Regex, Source, TemplatePart, Text, TimeField, TimeUnit,
 };
+pub use template::{Piece, Template};
 
 /// Parsing recurses as deep as the input is nested, before that can be measured.
 const STACK_BYTES: usize = 256 << 20;
@@ -40,8 +43,9 @@ pub struct Rules {
     pub lateness_ns: i64,
     /// A record whose arrival is further than this ahead of the clock is a dead letter.
     pub max_advance_ns: i64,
-    /// A key without observations for this long expires.
-    pub expire_after_ns: i64,
+    /// So many values of a label are told apart in a partition; what comes then is
+    /// [`OVERFLOW`](crate::model::detail::OVERFLOW).
+    pub label_values_max: usize,
     /// At least one.
     pub sources: Vec<Source>,
     /// At least one.
@@ -63,8 +67,48 @@ pub struct Signal {
     pub from: Option<usize>,
     /// What must hold of a record to be of this signal.
     pub filter: Option<Condition>,
+    /// What its states are called elsewhere, and in which version.
+    pub schema: Option<Schema>,
+    /// What is carried of a record to its episodes, in the order of the file.
+    pub labels: Vec<Label>,
+    /// The reading of a record.
+    pub value: Option<Expression>,
     /// The first state that fits a record is observed; at least one.
     pub states: Vec<State>,
+}
+
+impl Signal {
+    /// Whether it carries more of a record than its state.
+    pub fn has_detail(&self) -> bool {
+        !self.labels.is_empty() || self.value.is_some()
+    }
+}
+
+/// A named and versioned set of states.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    /// Its name.
+    pub name: SmolStr,
+    /// Its version.
+    pub version: semver::Version,
+    /// The bytes of the rule file its version is written in.
+    pub span: Range<usize>,
+}
+
+/// As it is published.
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.version)
+    }
+}
+
+/// A label of a signal.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: SmolStr,
+    /// Its value.
+    pub from: Expression,
 }
 
 /// A canonical state.
@@ -85,13 +129,39 @@ pub struct Rule {
     pub span: Range<usize>,
     /// The index of its signal.
     pub signal: usize,
+    /// What must hold of the labels.
+    pub filter: Option<Condition>,
+    /// What it takes for a repeat.
+    pub dedup: Option<Dedup>,
     /// How long each state of the signal must last, by the state's index.
     pub hold_ns: Vec<i64>,
     /// The bytes of the rule file each hold is written in; none for a state without.
     pub hold_spans: Vec<Option<Range<usize>>>,
+    /// How late a record may be to amend what was said; at least the lateness.
+    pub amend_within_ns: i64,
+    /// An entity without observations for this long expires.
+    pub expire_after_ns: i64,
+    /// Labels of all its episodes, which hide those of the signal.
+    pub labels: Vec<(SmolStr, Template)>,
+    /// Texts of all its episodes.
+    pub annotations: Vec<(SmolStr, Template)>,
+}
+
+/// Observations of one state with equal values repeat each other within a time.
+#[derive(Clone, Debug)]
+pub struct Dedup {
+    /// The values; at least one.
+    pub by: Vec<Expression>,
+    /// For how long.
+    pub within_ns: i64,
 }
 
 impl Rules {
+    /// Whether some rule observes more of a record than its state.
+    pub fn has_detail(&self) -> bool {
+        self.rules.iter().any(|rule| rule.dedup.is_some() || self.signals[rule.signal].has_detail())
+    }
+
     /// Parses and checks a rule file. `file_name` is what the errors call it.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
         let read = || read::file(text);

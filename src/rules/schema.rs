@@ -23,6 +23,10 @@ pub fn schema() -> Value {
         "expire_after" => {
             duration("An entity that is silent for so long is forgotten; 7d if not given.")
         }
+        "label_values_max" => described(
+            count(),
+            "So many values of a label are told apart in a log; 1000 if not given.",
+        ),
         "sources" => named("source", "How the lines of a log are read. Without: CloudEvents."),
         "signals" => named("signal", "What makes states of records."),
         "rules" => json!({
@@ -39,6 +43,15 @@ pub fn schema() -> Value {
         "text": text(),
         "signal": signal(),
         "rule": rule(),
+        "texts": {
+            "description": "Texts by name, with places as {{ $labels.NAME }}, {{ $value }}, \
+                            {{ $entity }}, {{ $state }}, {{ $signal }}, {{ $rule }}.",
+            "type": "object", "propertyNames": label_name(), "additionalProperties": scalar(),
+        },
+        "expression": {
+            "description": "CEL that comes to a text or a number, as data.zone.",
+            "type": ["string", "number", "boolean"],
+        },
         "condition": {
             "description": "CEL over id, source, type, subject, sequence, severity, traceparent and \
                             data, as data.state == \"ready\".",
@@ -131,6 +144,25 @@ fn signal() -> Value {
     object(&read::SIGNAL_FIELDS, &["states"], |field| match field {
         "from" => described(reference("name"), "The only source it observes; without, all."),
         "where" => described(reference("condition"), "Which records are of the signal."),
+        "schema" => {
+            let mut schema =
+                object(&read::SCHEMA_FIELDS, &read::SCHEMA_FIELDS, |field| match field {
+                    "name" => reference("name"),
+                    "version" => json!({
+                        "description": "A semantic version, as 1.2.0.",
+                        "type": "string", "pattern": "^[0-9]+\\.[0-9]+\\.[0-9]+",
+                    }),
+                    other => unreachable!("the schema says nothing of the field {other}"),
+                });
+            schema["description"] = json!("What the states are called elsewhere, and its version.");
+            schema
+        }
+        "labels" => json!({
+            "description": "What is carried of a record to its episodes.",
+            "type": "object", "propertyNames": label_name(),
+            "additionalProperties": reference("expression"),
+        }),
+        "value" => described(reference("expression"), "The reading of a record, a number."),
         "states" => json!({
             "description": "Conditions by state; the first that holds is the state.",
             "type": "object", "minProperties": 1,
@@ -148,6 +180,27 @@ fn rule() -> Value {
             "description": "How long each state must last to count; at once if not given.",
             "type": "object", "additionalProperties": reference("duration"),
         }),
+        "where" => described(reference("condition"), "What must hold of labels.NAME."),
+        "dedup" => {
+            let mut dedup = object(&read::DEDUP_FIELDS, &read::DEDUP_FIELDS, |field| match field {
+                "by" => json!({
+                    "type": "array", "minItems": 1, "items": reference("expression"),
+                }),
+                "within" => reference("duration"),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            });
+            dedup["description"] = json!(
+                "Of observations of one state that are equal in these values within a time, the \
+                 first counts."
+            );
+            dedup
+        }
+        "amend_within" => {
+            duration("How late a record may be to amend episodes; the lateness if not given.")
+        }
+        "expire_after" => duration("As that of the file, for this rule."),
+        "labels" => described(reference("texts"), "Labels of all its episodes."),
+        "annotations" => described(reference("texts"), "Texts of all its episodes."),
         other => unreachable!("the schema says nothing of the field {other}"),
     })
 }
@@ -190,6 +243,16 @@ fn path() -> Value {
 /// What the parser takes for text, whatever another reader of YAML makes of it.
 fn scalar() -> Value {
     json!({ "type": ["string", "number", "boolean"] })
+}
+
+fn count() -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": 1 }, { "type": "string", "pattern": "^[0-9]+$" },
+    ] })
+}
+
+fn label_name() -> Value {
+    json!({ "pattern": "^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$", "maxLength": NAME_BYTES_MAX })
 }
 
 fn duration_pattern() -> String {

@@ -22,7 +22,7 @@ fn the_readiness_example_parses() {
     let rules = parse(READINESS);
     assert_eq!((rules.version, rules.lateness_ns), (1, 5_000_000_000));
     assert_eq!(rules.max_advance_ns, 30 * 86_400_000_000_000);
-    assert_eq!(rules.expire_after_ns, 7 * 86_400_000_000_000);
+    assert_eq!(rules.rules[0].expire_after_ns, 7 * 86_400_000_000_000);
     assert_eq!(rules.sources, [Source::implicit()]);
     let signal = &rules.signals[0];
     assert_eq!((signal.name.as_str(), signal.from, signal.states.len()), ("readiness", None, 2));

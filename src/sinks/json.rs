@@ -1,5 +1,8 @@
 //! Published rows as JSON, the same bytes for the same row.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::DeadLetter;
 use crate::model::time::push_rfc3339;
@@ -58,7 +61,25 @@ pub(super) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
     out.extend(reason);
     out.extend(br#","revision":"#);
     push_number(out, episode.revision);
+    push_texts(out, br#","labels":"#, &catalog.labels(episode));
+    if let Some(value) = episode.detail.as_ref().and_then(|detail| detail.value) {
+        out.extend(br#","value":"#);
+        serde_json::to_writer(&mut *out, &value.get()).expect("a Vec takes every write");
+    }
+    push_texts(out, br#","annotations":"#, &catalog.annotations(episode));
+    if let Some(schema) = catalog.schema(episode) {
+        out.extend(br#","schema":"#);
+        push_text(out, schema);
+    }
     out.extend(b"}}");
+}
+
+/// Appends a member whose value is an object of texts, unless there are none.
+fn push_texts(out: &mut Vec<u8>, key: &[u8], texts: &BTreeMap<&str, Cow<'_, str>>) {
+    if !texts.is_empty() {
+        out.extend(key);
+        serde_json::to_writer(out, texts).expect("a Vec takes every write");
+    }
 }
 
 /// Appends an update of an episode, as a line. `supersedes` is the id that it takes the place of.

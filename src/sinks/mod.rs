@@ -9,6 +9,7 @@
 pub mod atomic;
 pub mod digest;
 pub mod error;
+mod fates;
 mod json;
 pub mod report;
 mod run;

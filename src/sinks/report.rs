@@ -12,11 +12,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use super::digest::Digest;
+use super::fates::Fates;
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::pipeline::{Gathered, Update};
+use crate::rules::Rules;
 
 /// How many gathered batches may wait for the writer.
 const QUEUE_MAX: usize = 16;
@@ -48,6 +50,10 @@ pub struct Summary {
     pub updates: u64,
     /// Observations in no episode, by rule and reason.
     pub suppressed: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// What became of the observations of each rule; together they are all.
+    pub fates: BTreeMap<String, RuleFates>,
+    /// Values of labels beyond those that are told apart.
+    pub label_overflows: u64,
     /// Of all updates.
     pub digest: String,
     /// Whether the whole of every log was read.
@@ -56,6 +62,19 @@ pub struct Summary {
     pub events_per_second: f64,
     /// The most memory that the process had.
     pub peak_rss_bytes: u64,
+}
+
+/// What became of the observations of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RuleFates {
+    /// All of them.
+    pub observed: u64,
+    /// Those of runs that lasted, and so of an episode.
+    pub in_episodes: u64,
+    /// Those that were suppressed, for whatever reason.
+    pub suppressed: u64,
+    /// Those that were not decided on at the end.
+    pub pending: u64,
 }
 
 /// Hands what was gathered to the writing thread.
@@ -100,10 +119,12 @@ pub struct Written {
 /// If they cannot be created.
 pub fn start(
     dir: &Path,
-    catalog: Catalog,
+    rules: &Rules,
     files: Vec<String>,
+    fates: bool,
 ) -> Result<(Reporter, Writing), OutputError> {
     let dir = OutputDir::create(dir)?;
+    let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
     let mut writer = Writer {
         episodes_file: dir.file("episodes.ndjson")?,
         updates_file: dir.file("updates.ndjson")?,
@@ -111,8 +132,9 @@ pub fn start(
         summary_file: dir.file("summary.json")?,
         episodes: Sorter::new(dir.path(), EPISODES_BYTES_MAX, Episode::heap_bytes),
         dead_letters: Sorter::new(dir.path(), DEAD_LETTERS_BYTES_MAX, DeadLetter::heap_bytes),
+        fates,
         dir,
-        catalog,
+        catalog: Catalog::new(rules),
         files,
         counts: BTreeMap::new(),
         updates: 0,
@@ -173,6 +195,7 @@ struct Writer {
     summary_file: AtomicFile,
     episodes: Sorter<Episode>,
     dead_letters: Sorter<DeadLetter>,
+    fates: Option<Fates>,
     catalog: Catalog,
     files: Vec<String>,
     counts: BTreeMap<Count, u64>,
@@ -215,7 +238,17 @@ impl Writer {
                     let count = self.counts.entry(what).or_default();
                     *count = count.wrapping_add_signed(diff as i64);
                 }
-                Entry::DeadLetter(letter) => self.dead_letters.push(letter, diff as i64)?,
+                Entry::DeadLetter(letter) => {
+                    if let Some(fates) = &mut self.fates {
+                        fates.dead_letter(&letter, diff as i64)?;
+                    }
+                    self.dead_letters.push(letter, diff as i64)?;
+                }
+                Entry::Trace(trace) => {
+                    if let Some(fates) = &mut self.fates {
+                        fates.trace(*trace, diff as i64)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -245,14 +278,29 @@ impl Writer {
         let (records, unmatched) = (count(Count::Record), count(Count::Unmatched));
         let (late, duplicates) = (count(Count::Late), count(Count::Duplicate));
         let mut suppressed: BTreeMap<String, BTreeMap<&'static str, u64>> = BTreeMap::new();
+        let mut fates: BTreeMap<String, RuleFates> = BTreeMap::new();
         for (what, count) in self.counts.iter().filter(|(_, count)| **count > 0) {
             let (rule, reason) = match what {
-                Count::HeldDown(rule) => (*rule, "hold"),
-                Count::Expired(rule) => (*rule, "expired"),
+                Count::HeldDown(rule) => (*rule, Some("hold")),
+                Count::Expired(rule) => (*rule, Some("expired")),
+                Count::Repeated(rule) => (*rule, Some("dedup")),
+                Count::Observed(rule) | Count::Pending(rule) => (*rule, None),
                 _ => continue,
             };
-            let rule = self.catalog.rule_name(rule).to_owned();
-            suppressed.entry(rule).or_default().insert(reason, *count);
+            let rule = self.catalog.rule_name(rule);
+            let of_rule = fates.entry(rule.to_owned()).or_default();
+            match (what, reason) {
+                (_, Some(reason)) => {
+                    of_rule.suppressed += count;
+                    let reasons = suppressed.entry(rule.to_owned()).or_default();
+                    reasons.insert(reason, *count);
+                }
+                (Count::Pending(_), _) => of_rule.pending = *count,
+                _ => of_rule.observed = *count,
+            }
+        }
+        for of_rule in fates.values_mut() {
+            of_rule.in_episodes = of_rule.observed - of_rule.suppressed - of_rule.pending;
         }
         let summary = Summary {
             records,
@@ -266,11 +314,16 @@ impl Writer {
             episodes,
             updates: self.updates,
             suppressed,
+            fates,
+            label_overflows: count(Count::LabelOverflow),
             digest: self.digest.finish(),
             complete: count(Count::Damaged) == 0,
             ..Summary::default()
         };
-        let files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
+        let mut files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
+        if let Some(fates) = self.fates {
+            files.push(fates.finish(&self.files)?);
+        }
         Ok(Written { dir: self.dir, files, summary_file: self.summary_file, summary })
     }
 }

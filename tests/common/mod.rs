@@ -116,6 +116,7 @@ impl Lab {
             tick_ns: 100_000_000,
             cluster: None,
             progress: false,
+            fates: false,
             block_bytes: None,
         }
     }

@@ -4,8 +4,8 @@
 //!
 //! Two events of a key repeat each other if their fingerprints are equal. An event passes unless
 //! one with its fingerprint has passed before it, in canonical order, whose window still lasts at
-//! its time: the window of an event that passed lasts from its time until, not including,
-//! [`Windowed::repeats_until`]. A repeat does not prolong the window.
+//! its time: the window of an event that passed lasts from its time for as long as the machine's
+//! [`Windows`] say, the end not included. A repeat does not prolong the window.
 //!
 //! Repeats are told too, as such, with whether they say the same as the one that passed.
 //!
@@ -30,10 +30,16 @@ pub trait Fingerprinted: Event {
     fn content(&self) -> u64;
 }
 
-/// An event that opens a window, if it passes.
-pub trait Windowed: Fingerprinted {
-    /// When the window ends; after its own time.
-    fn repeats_until(&self) -> i64;
+/// For how long an event can be repeated.
+pub trait Windows<K, E>: 'static {
+    /// How long the window lasts that an event opens if it passes; positive.
+    fn lasts(&self, key: &K, event: &E) -> i64;
+}
+
+impl<K, E, F: Fn(&K, &E) -> i64 + 'static> Windows<K, E> for F {
+    fn lasts(&self, key: &K, event: &E) -> i64 {
+        self(key, event)
+    }
 }
 
 /// What dedup says of an event.
@@ -43,10 +49,8 @@ pub enum Verdict<E> {
     Passed(E),
     /// It repeats one that passed.
     Repeat {
-        /// The fingerprint of both.
-        fingerprint: u128,
-        /// When it came.
-        time: i64,
+        /// The event.
+        event: E,
         /// Whether it says something else than the one that passed.
         conflict: bool,
     },
@@ -54,20 +58,15 @@ pub enum Verdict<E> {
 
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
-pub struct Dedup<K, E> {
+pub struct Dedup<K, E, W> {
+    windows: W,
     events: PhantomData<fn(K, E)>,
 }
 
-impl<K, E> Dedup<K, E> {
-    /// A dedup; the windows are the events' own.
-    pub fn new() -> Self {
-        Self { events: PhantomData }
-    }
-}
-
-impl<K, E> Default for Dedup<K, E> {
-    fn default() -> Self {
-        Self::new()
+impl<K, E, W: Windows<K, E>> Dedup<K, E, W> {
+    /// A dedup with these windows.
+    pub fn new(windows: W) -> Self {
+        Self { windows, events: PhantomData }
     }
 }
 
@@ -84,22 +83,23 @@ struct Window {
     until: i64,
 }
 
-impl<K: Key, E: Windowed> Machine for Dedup<K, E> {
+impl<K: Key, E: Fingerprinted, W: Windows<K, E>> Machine for Dedup<K, E, W> {
     type Key = K;
     type Event = E;
     type State = Seen;
     type Output = Verdict<E>;
 
-    fn event(&self, _: &K, seen: &mut Seen, event: &E, out: &mut Vec<Verdict<E>>) {
+    fn event(&self, key: &K, seen: &mut Seen, event: &E, out: &mut Vec<Verdict<E>>) {
         let (time, fingerprint) = (event.time(), event.fingerprint());
         seen.windows.retain(|window| window.until > time);
         match seen.windows.iter().find(|window| window.fingerprint == fingerprint) {
             Some(first) => {
                 let conflict = first.content != event.content();
-                out.push(Verdict::Repeat { fingerprint, time, conflict });
+                out.push(Verdict::Repeat { event: event.clone(), conflict });
             }
             None => {
-                let (content, until) = (event.content(), event.repeats_until());
+                let until = time.saturating_add(self.windows.lasts(key, event));
+                let content = event.content();
                 seen.windows.push(Window { fingerprint, content, until });
                 out.push(Verdict::Passed(event.clone()));
             }

@@ -138,6 +138,27 @@ pub enum Decision<S> {
     Undecided(u32),
 }
 
+impl<S> Decision<S> {
+    /// The same of another kind of state.
+    pub fn map<T>(self, state: impl FnOnce(S) -> T) -> Decision<T> {
+        match self {
+            Self::Sustained(Sustained { since, state: of, until, decided, expired }) => {
+                let state = state(of);
+                Decision::Sustained(Sustained { since, state, until, decided, expired })
+            }
+            Self::Absorbed(Absorbed { since, state: of, until, observations, expired }) => {
+                let state = state(of);
+                Decision::Absorbed(Absorbed { since, state, until, observations, expired })
+            }
+            Self::Run(Stretch { since, state: of, until, observations, established }) => {
+                let state = state(of);
+                Decision::Run(Stretch { since, state, until, observations, established })
+            }
+            Self::Undecided(observations) => Decision::Undecided(observations),
+        }
+    }
+}
+
 /// A run that was established, or may yet be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stretch<S> {

@@ -219,6 +219,8 @@ impl Layout {
                 Attribute::Type => text(&self.type_, Made::Type),
                 Attribute::Subject => Fill::Made(Made::Subject),
                 Attribute::Sequence => Fill::Made(Made::Sequence),
+                // No part of the record: the signal makes them.
+                Attribute::Label(_) => Fill::Made(Made::Missing),
                 Attribute::Severity => extension("severity", tree),
                 Attribute::Traceparent => extension("traceparent", tree),
                 Attribute::Data(keys) => {

@@ -503,14 +503,14 @@ impl<'a> Reader<'_, 'a> {
                 other if self.strict => {
                     Err(self.wrong(other, format!("`{name}` must be a string")))
                 }
-                other => Ok(plain(other)),
+                other => Ok(other.text()),
             },
             From::Template(parts) => Ok(parts
                 .iter()
                 .map(|part| match part {
                     Part::Literal(text) => Some(Cow::Borrowed(text.as_str())),
                     Part::Capture(capture) => {
-                        plain(&self.values[*capture]).filter(|text| !self.is_void(text))
+                        self.values[*capture].text().filter(|text| !self.is_void(text))
                     }
                 })
                 .collect::<Option<Vec<_>>>()
@@ -586,18 +586,6 @@ impl<'a> Reader<'_, 'a> {
 
 fn out_of_range(name: &str) -> String {
     format!("`{name}` is outside of the years 1678 to 2261")
-}
-
-/// A value as text, where a mapping wants one.
-fn plain<'a>(value: &Scalar<'a>) -> Option<Cow<'a, str>> {
-    match value {
-        Scalar::Str(text) => Some(text.clone()),
-        Scalar::Int(number) => Some(Cow::Owned(number.to_string())),
-        Scalar::UInt(number) => Some(Cow::Owned(number.to_string())),
-        Scalar::Float(number) => Some(Cow::Owned(number.to_string())),
-        Scalar::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
-        Scalar::Missing | Scalar::Null | Scalar::Composite => None,
-    }
 }
 
 /// A time since the epoch, as a number or as its digits in a string.

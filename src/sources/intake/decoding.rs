@@ -4,16 +4,15 @@
 //! lateness) is left to the [sequencer](super::sequencer).
 
 use limbeck_operators::hash::fixed_hash;
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+use super::matcher::Matcher;
 use crate::model::Id;
 use crate::model::ledger::DeadLetter;
-use crate::model::sighting::{Match, Matches, Position, Sighting, Tie};
-use crate::rules::{RecordView, Rules, Verdict};
+use crate::model::sighting::{Matches, Position, Sighting, Tie};
 use crate::sources::blocks::Block;
-use crate::sources::decode::{self, Decoded, Decoder, Lines, Shapes, Unreadable};
+use crate::sources::decode::{self, Decoded, Lines, Shapes, Unreadable};
 use crate::sources::header::Header;
 
 /// A block on its way to a decoder: of which partition, the how manieth of it, and what the
@@ -70,58 +69,7 @@ pub(super) struct DecodedBlock {
 /// A line is seldom shorter: room for as many records as there may be is made at once.
 const LINE_BYTES_USUAL: usize = 160;
 
-/// Decodes and matches the lines of every source.
-#[derive(Clone)]
-pub struct Matcher {
-    decoders: Vec<Decoder>,
-    rules: Rules,
-    watched: Option<SmolStr>,
-}
-
 impl Matcher {
-    /// A matcher for all sources of a rule file.
-    pub fn new(rules: &Rules) -> Self {
-        let decoders =
-            rules.sources.iter().map(|source| Decoder::new(source, &rules.paths)).collect();
-        Self { decoders, rules: rules.clone(), watched: None }
-    }
-
-    /// Lets only the records of one entity through. The others move the clock as ever.
-    #[must_use]
-    pub fn watching(mut self, entity: &str) -> Self {
-        self.watched = Some(entity.into());
-        self
-    }
-
-    /// The decoder of a source.
-    pub fn decoder(&self, source: usize) -> &Decoder {
-        &self.decoders[source]
-    }
-
-    /// The signals that a record of a source fits, each with the first of its states that holds.
-    pub fn matches(
-        &self,
-        source: usize,
-        record: &impl RecordView,
-        errors: &mut u32,
-    ) -> SmallVec<[Match; 4]> {
-        let mut holds = |verdict: Verdict| {
-            *errors += u32::from(verdict == Verdict::Error);
-            verdict.holds()
-        };
-        let mut matches = SmallVec::new();
-        for (number, signal) in self.rules.signals.iter().enumerate() {
-            let elsewhere = signal.from.is_some_and(|from| from != source);
-            if elsewhere || !signal.filter.as_ref().is_none_or(|when| holds(when.eval(record))) {
-                continue;
-            }
-            if let Some(state) = signal.states.iter().position(|s| holds(s.when.eval(record))) {
-                matches.push(Match { signal: number as u16, state: state as u16 });
-            }
-        }
-        matches
-    }
-
     /// Decodes a block of a source for so many workers; the shapes are those of its blocks before,
     /// on this thread.
     pub(super) fn decode(
@@ -146,7 +94,7 @@ impl Matcher {
             let reason = oversized.reason();
             decoded.bury(oversized.line, Unreadable { column: 1, reason }, &oversized.head);
         }
-        let decoder = &self.decoders[source];
+        let decoder = self.decoder(source);
         let text = simdutf8::basic::from_utf8(&block.bytes).ok();
         let mut lines = Lines::new(shapes);
         if let Some(header) = &header {
@@ -218,16 +166,14 @@ impl DecodedBlock {
         let mut condition_errors = 0;
         let matches = match record.subject {
             Some(_) => matcher.matches(place.source, lines, &mut condition_errors),
-            None => SmallVec::new(),
+            None => None,
         };
-        let matches = Matches::new(&matches);
         let arrival_ns = record.arrival_ns.unwrap_or(record.event_time_ns);
         let together = self.together.get_or_insert_with(|| Together::new(arrival_ns));
         together.add(arrival_ns, matches.is_some(), condition_errors);
         let mut worker = None;
-        let watched = matcher.watched.as_deref();
         if let Some(matches) = matches
-            && (watched.is_none() || watched == record.subject.as_deref())
+            && matcher.watches(record.subject.as_deref())
         {
             let position = Position::new(self.partition, place.line);
             let (entity, mut sighting) = sighting(record, matches, position);

@@ -11,6 +11,8 @@
 //! all partitions has come.
 
 mod decoding;
+mod labels;
+mod matcher;
 mod records;
 mod sequencer;
 
@@ -31,9 +33,9 @@ use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
 
-pub use self::decoding::Matcher;
+pub use self::matcher::{Fit, Matcher};
 pub use self::records::{Seen, records};
-pub use self::sequencer::Clockwork;
+pub use self::sequencer::{Clockwork, Judgement};
 
 /// The longest record; a longer one is a dead letter.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -97,6 +99,8 @@ pub struct Outcome {
     pub damaged: Vec<InputError>,
     /// Whether it was asked to stop before the end.
     pub stopped: bool,
+    /// Where the clock stands at the end; none if nothing arrived.
+    pub clock: Option<i64>,
 }
 
 /// Reads all partitions into the workers' feeds; returns when the last batch has been taken over.
@@ -132,7 +136,7 @@ pub fn read(
             });
         }
         drop((raw_receiver, done_sender));
-        let lanes = lanes(partitions, clockwork);
+        let lanes = lanes(partitions, clockwork, matcher.rules());
         let mut reader = Reader {
             lanes,
             numbers,
@@ -152,11 +156,12 @@ pub fn read(
             // A worker that is gone has reported why.
             let _ = feed.send(Message::End { clock });
         }
+        reader.outcome.clock = clock;
         reader.outcome
     })
 }
 
-fn lanes(partitions: Vec<Partition>, clockwork: Clockwork) -> Vec<Lane> {
+fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec<Lane> {
     let share = PARTITIONS_BYTES_MAX / partitions.len().max(1);
     let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
     let block_bytes = clockwork.block_bytes.unwrap_or(usual);
@@ -168,7 +173,7 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork) -> Vec<Lane> {
             blocks: Some(blocks),
             header,
             consumed,
-            sequencer: Sequencer::new(clockwork),
+            sequencer: Sequencer::new(clockwork, rules),
             sent: 0,
             judged: 0,
             early: BTreeMap::new(),

@@ -7,11 +7,13 @@
 use limbeck_operators::timeline::Timing;
 
 use super::Batch;
-use super::decoding::{DecodedBlock, Row, Together};
+use super::decoding::{DecodedBlock, Head, Row, Together};
+use super::labels::LabelValues;
 use crate::model::duration::format_duration;
-use crate::model::ledger::{Count, DeadLetter, Entry};
-use crate::model::sighting::Sighting;
+use crate::model::ledger::{Count, DeadLetter, Disposition, Entry, Trace};
+use crate::model::sighting::{Position, Sighting};
 use crate::model::time::format_rfc3339;
+use crate::rules::Rules;
 
 /// What the rule file and the command line say about time.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +26,15 @@ pub struct Clockwork {
     pub until_ns: Option<i64>,
     /// How much of a partition is read at once, if not as much as is usual.
     pub block_bytes: Option<usize>,
+    /// Whether the ledger traces every record.
+    pub traced: bool,
 }
 
 /// Judges the records of one partition.
 pub(super) struct Sequencer {
     clockwork: Clockwork,
     arrival_ns: Option<i64>,
+    labels: Option<LabelValues>,
 }
 
 /// A block whose records are in order behind those before.
@@ -46,8 +51,8 @@ pub(super) struct Sequenced {
 }
 
 impl Sequencer {
-    pub(super) fn new(clockwork: Clockwork) -> Self {
-        Self { clockwork, arrival_ns: None }
+    pub(super) fn new(clockwork: Clockwork, rules: &Rules) -> Self {
+        Self { clockwork, arrival_ns: None, labels: LabelValues::new(rules) }
     }
 
     /// The largest arrival so far: the clock of this partition.
@@ -68,11 +73,22 @@ impl Sequencer {
             None => Tally::default(),
             Some(together) if self.admits(&together) => {
                 self.arrival_ns = Some(together.arrival_ns.max(since_ns));
-                Tally {
-                    readable: together.records,
-                    unmatched: together.unmatched,
-                    condition_errors: together.condition_errors,
+                let Together { records, unmatched, condition_errors, .. } = together;
+                let mut tally =
+                    Tally { readable: records, unmatched, condition_errors, ..Tally::default() };
+                if self.labels.is_some() || self.clockwork.traced {
+                    let mut cursors = vec![0; block.rows.len()];
+                    for head in &block.heads {
+                        self.accept(
+                            head,
+                            block.partition,
+                            &mut block.rows,
+                            &mut cursors,
+                            &mut tally,
+                        );
+                    }
                 }
+                tally
             }
             Some(_) => {
                 let (tally, end_line) = self.judge_each(&mut block);
@@ -99,6 +115,7 @@ impl Sequencer {
     /// the line that arrives after `until`.
     fn judge_each(&mut self, block: &mut DecodedBlock) -> (Tally, Option<u64>) {
         let mut tally = Tally::default();
+        let mut cursors = vec![0; block.rows.len()];
         // What becomes of each row, by worker: its arrival if it is accepted.
         let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
         let mut end_line = None;
@@ -111,6 +128,7 @@ impl Sequencer {
                 block.dead.push(DeadLetter::new(partition, head.line, 1, reason, text));
                 if let Some(worker) = head.worker {
                     verdicts[usize::from(worker)].push(None);
+                    cursors[usize::from(worker)] += 1;
                 }
                 continue;
             }
@@ -122,6 +140,7 @@ impl Sequencer {
             tally.readable += 1;
             tally.unmatched += u64::from(head.worker.is_none());
             tally.condition_errors += u64::from(head.condition_errors);
+            self.accept(head, block.partition, &mut block.rows, &mut cursors, &mut tally);
             if let Some(worker) = head.worker {
                 verdicts[usize::from(worker)].push(Some(arrival_ns));
             }
@@ -136,6 +155,30 @@ impl Sequencer {
             });
         }
         (tally, end_line)
+    }
+
+    /// Takes in a record in its turn: `cursors` say which row of each worker is next.
+    fn accept(
+        &mut self,
+        head: &Head,
+        partition: usize,
+        rows: &mut [Vec<Row>],
+        cursors: &mut [usize],
+        tally: &mut Tally,
+    ) {
+        let Some(worker) = head.worker.map(usize::from) else {
+            if self.clockwork.traced {
+                let position = Position::new(partition, head.line);
+                let disposition = Disposition::Unmatched;
+                tally.traces.push(Trace::Record { position, known: None, disposition });
+            }
+            return;
+        };
+        let ((_, sighting), ..) = &mut rows[worker][cursors[worker]];
+        cursors[worker] += 1;
+        if let Some(labels) = &mut self.labels {
+            tally.label_overflow += labels.admit(sighting);
+        }
     }
 
     /// Why a record with this arrival cannot be accepted, if so.
@@ -153,30 +196,53 @@ impl Sequencer {
     }
 }
 
-impl Batch {
-    /// The arrival of a record among these.
-    pub fn arrival_ns(&self, sighting: &Sighting) -> i64 {
-        sighting.arrival_ns.max(self.since_ns)
-    }
+/// What a worker must know to judge the records it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Judgement {
+    /// Lateness and tick.
+    pub timing: Timing,
+    /// How late a record may be to be of use to some rule; at least the lateness.
+    pub amend_within_ns: i64,
+    /// Whether the ledger traces every record.
+    pub traced: bool,
+}
 
-    /// Dates the records by their arrival and takes out those that are late, to the ledger.
-    pub fn judge(&mut self, timing: Timing) {
-        let before = self.sightings.len();
+impl Judgement {
+    /// From which logical time on a duplicate of a record cannot be of use.
+    pub fn repeats_until(&self, sighting: &Sighting) -> i64 {
+        sighting.event_time_ns.saturating_add(self.amend_within_ns).saturating_add(1)
+    }
+}
+
+impl Batch {
+    /// Dates the records by their arrival and counts those that are late, in the ledger; those that
+    /// no rule has a use for go there too.
+    pub fn judge(&mut self, judgement: Judgement) {
+        let Judgement { timing, amend_within_ns, traced } = judgement;
+        let Self { sightings, ledger, since_ns, last } = self;
         // Neighbours mostly share a tick.
         let mut tick = 0..0;
-        self.sightings.retain_mut(|((_, sighting), logical, _)| {
-            let last_in_time = sighting.event_time_ns.saturating_add(timing.lateness);
-            sighting.arrival_ns = sighting.arrival_ns.max(self.since_ns);
+        let mut late = 0;
+        sightings.retain_mut(|((entity, sighting), logical, _)| {
+            sighting.arrival_ns = sighting.arrival_ns.max(*since_ns);
             if !tick.contains(&sighting.arrival_ns) {
                 let start = timing.floor(sighting.arrival_ns);
                 tick = start..start.saturating_add(timing.tick);
             }
             *logical = tick.start;
-            sighting.arrival_ns <= last_in_time
+            if sighting.age_ns() <= timing.lateness {
+                return true;
+            }
+            late += 1;
+            let kept = sighting.age_ns() <= amend_within_ns;
+            if traced && !kept {
+                let trace = sighting.trace(entity, Disposition::Late);
+                ledger.push((Entry::Trace(Box::new(trace)), *logical, 1));
+            }
+            kept
         });
-        let late = before - self.sightings.len();
         if late > 0 {
-            self.ledger.push((Entry::Count(Count::Late), self.last, late as isize));
+            ledger.push((Entry::Count(Count::Late), *last, late));
         }
     }
 }
@@ -187,18 +253,22 @@ struct Tally {
     readable: u64,
     unmatched: u64,
     condition_errors: u64,
+    label_overflow: u64,
+    traces: Vec<Trace>,
 }
 
 impl Tally {
-    fn entries(&self, dead: Vec<DeadLetter>, at: i64) -> Vec<(Entry, i64, isize)> {
+    fn entries(self, dead: Vec<DeadLetter>, at: i64) -> Vec<(Entry, i64, isize)> {
         let counts = [
             (Count::Record, self.readable + dead.len() as u64),
             (Count::Unmatched, self.unmatched),
             (Count::ConditionError, self.condition_errors),
+            (Count::LabelOverflow, self.label_overflow),
         ];
         let counts = counts.into_iter().filter(|(_, count)| *count > 0);
         let counts = counts.map(|(what, count)| (Entry::Count(what), at, count as isize));
         let dead = dead.into_iter().map(|letter| (Entry::DeadLetter(letter), at, 1));
-        counts.chain(dead).collect()
+        let traces = self.traces.into_iter().map(|trace| (Entry::Trace(Box::new(trace)), at, 1));
+        counts.chain(dead).chain(traces).collect()
     }
 }

@@ -1,0 +1,219 @@
+//! From what rules observe to what they decide: a timeline for each time within which they amend.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use limbeck_operators::machines::dedup::{Dedup, Verdict};
+use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds};
+use limbeck_operators::timeline::{Timeline, Timing};
+use timely::dataflow::Stream;
+use timely::dataflow::operators::vec::{Filter, Map, Partition};
+use timely::dataflow::operators::{Concatenate, OkErr};
+
+use super::tally::tally;
+use super::{Lane, Options, Update};
+use crate::model::episode::{Catalog, Episode};
+use crate::model::ledger::{Count, Entry, Place, Trace, TracedLane};
+use crate::model::sighting::{Observation, Shown};
+use crate::rules::Rules;
+
+/// The rules by the time within which they amend.
+pub(super) struct Groups {
+    /// In rising order, each once.
+    amend_within_ns: Vec<i64>,
+    /// The group of each rule.
+    of: Vec<u64>,
+}
+
+impl Groups {
+    pub(super) fn new(rules: &Rules) -> Self {
+        let each = || rules.rules.iter().map(|rule| rule.amend_within_ns);
+        let mut amend_within_ns: Vec<_> = each().collect();
+        amend_within_ns.sort_unstable();
+        amend_within_ns.dedup();
+        let group = |within| amend_within_ns.partition_point(|known| *known < within) as u64;
+        let of = each().map(group).collect();
+        Self { amend_within_ns, of }
+    }
+
+    /// The largest.
+    pub(super) fn amend_within_ns(&self) -> i64 {
+        self.amend_within_ns.last().copied().unwrap_or(0)
+    }
+}
+
+/// What the rules decide.
+pub(super) struct Decided<'scope> {
+    pub(super) episodes: Vec<Stream<'scope, i64, Vec<Update<Episode>>>>,
+    pub(super) ledgers: Vec<Stream<'scope, i64, Vec<Update<Entry>>>>,
+}
+
+type Observed<'scope, S> = VecCollection<'scope, i64, (Lane, Observation<S>), isize>;
+type Ends<'scope> = Stream<'scope, i64, Vec<i64>>;
+
+/// Folds the observations of each entity and rule, which are on its worker already.
+pub(super) fn lanes<'scope, S: Shown>(
+    observed: Observed<'scope, S>,
+    ends: &Ends<'scope>,
+    rules: &Rules,
+    catalog: &Catalog,
+    groups: Groups,
+    options: Options,
+) -> Decided<'scope> {
+    let Groups { amend_within_ns, of } = groups;
+    let parts = match amend_within_ns.len() {
+        1 => vec![observed.inner],
+        count => observed.inner.partition(count as u64, move |update| {
+            let ((_, rule), _) = &update.0;
+            (of[*rule], update)
+        }),
+    };
+    let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
+    let rules = Rc::new(Lanes::new(rules, catalog.clone()));
+    for (part, lateness) in parts.into_iter().zip(amend_within_ns) {
+        let timing = Timing { lateness, tick: options.tick_ns };
+        let part = part.as_collection();
+        let part = match rules.dedup_ns.iter().any(Option::is_some) {
+            true => without_repeats(part, &rules, timing, options, &mut decided),
+            false => part,
+        };
+        hold(part, ends.clone(), &rules, timing, options, &mut decided);
+    }
+    decided
+}
+
+/// Takes out what repeats to a rule with dedup.
+fn without_repeats<'scope, S: Shown>(
+    observed: Observed<'scope, S>,
+    rules: &Rc<Lanes>,
+    timing: Timing,
+    options: Options,
+    decided: &mut Decided<'scope>,
+) -> Observed<'scope, S> {
+    let scope = observed.inner.scope();
+    let of = Rc::clone(rules);
+    let (deduped, others) = observed.inner.ok_err(move |update| {
+        let ((_, rule), _) = &update.0;
+        if of.dedup_ns[*rule].is_some() { Ok(update) } else { Err(update) }
+    });
+    let of = Rc::clone(rules);
+    let lasts = move |(_, rule): &Lane, _: &Observation<S>| of.dedup_ns[*rule].unwrap_or(1);
+    let verdicts =
+        Timeline::new("dedup", Dedup::new(lasts), timing).build_local(deduped.as_collection());
+    let (passed, repeats) =
+        verdicts.oks.inner.ok_err(|((lane, told), at, diff)| match told.value {
+            Verdict::Passed(event) => Ok(((lane, event), at, diff)),
+            Verdict::Repeat { event, .. } => Err(((lane, event), at, diff)),
+        });
+    let of = Rc::clone(rules);
+    decided.ledgers.push(tally(
+        repeats
+            .clone()
+            .map(move |(((_, rule), _), at, diff)| (Count::Repeated(of.rank(rule)), at, diff)),
+    ));
+    if options.traced {
+        decided.ledgers.push(repeats.map(|(((entity, rule), event), at, diff)| {
+            let lane = TracedLane { rule: rule as u16, entity };
+            let place = Place { event_time_ns: event.event_time_ns, tie: event.tie };
+            (Entry::Trace(Box::new(Trace::Repeated { lane, place })), at, diff)
+        }));
+    }
+    scope.concatenate([passed, others]).as_collection()
+}
+
+/// Holds states down until they have lasted.
+fn hold<'scope, S: Shown>(
+    observed: Observed<'scope, S>,
+    ends: Ends<'scope>,
+    rules: &Rc<Lanes>,
+    timing: Timing,
+    options: Options,
+    decided: &mut Decided<'scope>,
+) {
+    let mut machine =
+        HoldDown::<Lane, Observation<S>, _>::new(RuleHolds::<S>(Rc::clone(rules), PhantomData));
+    if options.traced {
+        machine = machine.telling_runs();
+    }
+    let lanes = Timeline::new("hold-down", machine, timing).ending_at(ends).build_local(observed);
+    // Lateness is judged before, exactly: nothing can be too late for the timeline.
+    lanes.errs.inspect(|rejected| panic!("an event in time was rejected: {rejected:?}"));
+    let oks = lanes.oks.inner;
+    if options.traced {
+        decided.ledgers.push(oks.clone().map(|(((entity, rule), told), at, diff)| {
+            let lane = TracedLane { rule: rule as u16, entity };
+            let decision = told.value.map(|state| S::number(&state));
+            (Entry::Trace(Box::new(Trace::Decided { lane, decision })), at, diff)
+        }));
+    }
+    let of = Rc::clone(rules);
+    let (episodes, counts) = oks.ok_err(move |(((entity, rule), told), at, diff)| {
+        let count = |what: Count, observations: u32| Err((what, at, diff * observations as isize));
+        match told.value {
+            Decision::Sustained(sustained) => {
+                let state = S::number(&sustained.state);
+                let (signal, rule, state) = of.catalog.ranks(rule, state);
+                let episode = Episode {
+                    since_ns: sustained.since,
+                    entity,
+                    signal,
+                    rule,
+                    state,
+                    until_ns: sustained.until,
+                    decided_ns: sustained.decided,
+                    expired: sustained.expired,
+                    revision: told.revision,
+                    detail: S::detail(&sustained.state),
+                };
+                Ok((episode, at, diff))
+            }
+            Decision::Absorbed(run) if run.expired => {
+                count(Count::Expired(of.rank(rule)), run.observations)
+            }
+            Decision::Absorbed(run) => count(Count::HeldDown(of.rank(rule)), run.observations),
+            Decision::Undecided(waiting) => count(Count::Pending(of.rank(rule)), waiting),
+            Decision::Run(_) => count(Count::Pending(of.rank(rule)), 0),
+        }
+    });
+    decided.episodes.push(episodes);
+    decided.ledgers.push(tally(counts.filter(|(.., diff)| *diff != 0)));
+}
+
+/// What the machines ask of the rules, by their numbers.
+struct Lanes {
+    catalog: Catalog,
+    ranks: Vec<u16>,
+    hold_ns: Vec<Vec<i64>>,
+    expire_after_ns: Vec<i64>,
+    dedup_ns: Vec<Option<i64>>,
+}
+
+impl Lanes {
+    fn new(rules: &Rules, catalog: Catalog) -> Self {
+        let each = || rules.rules.iter();
+        Self {
+            ranks: catalog.rule_ranks(),
+            catalog,
+            hold_ns: each().map(|rule| rule.hold_ns.clone()).collect(),
+            expire_after_ns: each().map(|rule| rule.expire_after_ns).collect(),
+            dedup_ns: each().map(|rule| Some(rule.dedup.as_ref()?.within_ns)).collect(),
+        }
+    }
+
+    fn rank(&self, rule: usize) -> u16 {
+        self.ranks[rule]
+    }
+}
+
+struct RuleHolds<S>(Rc<Lanes>, PhantomData<fn() -> S>);
+
+impl<S: Shown> Holds<Lane, S::State> for RuleHolds<S> {
+    fn hold(&self, (_, rule): &Lane, state: &S::State) -> i64 {
+        self.0.hold_ns[*rule][usize::from(S::number(state))]
+    }
+
+    fn expire_after(&self, (_, rule): &Lane) -> i64 {
+        self.0.expire_after_ns[*rule]
+    }
+}

@@ -1,0 +1,217 @@
+//! From the tree of a rule file to [`Rules`]: sources first, then signals, then rules, so that
+//! each finds the names it refers to.
+
+mod rule;
+mod signal;
+
+use self::signal::ReadSignal;
+use super::condition::{Condition, Expression, Fault, Paths};
+use super::diagnostics::Problems;
+use super::fields::{self, Fields};
+use super::source::Source;
+use super::yaml::{self, Node};
+use super::{Rule, Rules};
+
+pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
+pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
+
+const SECOND_NS: i64 = 1_000_000_000;
+const DAY_NS: i64 = 86_400 * SECOND_NS;
+/// So many values of a label are told apart in a log, unless the file says otherwise.
+const LABEL_VALUES_MAX: usize = 1000;
+pub(super) const FIELDS: [&str; 8] = [
+    "version",
+    "lateness",
+    "max_advance",
+    "expire_after",
+    "label_values_max",
+    "sources",
+    "signals",
+    "rules",
+];
+
+/// Reads the whole file; the problems are all there are.
+pub(super) fn file(text: &str) -> Result<Rules, Problems> {
+    let mut problems = Problems::default();
+    let rules = yaml::load(text, &mut problems).and_then(|root| {
+        Reader { text, problems: &mut problems, paths: Paths::default() }.rules(&root)
+    });
+    match rules {
+        Some(rules) if problems.0.is_empty() => Ok(rules),
+        _ => Err(problems),
+    }
+}
+
+/// A name that others refer to. One that is defined wrongly is still known, lest every reference
+/// to it be reported too.
+struct Named<'n, T> {
+    name: &'n str,
+    value: Option<T>,
+}
+
+struct Reader<'f> {
+    text: &'f str,
+    problems: &'f mut Problems,
+    paths: Paths,
+}
+
+impl Reader<'_> {
+    fn rules(mut self, root: &Node) -> Option<Rules> {
+        let start = root.span.start..root.span.start;
+        let fields = Fields::open(root, &start, "a rule file", &FIELDS, self.problems)?;
+        let version = self.version(&fields);
+        let lateness_ns = self.duration(&fields, "lateness", 0);
+        let max_advance_ns = self.duration(&fields, "max_advance", 30 * DAY_NS);
+        let expire_after_ns = self.expire_after(&fields, 7 * DAY_NS);
+        let label_values_max = match fields.get("label_values_max") {
+            Some(node) => fields::count(node, "`label_values_max`", self.problems),
+            None => Some(LABEL_VALUES_MAX),
+        };
+        let defaults = Defaults {
+            lateness_ns: lateness_ns.unwrap_or(0),
+            expire_after_ns: expire_after_ns.unwrap_or(i64::MAX),
+        };
+        let sources = match fields.get("sources") {
+            Some(node) => self.sources(node),
+            None => vec![Named { name: "cloudevents", value: Some(Source::implicit()) }],
+        };
+        let example = "{ NAME: { states: ... } }";
+        let signals = match fields.require("signals", example, self.problems) {
+            Some(node) => self.signals(node, &sources),
+            None => Vec::new(),
+        };
+        let example = "[{ name: NAME, signal: NAME }]";
+        let rules = match fields.require("rules", example, self.problems) {
+            Some(node) => self.rules_on(node, &signals, defaults),
+            None => Vec::new(),
+        };
+        Some(Rules {
+            version: version?,
+            lateness_ns: lateness_ns?,
+            max_advance_ns: max_advance_ns?,
+            label_values_max: label_values_max?,
+            sources: sources.into_iter().map(|named| named.value).collect::<Option<_>>()?,
+            signals: signals.into_iter().map(|named| named.value?.signal).collect::<Option<_>>()?,
+            rules: rules.into_iter().collect::<Option<_>>()?,
+            paths: self.paths,
+        })
+    }
+
+    fn version(&mut self, fields: &Fields<'_>) -> Option<u32> {
+        let node = fields.require("version", "1", self.problems)?;
+        let text = fields::text(node, "the version", self.problems)?;
+        if text != "1" {
+            let message = format!("version `{text}` of the rule language is not known");
+            self.problems.error_help(&node.span, message, "write `version: 1`");
+            return None;
+        }
+        Some(1)
+    }
+
+    fn duration(&mut self, fields: &Fields<'_>, name: &str, default_ns: i64) -> Option<i64> {
+        match fields.get(name) {
+            Some(node) => fields::duration(node, &format!("`{name}`"), self.problems),
+            None => Some(default_ns),
+        }
+    }
+
+    fn expire_after(&mut self, fields: &Fields<'_>, default_ns: i64) -> Option<i64> {
+        let expire_after_ns = self.duration(fields, "expire_after", default_ns);
+        if let (Some(0), Some(node)) = (expire_after_ns, fields.get("expire_after")) {
+            let what = "`expire_after` must be above zero: every record would end what came before";
+            self.problems.error(&node.span, what.to_owned());
+        }
+        expire_after_ns
+    }
+
+    /// The entries of a mapping that may not be empty.
+    fn some_entries<'n>(&mut self, node: &'n Node, what: &str) -> &'n [(Node, Node)] {
+        let entries = fields::entries(node, what, self.problems);
+        if entries.is_some_and(<[_]>::is_empty) {
+            self.problems.error(&node.span, format!("{what} needs at least one entry"));
+        }
+        entries.unwrap_or_default()
+    }
+
+    fn sources<'n>(&mut self, node: &'n Node) -> Vec<Named<'n, Source>> {
+        let entries = self.some_entries(node, "`sources`").iter();
+        entries
+            .map(|(key, node)| Named {
+                name: key.text().unwrap_or_default(),
+                value: Source::read(key, node, self.text, self.problems),
+            })
+            .collect()
+    }
+
+    fn signals<'n>(
+        &mut self,
+        node: &'n Node,
+        sources: &[Named<'_, Source>],
+    ) -> Vec<Named<'n, ReadSignal<'n>>> {
+        let entries = self.some_entries(node, "`signals`").iter();
+        entries
+            .map(|(key, node)| Named {
+                name: key.text().unwrap_or_default(),
+                value: self.signal(key, node, sources),
+            })
+            .collect()
+    }
+
+    fn condition(&mut self, node: &Node, what: &str, labels: Option<&[&str]>) -> Option<Condition> {
+        let text = fields::text(node, what, self.problems)?;
+        let span = node.span.clone();
+        let compiled = Condition::compile(text, span, labels, &mut self.paths);
+        self.without_faults(node, compiled)
+    }
+
+    fn expression(&mut self, node: &Node, what: &str) -> Option<Expression> {
+        let text = fields::text(node, what, self.problems)?;
+        let compiled = Expression::compile(text, &mut self.paths);
+        self.without_faults(node, compiled)
+    }
+
+    /// Reports what is wrong within the text of a node.
+    fn without_faults<T>(&mut self, node: &Node, result: Result<T, Vec<Fault>>) -> Option<T> {
+        let faults = match result {
+            Ok(value) => return Some(value),
+            Err(faults) => faults,
+        };
+        for fault in faults {
+            let span = yaml::locate_range(self.text, node, &fault.place);
+            self.problems.error_help(&span, fault.message, fault.help);
+        }
+        None
+    }
+
+    /// The index of what a node names.
+    fn reference<T>(&mut self, node: &Node, kind: &str, known: &[Named<'_, T>]) -> Option<usize> {
+        let name = fields::text(node, &format!("the name of a {kind}"), self.problems)?;
+        let index = known.iter().position(|named| named.name == name);
+        if index.is_none() {
+            let names: Vec<_> = known.iter().map(|named| named.name).collect();
+            self.problems.unknown(&node.span, kind, name, &names);
+        }
+        index
+    }
+
+    fn rules_on(
+        &mut self,
+        node: &Node,
+        signals: &[Named<'_, ReadSignal<'_>>],
+        defaults: Defaults,
+    ) -> Vec<Option<Rule>> {
+        let Some(items) = fields::items(node, "`rules`", self.problems) else { return Vec::new() };
+        if items.is_empty() {
+            self.problems.error(&node.span, "`rules` needs at least one rule");
+        }
+        let mut names = Vec::new();
+        items.iter().map(|node| self.rule(node, signals, defaults, &mut names)).collect()
+    }
+}
+
+/// What rules have that say nothing else.
+#[derive(Clone, Copy)]
+struct Defaults {
+    lateness_ns: i64,
+    expire_after_ns: i64,
+}

@@ -1,0 +1,157 @@
+//! Rules: what makes episodes of states.
+
+use std::ops::Range;
+
+use smol_str::SmolStr;
+
+use super::super::template::Template;
+use super::super::yaml::Node;
+use super::super::{Dedup, Rule};
+use super::signal::ReadSignal;
+use super::{Defaults, Named, Reader, fields};
+use crate::rules::fields::Fields;
+
+pub(in crate::rules) const FIELDS: [&str; 9] = [
+    "name",
+    "signal",
+    "where",
+    "dedup",
+    "hold",
+    "amend_within",
+    "expire_after",
+    "labels",
+    "annotations",
+];
+pub(in crate::rules) const DEDUP_FIELDS: [&str; 2] = ["by", "within"];
+
+/// How long a state must last, and where that is written.
+type Hold = (i64, Option<Range<usize>>);
+
+impl Reader<'_> {
+    pub(super) fn rule(
+        &mut self,
+        node: &Node,
+        signals: &[Named<'_, ReadSignal<'_>>],
+        defaults: Defaults,
+        names: &mut Vec<SmolStr>,
+    ) -> Option<Rule> {
+        let fields = Fields::open(node, &node.span, "a rule", &FIELDS, self.problems)?;
+        let name_node = fields.require("name", "NAME", self.problems);
+        let name = name_node.and_then(|node| {
+            let name = fields::name(node, "the name of a rule", self.problems)?;
+            if names.contains(&name) {
+                let message = format!("there is another rule `{name}`");
+                self.problems.error_help(&node.span, message, "give each its own name");
+            }
+            names.push(name.clone());
+            Some(name)
+        });
+        let signal = fields
+            .require("signal", "NAME", self.problems)
+            .and_then(|node| self.reference(node, "signal", signals));
+        let read = signal.and_then(|index| signals[index].value.as_ref());
+        let known_labels = read.map(|read| read.label_names.as_slice());
+        let filter = match fields.get("where") {
+            // Without knowing the labels, what it asks for cannot be judged.
+            Some(node) => known_labels
+                .and_then(|labels| self.condition(node, "`where`", Some(labels)))
+                .map(Some),
+            None => Some(None),
+        };
+        let states = read.map(|read| read.state_names.as_slice());
+        let holds = self.hold(fields.get("hold"), states);
+        let dedup = match fields.get("dedup") {
+            Some(node) => self.dedup(node).map(Some),
+            None => Some(None),
+        };
+        let amend_within_ns = self.amend_within(&fields, defaults.lateness_ns);
+        let expire_after_ns = self.expire_after(&fields, defaults.expire_after_ns);
+        let labels = self.texts(fields.get("labels"), "`labels`", known_labels);
+        let annotations = self.texts(fields.get("annotations"), "`annotations`", known_labels);
+        let (hold_ns, hold_spans) = holds?.into_iter().unzip();
+        Some(Rule {
+            name: name?,
+            span: name_node?.span.clone(),
+            signal: signal?,
+            filter: filter?,
+            dedup: dedup?,
+            hold_ns,
+            hold_spans,
+            amend_within_ns: amend_within_ns?,
+            expire_after_ns: expire_after_ns?,
+            labels: labels?,
+            annotations: annotations?,
+        })
+    }
+
+    /// The durations by state, each with its place; without knowing the states only their form is
+    /// checked.
+    fn hold(&mut self, node: Option<&Node>, states: Option<&[&str]>) -> Option<Vec<Hold>> {
+        let mut holds = vec![(0, None); states.map_or(0, <[_]>::len)];
+        let Some(node) = node else { return Some(holds) };
+        for (key, node) in fields::entries(node, "`hold`", self.problems)? {
+            let duration = fields::duration(node, "a hold", self.problems);
+            let (Some(states), Some(name)) = (states, key.text()) else { continue };
+            match states.iter().position(|state| *state == name) {
+                Some(index) => {
+                    holds[index] = (duration.unwrap_or_default(), Some(node.span.clone()));
+                }
+                None => self.problems.unknown(&key.span, "state", name, states),
+            }
+        }
+        Some(holds)
+    }
+
+    fn dedup(&mut self, node: &Node) -> Option<Dedup> {
+        let fields = Fields::open(node, &node.span, "`dedup`", &DEDUP_FIELDS, self.problems)?;
+        let by = fields.require("by", "[data.id]", self.problems);
+        let by = by.and_then(|node| {
+            let items = fields::items(node, "`by`", self.problems)?;
+            if items.is_empty() {
+                let help = "name what repeats have in common, as data.started";
+                self.problems.error_help(&node.span, "`by` needs at least one value", help);
+            }
+            let by: Vec<_> = items.iter().map(|item| self.expression(item, "a value")).collect();
+            by.into_iter().collect::<Option<Vec<_>>>()
+        });
+        let node = fields.require("within", "5m", self.problems)?;
+        let within_ns = fields::duration(node, "`within`", self.problems)?;
+        if within_ns == 0 {
+            let message = "`within` must be above zero: nothing would be a repeat";
+            self.problems.error(&node.span, message);
+        }
+        Some(Dedup { by: by?, within_ns })
+    }
+
+    fn amend_within(&mut self, fields: &Fields<'_>, lateness_ns: i64) -> Option<i64> {
+        let amend_within_ns = self.duration(fields, "amend_within", lateness_ns)?;
+        if let Some(node) = fields.get("amend_within")
+            && amend_within_ns < lateness_ns
+        {
+            let message = "`amend_within` is below `lateness`, within which all is amended anyway";
+            self.problems.error_help(&node.span, message, "raise it, or remove it");
+        }
+        Some(amend_within_ns)
+    }
+
+    /// Texts with places, by the names of labels or annotations.
+    fn texts(
+        &mut self,
+        node: Option<&Node>,
+        what: &str,
+        labels: Option<&[&str]>,
+    ) -> Option<Vec<(SmolStr, Template)>> {
+        let Some(node) = node else { return Some(Vec::new()) };
+        let entries = fields::entries(node, what, self.problems)?;
+        let read: Vec<_> = entries
+            .iter()
+            .map(|(key, node)| {
+                let name = fields::label_name(key, self.problems);
+                let text = fields::text(node, "the text", self.problems)?;
+                let template = self.without_faults(node, Template::parse(text, labels?));
+                Some((name?, template?))
+            })
+            .collect();
+        read.into_iter().collect()
+    }
+}

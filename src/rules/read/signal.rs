@@ -1,0 +1,99 @@
+//! Signals: what makes canonical states of records.
+
+use super::super::yaml::Node;
+use super::super::{Label, Schema, Signal, Source, State};
+use super::{Named, Reader, fields};
+use crate::rules::fields::Fields;
+
+pub(in crate::rules) const FIELDS: [&str; 6] =
+    ["from", "where", "schema", "labels", "value", "states"];
+pub(in crate::rules) const SCHEMA_FIELDS: [&str; 2] = ["name", "version"];
+
+/// A signal as far as it could be read: rules may refer to its states and labels in any case.
+pub(super) struct ReadSignal<'n> {
+    pub(super) state_names: Vec<&'n str>,
+    pub(super) label_names: Vec<&'n str>,
+    pub(super) signal: Option<Signal>,
+}
+
+impl Reader<'_> {
+    pub(super) fn signal<'n>(
+        &mut self,
+        key: &Node,
+        node: &'n Node,
+        sources: &[Named<'_, Source>],
+    ) -> Option<ReadSignal<'n>> {
+        let name = fields::name(key, "the name of a signal", self.problems);
+        let fields = Fields::open(node, &key.span, "a signal", &FIELDS, self.problems)?;
+        let from = match fields.get("from") {
+            Some(node) => self.reference(node, "source", sources).map(Some),
+            None => Some(None),
+        };
+        let filter = match fields.get("where") {
+            Some(node) => self.condition(node, "`where`", None).map(Some),
+            None => Some(None),
+        };
+        let schema = match fields.get("schema") {
+            Some(node) => self.schema(node).map(Some),
+            None => Some(None),
+        };
+        let labels = match fields.get("labels") {
+            Some(node) => fields::entries(node, "`labels`", self.problems).unwrap_or_default(),
+            None => &[],
+        };
+        let label_names = labels.iter().filter_map(|(key, _)| key.text()).collect();
+        let labels: Vec<_> = labels.iter().map(|(key, node)| self.label(key, node)).collect();
+        let labels: Option<Vec<_>> = labels.into_iter().collect();
+        let value = match fields.get("value") {
+            Some(node) => self.expression(node, "`value`").map(Some),
+            None => Some(None),
+        };
+        let example = "{ NAME: CONDITION }";
+        let node = fields.require("states", example, self.problems)?;
+        let entries = self.some_entries(node, "`states`");
+        let state_names = entries.iter().filter_map(|(key, _)| key.text()).collect();
+        let states: Vec<_> = entries.iter().map(|(key, node)| self.state(key, node)).collect();
+        let states: Option<Vec<_>> = states.into_iter().collect();
+        let signal = (|| {
+            Some(Signal {
+                name: name?,
+                span: key.span.clone(),
+                from: from?,
+                filter: filter?,
+                schema: schema?,
+                labels: labels?,
+                value: value?,
+                states: states?,
+            })
+        })();
+        Some(ReadSignal { state_names, label_names, signal })
+    }
+
+    fn state(&mut self, key: &Node, node: &Node) -> Option<State> {
+        let name = fields::name(key, "the name of a state", self.problems);
+        let when = self.condition(node, "the condition of a state", None);
+        Some(State { name: name?, when: when? })
+    }
+
+    fn label(&mut self, key: &Node, node: &Node) -> Option<Label> {
+        let name = fields::label_name(key, self.problems);
+        let from = self.expression(node, "the value of a label");
+        Some(Label { name: name?, from: from? })
+    }
+
+    fn schema(&mut self, node: &Node) -> Option<Schema> {
+        let fields = Fields::open(node, &node.span, "a schema", &SCHEMA_FIELDS, self.problems)?;
+        let name = fields.require("name", "NAME", self.problems);
+        let name = name.and_then(|n| fields::name(n, "the name of a schema", self.problems));
+        let node = fields.require("version", "1.0.0", self.problems)?;
+        let text = fields::text(node, "the version of a schema", self.problems)?;
+        match semver::Version::parse(text) {
+            Ok(version) => Some(Schema { name: name?, version, span: node.span.clone() }),
+            Err(error) => {
+                let message = format!("`{text}` is not a semantic version: {error}");
+                self.problems.error_help(&node.span, message, "write MAJOR.MINOR.PATCH, as 1.2.0");
+                None
+            }
+        }
+    }
+}

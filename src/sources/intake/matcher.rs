@@ -1,0 +1,250 @@
+//! What a record is to the rules: which signals it fits, in which state, and what they carry of it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::Scalar;
+use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
+use crate::model::sighting::{Detailed, Match, Matches};
+use crate::rules::{Attribute, Dedup, Expression, RecordView, Rules, Signal, Verdict};
+use crate::sources::decode::Decoder;
+
+/// A state of a signal, by their numbers in the rule file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// Which signal.
+    pub signal: u16,
+    /// Which of its states.
+    pub state: u16,
+}
+
+/// Decodes and matches the lines of every source.
+#[derive(Clone)]
+pub struct Matcher {
+    decoders: Vec<Decoder>,
+    rules: Arc<Rules>,
+    /// By signal.
+    observers: Vec<Observers>,
+    watched: Option<SmolStr>,
+}
+
+/// Who observes a signal.
+#[derive(Clone, Default)]
+struct Observers {
+    /// The rules, by their numbers.
+    rules: Vec<u16>,
+    /// Whether they want no more than its state, of every record.
+    plain: bool,
+    /// The slots in which conditions ask for its labels.
+    label_slots: Vec<(usize, usize)>,
+}
+
+impl Matcher {
+    /// A matcher for all sources of a rule file.
+    pub fn new(rules: &Rules) -> Self {
+        let decoders =
+            rules.sources.iter().map(|source| Decoder::new(source, &rules.paths)).collect();
+        let observers = (0..rules.signals.len()).map(|signal| Observers::new(rules, signal));
+        let observers = observers.collect();
+        Self { decoders, observers, rules: Arc::new(rules.clone()), watched: None }
+    }
+
+    /// Lets only the records of one entity through. The others move the clock as ever.
+    #[must_use]
+    pub fn watching(mut self, entity: &str) -> Self {
+        self.watched = Some(entity.into());
+        self
+    }
+
+    /// Whether the records of an entity are let through.
+    pub(super) fn watches(&self, entity: Option<&str>) -> bool {
+        self.watched.is_none() || self.watched.as_deref() == entity
+    }
+
+    /// The rule file.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The decoder of a source.
+    pub fn decoder(&self, source: usize) -> &Decoder {
+        &self.decoders[source]
+    }
+
+    /// The signals that a record of a source fits, each with the first of its states that holds.
+    pub fn fits(
+        &self,
+        source: usize,
+        record: &impl RecordView,
+        errors: &mut u32,
+    ) -> SmallVec<[Fit; 4]> {
+        let mut holds = |verdict: Verdict| {
+            *errors += u32::from(verdict == Verdict::Error);
+            verdict.holds()
+        };
+        let mut fits = SmallVec::new();
+        for (number, signal) in self.rules.signals.iter().enumerate() {
+            let elsewhere = signal.from.is_some_and(|from| from != source);
+            if elsewhere || !signal.filter.as_ref().is_none_or(|when| holds(when.eval(record))) {
+                continue;
+            }
+            if let Some(state) = signal.states.iter().position(|s| holds(s.when.eval(record))) {
+                fits.push(Fit { signal: number as u16, state: state as u16 });
+            }
+        }
+        fits
+    }
+
+    /// What rules observe in a record of a source; `None` if it fits no signal.
+    pub fn matches(
+        &self,
+        source: usize,
+        record: &impl RecordView,
+        errors: &mut u32,
+    ) -> Option<Matches> {
+        let fits = self.fits(source, record, errors);
+        if fits.is_empty() {
+            return None;
+        }
+        let observers = |fit: &Fit| &self.observers[usize::from(fit.signal)];
+        if fits.iter().all(|fit| observers(fit).plain) {
+            let matches = fits.iter().flat_map(|fit| {
+                let rules = observers(fit).rules.iter();
+                rules.map(|rule| Match { rule: *rule, state: fit.state })
+            });
+            return Some(matches.collect::<SmallVec<[Match; 4]>>().as_slice().into());
+        }
+        let mut detailed = Vec::new();
+        for fit in &fits {
+            self.observe(observers(fit), *fit, record, errors, &mut detailed);
+        }
+        Some(Matches::Many(Box::new(detailed)))
+    }
+
+    /// Adds what the rules on a signal observe, with what they carry.
+    fn observe(
+        &self,
+        observers: &Observers,
+        fit: Fit,
+        record: &impl RecordView,
+        errors: &mut u32,
+        detailed: &mut Vec<Detailed>,
+    ) {
+        let signal = &self.rules.signals[usize::from(fit.signal)];
+        let labels: Vec<_> = signal.labels.iter().map(|l| text(&l.from, record, errors)).collect();
+        let detail = signal.has_detail().then(|| {
+            let labels = labels.iter().map(|label| match label {
+                Scalar::Str(text) if text.len() > LABEL_BYTES_MAX => OVERFLOW,
+                Scalar::Str(text) => SmolStr::new(text),
+                _ => SmolStr::default(),
+            });
+            let value = signal.value.as_ref().and_then(|from| reading(from, record, errors));
+            Arc::new(Detail { labels: labels.collect(), value })
+        });
+        let labelled = Labelled { record, slots: &observers.label_slots, labels: &labels };
+        for number in &observers.rules {
+            let rule = &self.rules.rules[usize::from(*number)];
+            if let Some(filter) = &rule.filter {
+                let verdict = filter.eval(&labelled);
+                *errors += u32::from(verdict == Verdict::Error);
+                if !verdict.holds() {
+                    continue;
+                }
+            }
+            let key = rule.dedup.as_ref().map_or(0, |dedup| key(dedup, record, errors));
+            let found = Match { rule: *number, state: fit.state };
+            detailed.push(Detailed { found, key, detail: detail.clone() });
+        }
+    }
+}
+
+impl Observers {
+    fn new(rules: &Rules, signal: usize) -> Self {
+        let on = |(_, rule): &(u16, _)| {
+            let rule: &&crate::rules::Rule = rule;
+            rule.signal == signal
+        };
+        let on: Vec<_> = (0..).zip(&rules.rules).filter(on).collect();
+        let Signal { labels, .. } = &rules.signals[signal];
+        let label_slots = rules.paths.as_slice().iter().enumerate().filter_map(|(slot, path)| {
+            let Attribute::Label(Some(name)) = path else { return None };
+            Some((slot, labels.iter().position(|label| label.name == *name)?))
+        });
+        Self {
+            rules: on.iter().map(|(number, _)| *number).collect(),
+            plain: !rules.signals[signal].has_detail()
+                && on.iter().all(|(_, rule)| rule.filter.is_none() && rule.dedup.is_none()),
+            label_slots: label_slots.collect(),
+        }
+    }
+}
+
+/// A record with the labels of a signal.
+struct Labelled<'v, R> {
+    record: &'v R,
+    slots: &'v [(usize, usize)],
+    labels: &'v [Scalar<'v>],
+}
+
+impl<R: RecordView> RecordView for Labelled<'_, R> {
+    fn slot(&self, slot: usize) -> &Scalar<'_> {
+        match self.slots.iter().find(|(known, _)| *known == slot) {
+            Some((_, label)) => &self.labels[*label],
+            None => self.record.slot(slot),
+        }
+    }
+
+    fn data(&self) -> serde_json::Value {
+        self.record.data()
+    }
+}
+
+/// A value as text; empty where there is none.
+fn text<'r>(from: &Expression, record: &'r impl RecordView, errors: &mut u32) -> Scalar<'r> {
+    match from.eval(record) {
+        Ok(value) => Scalar::Str(value.text().unwrap_or_default()),
+        Err(_) => {
+            *errors += 1;
+            Scalar::Str("".into())
+        }
+    }
+}
+
+/// A value as a number, if there is one.
+fn reading(from: &Expression, record: &impl RecordView, errors: &mut u32) -> Option<Reading> {
+    let number = match from.eval(record) {
+        Ok(Scalar::Missing | Scalar::Null) => return None,
+        Ok(Scalar::Int(number)) => Some(number as f64),
+        Ok(Scalar::UInt(number)) => Some(number as f64),
+        Ok(Scalar::Float(number)) => Some(number),
+        // Rows and lines have nothing but text, and an empty field is none.
+        Ok(Scalar::Str(text)) if text.is_empty() => return None,
+        Ok(Scalar::Str(text)) => text.trim().parse().ok(),
+        Ok(Scalar::Bool(_) | Scalar::Composite) | Err(_) => None,
+    };
+    let reading = number.and_then(Reading::new);
+    *errors += u32::from(reading.is_none());
+    reading
+}
+
+/// A hash of what repeats have in common.
+fn key(dedup: &Dedup, record: &impl RecordView, errors: &mut u32) -> u64 {
+    let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
+    for from in &dedup.by {
+        let value = from.eval(record).unwrap_or_else(|_| {
+            *errors += 1;
+            Scalar::Missing
+        });
+        match value.text() {
+            Some(text) => {
+                bytes.extend_from_slice(&(text.len() as u64 + 1).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
+            None => bytes.extend_from_slice(&[0; 8]),
+        }
+    }
+    xxh3_64(&bytes)
+}
