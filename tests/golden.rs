@@ -84,6 +84,12 @@ fn the_readiness_example_has_the_episodes_of_the_contract() {
     assert_eq!(data, wanted.iter().collect::<Vec<_>>());
 }
 
+/// What rules carry of records, and decide otherwise than by hold alone.
+#[test]
+fn labels() {
+    check("labels", &["--log", "log.ndjson"]);
+}
+
 /// A generated log in a shape of its own, compressed.
 #[test]
 fn flat() {

@@ -1,0 +1,175 @@
+//! Every record has one fate, and the fates add up to the summary: for every golden log, and for a
+//! generated one, on any number of workers.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Outputs, assert_same_lines, rows};
+use limbeck::bench::workload::Workload;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Replays with fates; gives them with the other outputs.
+fn replay(folder: &Path, logs: &[&str], workers: usize) -> (Vec<u8>, Outputs) {
+    let out = TempDir::new().expect("a temporary folder can be made");
+    let ran = Command::new(env!("CARGO_BIN_EXE_limbeck"))
+        .current_dir(folder)
+        .args(["replay", "--fates", "--rules", "rules.yaml", "--workers", &workers.to_string()])
+        .args(["--log"])
+        .args(logs)
+        .arg("--out")
+        .arg(out.path())
+        .output()
+        .expect("the command can be run");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let fates = fs::read(out.path().join("fates.ndjson")).expect("fates.ndjson");
+    (fates, Outputs::read(out.path()))
+}
+
+fn text<'v>(value: &'v Value, member: &str) -> &'v str {
+    value[member].as_str().unwrap_or_else(|| panic!("{member} of {value}"))
+}
+
+/// Holds the fates against the summary and the episodes; gives them for more.
+fn check(folder: &Path, logs: &[&str]) -> Vec<Value> {
+    let (fates, outputs) = replay(folder, logs, 1);
+    for workers in 2..=4 {
+        let (others, _) = replay(folder, logs, workers);
+        assert_same_lines(&others, &fates, &format!("{logs:?} on {workers} workers"));
+    }
+    let fates = rows(&fates);
+    let summary = &outputs.summary;
+    let mut dispositions: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut conflicts = 0;
+    let mut kinds: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut firsts = Vec::new();
+    let mut named = BTreeSet::new();
+    for row in &fates {
+        *dispositions.entry(text(row, "disposition")).or_default() += 1;
+        conflicts += u64::from(row["conflict"] == true);
+        for fate in row["fates"].as_array().into_iter().flatten() {
+            let (rule, kind) = (text(fate, "rule"), text(fate, "fate"));
+            let sum = match kind {
+                "first" | "repeat" => "in_episodes",
+                "blip" | "suppressed" => "suppressed",
+                "pending" => "pending",
+                _ => panic!("{fate}"),
+            };
+            *kinds.entry((rule, sum)).or_default() += 1;
+            if let Some(reason) = fate["by"].as_str() {
+                *reasons.entry((rule, reason)).or_default() += 1;
+            }
+            assert_eq!(sum == "suppressed", fate["by"].is_string(), "{fate}");
+            named.extend(fate["episode"].as_str());
+            if kind == "first" {
+                firsts.push(text(fate, "episode"));
+            }
+        }
+    }
+    let records = summary["records"].as_u64().expect("a number");
+    assert_eq!(fates.len() as u64, records, "{logs:?}: a row for every record");
+    for (member, disposition) in [
+        ("used", "used"),
+        ("late", "late"),
+        ("duplicates", "duplicate"),
+        ("dead_letters", "dead-letter"),
+        ("unmatched", "unmatched"),
+    ] {
+        let count = dispositions.get(disposition).copied().unwrap_or(0);
+        assert_eq!(summary[member], count, "{logs:?}: {member}");
+    }
+    assert_eq!(summary["conflicts"], conflicts);
+    for (rule, of_rule) in summary["fates"].as_object().expect("fates by rule") {
+        for sum in ["in_episodes", "suppressed", "pending"] {
+            let count = kinds.get(&(rule, sum)).copied().unwrap_or(0);
+            assert_eq!(of_rule[sum], count, "{logs:?}: {rule}, {sum}");
+        }
+        let parts = ["in_episodes", "suppressed", "pending"].map(|sum| of_rule[sum].as_u64());
+        assert_eq!(of_rule["observed"].as_u64(), parts.into_iter().sum(), "{logs:?}: {rule}");
+        for (reason, count) in summary["suppressed"][rule].as_object().into_iter().flatten() {
+            let sum = reasons.get(&(rule, reason)).copied().unwrap_or(0);
+            assert_eq!(*count, sum, "{logs:?}: {rule}, {reason}");
+        }
+    }
+    // Each episode has one record that it begins with, and no fate names another one.
+    let mut ids: Vec<String> =
+        rows(&outputs.episodes).iter().map(|episode| text(episode, "id").to_owned()).collect();
+    ids.sort_unstable();
+    firsts.sort_unstable();
+    assert_eq!(firsts, ids, "{logs:?}");
+    assert!(named.iter().all(|id| ids.binary_search_by(|known| known.as_str().cmp(id)).is_ok()));
+    // In the order of the logs.
+    let place = |row: &Value| {
+        let file = logs.iter().position(|log| log.ends_with(text(row, "file")));
+        (file.expect("a log"), row["line"].as_u64())
+    };
+    assert!(fates.is_sorted_by_key(place), "{logs:?}");
+    fates
+}
+
+#[test]
+fn the_fates_of_golden_logs_add_up() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    check(&golden.join("readiness"), &["readiness.ndjson"]);
+    check(&golden.join("flat"), &["probe=flat.ndjson.zst"]);
+    check(&golden.join("adversarial"), &["a.ndjson", "b.ndjson", "c.ndjson"]);
+}
+
+/// What rules decide otherwise than by hold alone, in so many words.
+#[test]
+fn a_fate_has_the_numbers_that_decided_it() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let fates = check(&golden.join("labels"), &["log.ndjson"]);
+    let of = |line: usize, rule: &str| -> Value {
+        let row = fates.iter().find(|row| row["line"] == line).expect("a row");
+        let fates = row["fates"].as_array().into_iter().flatten();
+        let mut found = fates.filter(|fate| fate["rule"] == rule).cloned();
+        let mut fate = found.next().unwrap_or(Value::Null);
+        if let Some(members) = fate.as_object_mut() {
+            members.retain(|name, _| !["rule", "state", "episode"].contains(&name.as_str()));
+        }
+        fate
+    };
+    let told = [
+        (1, "any-host"),
+        (5, "any-host"),
+        (6, "any-host"),
+        (6, "large-in-a"),
+        (8, "once"),
+        (12, "any-host"),
+        (12, "amends"),
+        (13, "amends"),
+        (22, "amends"),
+    ]
+    .map(|(line, rule)| format!("{line} {rule}: {}\n", of(line, rule)));
+    expect_test::expect![[r#"
+        1 any-host: {"fate":"first"}
+        5 any-host: {"fate":"repeat"}
+        6 any-host: {"by":"hold","fate":"blip","hold":"20s","lasted":"6s","since":"1970-01-01T00:17:10.000Z","until":"1970-01-01T00:17:16.000Z"}
+        6 large-in-a: {"fate":"first"}
+        8 once: {"by":"dedup","fate":"suppressed","within":"30s"}
+        12 any-host: null
+        12 amends: {"by":"hold","fate":"blip","hold":"20s","lasted":"17s","since":"1970-01-01T00:17:25.000Z","until":"1970-01-01T00:17:42.000Z"}
+        13 amends: null
+        22 amends: {"fate":"pending","hold":"20s","since":"1970-01-01T00:18:10.000Z"}
+    "#]].assert_eq(&told.concat());
+}
+
+/// Many more than fit in the memory of a sort would be another test; here all of them are mixed.
+#[test]
+fn the_fates_of_a_generated_log_add_up() {
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let workload = Workload { entities: 300, events: 30_000, ..Workload::default() };
+    let workload = Workload { span_ns: 1_800_000_000_000, ..workload };
+    let mut log = Vec::new();
+    workload.write_flat(&mut log).expect("a Vec takes every write");
+    fs::write(dir.path().join("flat.ndjson"), log).expect("the log can be written");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/flat/rules.yaml");
+    fs::copy(golden, dir.path().join("rules.yaml")).expect("the rules can be copied");
+    check(dir.path(), &["probe=flat.ndjson"]);
+}
