@@ -67,8 +67,9 @@ pub trait Pass: 'static {
     /// So many copies of a record that was there before, in conflict with the first or not.
     fn repeat(&mut self, key: &Self::Key, event: &Self::Event, conflict: bool, copies: isize);
 
-    /// Everything of one logical time has been seen: gives what is to be noted of it.
-    fn settle(&mut self, note: &mut impl FnMut(Self::Note, isize));
+    /// Everything of one logical time has been seen: gives what is to be noted at that time. What
+    /// need not be exact in time, as a sum of counts, may wait until it is the `last` for now.
+    fn settle(&mut self, last: bool, note: &mut impl FnMut(Self::Note, isize));
 }
 
 /// Hands records on as they are, and notes the repeats.
@@ -99,7 +100,7 @@ impl<K: Key, E: Fingerprinted> Pass for Whole<K, E> {
         self.repeats.push(((key.clone(), repeat), copies));
     }
 
-    fn settle(&mut self, note: &mut impl FnMut((K, Repeat), isize)) {
+    fn settle(&mut self, _: bool, note: &mut impl FnMut((K, Repeat), isize)) {
         self.repeats.drain(..).for_each(|(repeat, copies)| note(repeat, copies));
     }
 }
@@ -141,8 +142,8 @@ where
             }
             let (mut passed, mut notes) = (passed.activate(), notes.activate());
             let (mut passed, mut notes) = (passed.session(&caps[0]), notes.session(&caps[1]));
-            let mut settle = |pass: &mut T, at: i64| {
-                pass.settle(&mut |note, diff| notes.give((note, at, diff)));
+            let mut settle = |pass: &mut T, at: i64, last: bool| {
+                pass.settle(last, &mut |note, diff| notes.give((note, at, diff)));
             };
             let complete = pending
                 .complete(frontier, |((_, one), at, _), ((_, other), then, _)| {
@@ -152,7 +153,7 @@ where
             for ((key, event), at, diff) in complete.into_iter().flatten() {
                 assert!(diff > 0, "a record that was received cannot be taken back: {event:?}");
                 if let Some(before) = now.replace(at).filter(|before| *before != at) {
-                    settle(&mut pass, before);
+                    settle(&mut pass, before, false);
                 }
                 let first = windows.receive(&key, &event, at, &repeats_until);
                 let conflict = first.is_some_and(|content| content != event.content());
@@ -165,7 +166,7 @@ where
                 }
             }
             if let Some(at) = now {
-                settle(&mut pass, at);
+                settle(&mut pass, at, true);
             }
             windows.sweep(frontier.unwrap_or(i64::MAX));
             drop((passed, notes));

@@ -15,7 +15,7 @@ pub(super) struct Observations<S> {
     lateness_ns: i64,
     /// How late a record may be, by rule.
     amend_within_ns: Vec<i64>,
-    /// How many observations each rule made at this logical time.
+    /// How many observations each rule made since the counts were noted.
     observed: Vec<isize>,
     /// By rule.
     ranks: Vec<u16>,
@@ -97,7 +97,10 @@ impl<S: Shown> Pass for Observations<S> {
         }
     }
 
-    fn settle(&mut self, note: &mut impl FnMut(Entry, isize)) {
+    fn settle(&mut self, last: bool, note: &mut impl FnMut(Entry, isize)) {
+        if !last {
+            return;
+        }
         let mut count = |what: Count, sum: &mut isize| {
             if *sum != 0 {
                 note(Entry::Count(what), std::mem::take(sum));

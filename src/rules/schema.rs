@@ -252,7 +252,7 @@ fn count() -> Value {
 }
 
 fn label_name() -> Value {
-    json!({ "pattern": "^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$", "maxLength": NAME_BYTES_MAX })
+    json!({ "pattern": "^(_|_?[a-zA-Z][a-zA-Z0-9_]*|_[0-9][a-zA-Z0-9_]*)$", "maxLength": NAME_BYTES_MAX })
 }
 
 fn duration_pattern() -> String {

@@ -80,6 +80,7 @@ impl Reader<'_> {
             Some(node) => self.signals(node, &sources),
             None => Vec::new(),
         };
+        self.compare_schemas(&signals);
         let example = "[{ name: NAME, signal: NAME }]";
         let rules = match fields.require("rules", example, self.problems) {
             Some(node) => self.rules_on(node, &signals, defaults),
@@ -215,3 +216,6 @@ struct Defaults {
     lateness_ns: i64,
     expire_after_ns: i64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,9 @@
 //! Signals: what makes canonical states of records.
 
+use std::collections::BTreeSet;
+
+use smol_str::SmolStr;
+
 use super::super::yaml::Node;
 use super::super::{Label, Schema, Signal, Source, State};
 use super::{Named, Reader, fields};
@@ -79,6 +83,44 @@ impl Reader<'_> {
         let name = fields::label_name(key, self.problems);
         let from = self.expression(node, "the value of a label");
         Some(Label { name: name?, from: from? })
+    }
+
+    /// Signals that share a schema show its states: the same in the same version, and of one major
+    /// version the later has all of the earlier.
+    pub(super) fn compare_schemas(&mut self, signals: &[Named<'_, ReadSignal<'_>>]) {
+        let read = || signals.iter().filter_map(|named| named.value.as_ref()?.signal.as_ref());
+        for (number, signal) in read().enumerate() {
+            let Some(schema) = &signal.schema else { continue };
+            for (other_number, other) in read().enumerate() {
+                let Some(known) = other.schema.as_ref().filter(|known| known.name == schema.name)
+                else {
+                    continue;
+                };
+                let follows = (&known.version, other_number) < (&schema.version, number);
+                if !follows || known.version.major != schema.version.major {
+                    continue;
+                }
+                let names = |signal: &Signal| -> BTreeSet<SmolStr> {
+                    signal.states.iter().map(|state| state.name.clone()).collect()
+                };
+                let (mine, theirs) = (names(signal), names(other));
+                let missing = theirs.difference(&mine).next();
+                let added = mine.difference(&theirs).next();
+                let same_version = known.version == schema.version;
+                let (message, help) = match (missing, added) {
+                    (Some(state), _) => (
+                        format!("{schema} has no state `{state}`, which {known} has"),
+                        "add it, or raise the major version",
+                    ),
+                    (None, Some(state)) if same_version => (
+                        format!("another signal of {schema} has no state `{state}`"),
+                        "a version has one set of states: raise the minor version",
+                    ),
+                    _ => continue,
+                };
+                self.problems.error_help(&schema.span, message, help);
+            }
+        }
     }
 
     fn schema(&mut self, node: &Node) -> Option<Schema> {

@@ -17,6 +17,7 @@ fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
     let number = |wanted: &Value| wanted.as_u64().expect("a number") as usize;
     let is = |kind: &str| match kind {
         "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
         "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "object" => value.is_object(),
@@ -63,6 +64,7 @@ fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         "minProperties" => object.is_none_or(|object| object.len() >= number(wanted)),
         "maxProperties" => object.is_none_or(|object| object.len() <= number(wanted)),
         "items" => array.is_none_or(|array| array.iter().all(|item| accepts(root, wanted, item))),
+        "minimum" => value.as_f64().is_none_or(|value| value >= number(wanted) as f64),
         "minItems" => array.is_none_or(|array| array.len() >= number(wanted)),
         "minLength" => text.is_none_or(|text| text.chars().count() >= number(wanted)),
         "maxLength" => text.is_none_or(|text| text.chars().count() <= number(wanted)),
@@ -122,6 +124,7 @@ const WHOLE: &str = r#"version: 1
 lateness: 1m30s
 max_advance: 60d
 expire_after: 1h
+label_values_max: 50
 sources:
   probe:
     format: json
@@ -160,13 +163,22 @@ signals:
   readiness:
     from: probe
     where: type == "readiness"
+    schema: { name: pod-readiness, version: 1.2.0-rc.1 }
+    labels: { zone: data.zone, weight: data.a + data.b, _: data.c }
+    value: data.latency
     states:
       ready: data.state == "ready"
       unready: true
 rules:
   - name: pod-readiness
     signal: readiness
+    where: labels.zone == "a"
+    dedup: { by: [data.id, subject], within: 5m }
     hold: { ready: 0, unready: 30s }
+    amend_within: 1h
+    expire_after: 1d
+    labels: { severity: page }
+    annotations: { summary: "{{ $entity }}: {{ $labels.zone }}" }
 "#;
 
 #[test]
@@ -233,6 +245,8 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "is not a field",
         "is not a template",
         "there is another rule",
+        "the signal has no label",
+        "is a semantic version",
         "there is no",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
