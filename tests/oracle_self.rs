@@ -16,12 +16,18 @@ use serde_json::{Value, json};
 
 /// The rule of the contract's example: ready 10 s, unready 30 s; degraded has no hold.
 fn spec() -> Spec {
-    let rule = |name: &str, signal, hold_ns| RuleSpec { name: name.into(), signal, hold_ns };
+    let rule = |name: &str, signal, hold_ns| RuleSpec {
+        name: name.into(),
+        signal,
+        hold_ns,
+        ..RuleSpec::default()
+    };
     Spec {
         lateness_ns: 5 * S,
         expire_after_ns: 7 * DAY,
         max_advance_ns: 30 * DAY,
         tick_ns: 100 * MS,
+        labelled: false,
         until: None,
         signals: signals(),
         rules: vec![rule("pod-readiness", 0, vec![10 * S, 30 * S, 0])],
@@ -134,7 +140,7 @@ fn the_example_of_the_contract() {
     assert_eq!((counts.duplicates, counts.conflicts, counts.unmatched), (1, 0, 2));
     assert_eq!(expected.dead_letters, [(0, 7)]);
     // cart-0 timed out once for 8 s; the probe of cart-2 still waits.
-    let suppressed = Suppressed { hold: 1, expired: 0 };
+    let suppressed = Suppressed { hold: 1, expired: 0, dedup: 0 };
     assert_eq!(expected.suppressed["pod-readiness"], suppressed);
 }
 
@@ -222,7 +228,7 @@ fn an_episode_ends_where_the_next_established_run_starts() {
         ["ready 0..50000 @10000", "unready 50000..80001 @80000", "degraded 80001.. @80001"];
     assert_eq!(episodes(&flap), wanted);
     // The blip at 20 s, and the millisecond of ready.
-    assert_eq!(flap.suppressed["pod-readiness"], Suppressed { hold: 2, expired: 0 });
+    assert_eq!(flap.suppressed["pod-readiness"], Suppressed { hold: 2, expired: 0, dedup: 0 });
     let wanted = [
         "10000: +1 ready 0.. @10000",
         "80000: -1 ready 0.. @10000",
@@ -300,7 +306,7 @@ fn a_history_expires() {
     let waiting = [(0, 0, "ready"), (15_000, 15_000, "unready"), (40_000, 40_000, "ready")];
     let dropped = replay(&spec, &waiting);
     assert_eq!(episodes(&dropped), ["ready 0..15000! @10000"]);
-    assert_eq!(dropped.suppressed["pod-readiness"], Suppressed { hold: 0, expired: 1 });
+    assert_eq!(dropped.suppressed["pod-readiness"], Suppressed { hold: 0, expired: 1, dedup: 0 });
 }
 
 #[test]
@@ -395,7 +401,8 @@ fn until_leaves_out_what_arrives_after() {
 
 #[test]
 fn a_record_may_be_an_observation_of_several_signals() {
-    let rule = RuleSpec { name: "pod-load".into(), signal: 1, hold_ns: vec![0, 0] };
+    let rule =
+        RuleSpec { name: "pod-load".into(), signal: 1, hold_ns: vec![0, 0], ..RuleSpec::default() };
     let mut spec = spec();
     spec.rules.push(rule);
     let mut both = record("a", 0, 0, "degraded");

@@ -75,6 +75,7 @@ fn episode(event: &Value) -> Episode {
         until,
         decided: instant(&data["decided"]),
         expired: reason == "expired",
+        label: data["labels"]["by"].as_str().map(str::to_owned),
     }
 }
 
@@ -91,10 +92,10 @@ fn suppressed(value: &Value) -> BTreeMap<String, Suppressed> {
     let count = |reasons: &Value, reason: &str| reasons[reason].as_u64().unwrap_or(0) as usize;
     let rules = value.as_object().expect("suppressed is by rule").iter();
     let sums = rules.map(|(rule, reasons)| {
-        let known = ["hold", "expired"];
+        let known = ["hold", "expired", "dedup"];
         assert!(reasons.as_object().expect("by reason").keys().all(|r| known.contains(&&**r)));
         let (hold, expired) = (count(reasons, "hold"), count(reasons, "expired"));
-        (rule.clone(), Suppressed { hold, expired })
+        (rule.clone(), Suppressed { hold, expired, dedup: count(reasons, "dedup") })
     });
     sums.filter(|(_, sum)| *sum != Suppressed::default()).collect()
 }

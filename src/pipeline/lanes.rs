@@ -72,12 +72,13 @@ pub(super) fn lanes<'scope, S: Shown>(
     let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
     let rules = Rc::new(Lanes::new(rules, catalog.clone()));
     for (part, lateness) in parts.into_iter().zip(amend_within_ns) {
-        let timing = Timing { lateness, tick: options.tick_ns };
-        let part = part.as_collection();
-        let part = match rules.dedup_ns.iter().any(Option::is_some) {
-            true => without_repeats(part, &rules, timing, options, &mut decided),
-            false => part,
-        };
+        let mut timing = Timing { lateness, tick: options.tick_ns };
+        let mut part = part.as_collection();
+        if rules.dedup_ns.iter().any(Option::is_some) {
+            part = without_repeats(part, ends, &rules, timing, options, &mut decided);
+            // What waited there for its instant comes at the end of its tick.
+            timing.lateness = timing.lateness.saturating_add(timing.tick);
+        }
         hold(part, ends.clone(), &rules, timing, options, &mut decided);
     }
     decided
@@ -86,6 +87,7 @@ pub(super) fn lanes<'scope, S: Shown>(
 /// Takes out what repeats to a rule with dedup.
 fn without_repeats<'scope, S: Shown>(
     observed: Observed<'scope, S>,
+    ends: &Ends<'scope>,
     rules: &Rc<Lanes>,
     timing: Timing,
     options: Options,
@@ -99,24 +101,26 @@ fn without_repeats<'scope, S: Shown>(
     });
     let of = Rc::clone(rules);
     let lasts = move |(_, rule): &Lane, _: &Observation<S>| of.dedup_ns[*rule].unwrap_or(1);
-    let verdicts =
-        Timeline::new("dedup", Dedup::new(lasts), timing).build_local(deduped.as_collection());
+    let verdicts = Timeline::new("dedup", Dedup::new(lasts), timing)
+        .ending_at(ends.clone())
+        .build_local(deduped.as_collection());
     let (passed, repeats) =
         verdicts.oks.inner.ok_err(|((lane, told), at, diff)| match told.value {
             Verdict::Passed(event) => Ok(((lane, event), at, diff)),
-            Verdict::Repeat { event, .. } => Err(((lane, event), at, diff)),
+            Verdict::Repeat { event, .. } => Err(((lane, Some(event)), at, diff)),
+            Verdict::Undecided(count) => Err(((lane, None), at, diff * count as isize)),
         });
     let of = Rc::clone(rules);
-    decided.ledgers.push(tally(
-        repeats
-            .clone()
-            .map(move |(((_, rule), _), at, diff)| (Count::Repeated(of.rank(rule)), at, diff)),
-    ));
+    decided.ledgers.push(tally(repeats.clone().map(move |(((_, rule), repeat), at, diff)| {
+        let rank = of.rank(rule);
+        (repeat.map_or(Count::Pending(rank), |_| Count::Repeated(rank)), at, diff)
+    })));
     if options.traced {
-        decided.ledgers.push(repeats.map(|(((entity, rule), event), at, diff)| {
+        decided.ledgers.push(repeats.flat_map(|(((entity, rule), repeat), at, diff)| {
+            let Observation { event_time_ns, tie, .. } = repeat?;
             let lane = TracedLane { rule: rule as u16, entity };
-            let place = Place { event_time_ns: event.event_time_ns, tie: event.tie };
-            (Entry::Trace(Box::new(Trace::Repeated { lane, place })), at, diff)
+            let trace = Trace::Repeated { lane, place: Place { event_time_ns, tie } };
+            Some((Entry::Trace(Box::new(trace)), at, diff))
         }));
     }
     scope.concatenate([passed, others]).as_collection()

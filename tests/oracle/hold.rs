@@ -26,6 +26,8 @@ pub(crate) struct Span {
     pub(crate) until: Option<i128>,
     pub(crate) decided: i128,
     pub(crate) expired: bool,
+    /// The source of the observation it began with.
+    pub(crate) source: String,
 }
 
 /// Observations of runs that have ended without being established. An observation that the clock
@@ -36,13 +38,19 @@ pub(crate) struct Suppressed {
     pub(crate) hold: usize,
     /// In runs that were still waiting when the history expired.
     pub(crate) expired: usize,
+    /// Repeats of others.
+    pub(crate) dedup: usize,
 }
 
 impl Add for Suppressed {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { hold: self.hold + other.hold, expired: self.expired + other.expired }
+        Self {
+            hold: self.hold + other.hold,
+            expired: self.expired + other.expired,
+            dedup: self.dedup + other.dedup,
+        }
     }
 }
 
@@ -85,6 +93,27 @@ impl Run<'_> {
             && self.deadline() <= self.expires
             && self.deadline() <= clock
     }
+}
+
+/// Observations (in order) without those that repeat one, of equal state and source, that passed
+/// less than `within` before; and the others.
+pub(crate) fn without_repeats(
+    observations: Vec<Observation>,
+    within: Option<i64>,
+) -> (Vec<Observation>, Vec<Observation>) {
+    let Some(within) = within else { return (observations, Vec::new()) };
+    let (mut passed, mut repeats): (Vec<Observation>, _) = (Vec::new(), Vec::new());
+    for observation in observations {
+        let first = passed.iter().find(|first| {
+            (first.state, &first.source) == (observation.state, &observation.source)
+                && observation.time < first.time + i128::from(within)
+        });
+        match first {
+            Some(_) => repeats.push(observation),
+            None => passed.push(observation),
+        }
+    }
+    (passed, repeats)
 }
 
 /// Splits observations where none came for as long as `expire_after`.
@@ -135,6 +164,7 @@ pub(crate) fn spans(
                 until: None,
                 decided: run.deadline(),
                 expired: false,
+                source: run.observations[0].source.clone(),
             });
         }
         let last = history.last().expect("a history has observations").time;

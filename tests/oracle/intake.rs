@@ -18,7 +18,7 @@ pub(crate) enum Disposition {
     Used,
 }
 
-/// A used record.
+/// A record that some rule may observe: a used one, or one that is late and not too late for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Used {
     pub(crate) arrival: i64,
@@ -53,6 +53,8 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
     // Of equal records the first in this order counts.
     arrived.sort_by_key(|one| (one.arrival, one.at));
 
+    let amend_within = spec.rules.iter().filter_map(|rule| rule.amend_within_ns);
+    let amend_within_ns = amend_within.chain([spec.lateness_ns]).max().unwrap_or_default();
     let mut first = BTreeMap::new();
     let mut used = Vec::new();
     for Arrived { arrival, at, record } in arrived {
@@ -63,20 +65,27 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
             dispositions.insert(at, Disposition::Unmatched);
             continue;
         };
-        if age > i128::from(spec.lateness_ns) {
+        let late = age > i128::from(spec.lateness_ns);
+        if late {
             dispositions.insert(at, Disposition::Late);
+        }
+        if age > i128::from(amend_within_ns) {
             continue;
         }
         let (source, id) = (record.source.clone(), record.id.clone());
         let identity = (source, id, record.event_time, subject.clone());
         let content = record.content.clone();
         if let Some(counted) = first.get(&identity) {
-            let conflict = *counted != content;
-            dispositions.insert(at, Disposition::Duplicate { conflict });
+            if !late {
+                let conflict = *counted != content;
+                dispositions.insert(at, Disposition::Duplicate { conflict });
+            }
             continue;
         }
         first.insert(identity, content);
-        dispositions.insert(at, Disposition::Used);
+        if !late {
+            dispositions.insert(at, Disposition::Used);
+        }
         used.push(Used { arrival, subject, record, states });
     }
     Intake { dispositions, used, end }

@@ -129,6 +129,7 @@ fn spec(random: &mut Random) -> Spec {
         name: name.to_owned(),
         signal,
         hold_ns: SHAPES[signal].3.iter().map(|_| *random.pick(&waits)).collect(),
+        ..RuleSpec::default()
     };
     let mut rules = vec![rule("pod-readiness", 0, random)];
     if random.chance(60) {
@@ -149,7 +150,42 @@ fn spec(random: &mut Random) -> Spec {
     };
     let tick_ns = *random.pick(&[100 * MS, 100 * MS, 100 * MS, S, MS, 250 * MS]);
     let signals = signals();
-    Spec { lateness_ns, expire_after_ns, max_advance_ns, tick_ns, until, signals, rules }
+    let mut spec = Spec {
+        lateness_ns,
+        expire_after_ns,
+        max_advance_ns,
+        tick_ns,
+        labelled: false,
+        until,
+        signals,
+        rules,
+    };
+    if random.chance(50) {
+        more(&mut spec, random);
+    }
+    spec
+}
+
+/// What rules can say beyond hold.
+fn more(spec: &mut Spec, random: &mut Random) {
+    let lateness_ns = spec.lateness_ns;
+    spec.labelled = random.chance(60);
+    for rule in &mut spec.rules {
+        if spec.labelled && random.chance(30) {
+            rule.source = Some((*random.pick(&["/probe/a", "/probe/a", ""])).to_owned());
+        }
+        if random.chance(40) {
+            rule.dedup_ns = Some(*random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S, 60 * S]));
+        }
+        if random.chance(40) {
+            rule.amend_within_ns = Some(lateness_ns + *random.pick(&[0, MS, S, 10 * S, 60 * S]));
+        }
+        // Again what expires sooner than its records may come late is left to other tests.
+        let least = rule.amend_within_ns.unwrap_or(lateness_ns) + S;
+        if random.chance(30) || least > spec.expire_after_ns {
+            rule.expire_after_ns = Some(least.max(*random.pick(&[2 * S, 8 * S, 20 * S])));
+        }
+    }
 }
 
 fn yaml(spec: &Spec, random: &mut Random) -> String {
@@ -164,6 +200,9 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
     for (name, kinds, member, states) in &SHAPES {
         let [a, b] = kinds;
         yaml.push_str(&format!("  {name}:\n    where: type == \"{a}\" || type == \"{b}\"\n"));
+        if spec.labelled {
+            yaml.push_str("    labels: { by: source }\n");
+        }
         yaml.push_str("    states:\n");
         for (state, spellings) in *states {
             yaml.push_str(&format!("      {state}: data.{member} in {spellings:?}\n"));
@@ -180,6 +219,21 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
         let signal = &spec.signals[rule.signal].name;
         yaml.push_str(&format!("  - name: {}\n    signal: {signal}\n", rule.name));
         yaml.push_str(&format!("    hold: {{ {} }}\n", holds.join(", ")));
+        if let Some(source) = &rule.source {
+            yaml.push_str(&format!("    where: labels.by == {source:?}\n"));
+        }
+        if let Some(within) = rule.dedup_ns {
+            yaml.push_str(&format!(
+                "    dedup: {{ by: [source], within: {} }}\n",
+                duration(within)
+            ));
+        }
+        if let Some(within) = rule.amend_within_ns {
+            yaml.push_str(&format!("    amend_within: {}\n", duration(within)));
+        }
+        if let Some(after) = rule.expire_after_ns {
+            yaml.push_str(&format!("    expire_after: {}\n", duration(after)));
+        }
     }
     yaml
 }
@@ -281,10 +335,16 @@ impl<'a> Writer<'a> {
 
     fn event_time(&mut self, arrival: i64) -> i64 {
         let lateness = self.spec.lateness_ns;
-        match self.random.below(100) {
+        let amends = self.spec.rules.iter().any(|rule| rule.amend_within_ns.is_some());
+        match self.random.below(if amends { 115 } else { 100 }) {
             0..20 => arrival - self.random.up_to(lateness.min(300 * MS)),
             20..28 => arrival - lateness,
             28..30 => arrival - lateness - self.random.pick(&[1, MS, S]),
+            // Late, and perhaps not too late to amend.
+            100.. => {
+                let within = self.random.clone().pick(&self.spec.rules).amend_within_ns;
+                arrival - within.unwrap_or(lateness) + self.random.pick(&[0, 0, -1, MS, S])
+            }
             30..36 => arrival + self.random.pick(&[1, MS, 100 * MS, S]),
             36..39 => arrival + self.edge(),
             39 if self.random.chance(30) => {

@@ -47,6 +47,8 @@ pub(crate) struct Spec {
     pub(crate) expire_after_ns: i64,
     pub(crate) max_advance_ns: i64,
     pub(crate) tick_ns: i64,
+    /// Whether the signals have a label: the source.
+    pub(crate) labelled: bool,
     pub(crate) until: Option<i64>,
     pub(crate) signals: Vec<SignalSpec>,
     pub(crate) rules: Vec<RuleSpec>,
@@ -65,13 +67,31 @@ impl fmt::Debug for SignalSpec {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RuleSpec {
     pub(crate) name: String,
     /// Index into [`Spec::signals`].
     pub(crate) signal: usize,
     /// One for each state of the signal.
     pub(crate) hold_ns: Vec<i64>,
+    /// The only source it observes: `where` on the label that has it.
+    pub(crate) source: Option<String>,
+    /// For how long an observation of equal state and source is a repeat.
+    pub(crate) dedup_ns: Option<i64>,
+    /// The lateness, if none.
+    pub(crate) amend_within_ns: Option<i64>,
+    /// That of the file, if none.
+    pub(crate) expire_after_ns: Option<i64>,
+}
+
+impl RuleSpec {
+    fn amend_within_ns(&self, spec: &Spec) -> i64 {
+        self.amend_within_ns.unwrap_or(spec.lateness_ns)
+    }
+
+    fn expire_after_ns(&self, spec: &Spec) -> i64 {
+        self.expire_after_ns.unwrap_or(spec.expire_after_ns)
+    }
 }
 
 /// An episode as published, without id and revision. The order is that of `episodes.ndjson`.
@@ -86,6 +106,8 @@ pub(crate) struct Episode {
     pub(crate) decided: i64,
     /// Whether it ended because observations ceased.
     pub(crate) expired: bool,
+    /// The label, where there is one.
+    pub(crate) label: Option<String>,
 }
 
 /// What a replay must give.
@@ -117,7 +139,7 @@ pub(crate) struct Counts {
     pub(crate) dead_letters: usize,
 }
 
-/// Observations of one signal of one entity, ordered.
+/// Observations of one rule of one entity, ordered.
 pub(crate) type Histories = BTreeMap<(usize, String), Vec<Observation>>;
 
 /// What a replay of these logs, one for each partition, must give.
@@ -129,10 +151,15 @@ pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
         .filter(|(_, disposition)| matches!(disposition, Disposition::DeadLetter(_)))
         .map(|(at, _)| *at)
         .collect();
-    let suppressed = spec.rules.iter().map(|rule| {
-        let all = histories.iter().filter(|((signal, _), _)| *signal == rule.signal);
+    let suppressed = spec.rules.iter().enumerate().map(|(number, rule)| {
+        let all = histories.iter().filter(|((of, _), _)| *of == number);
         let total = all.fold(Suppressed::default(), |sum, (_, history)| {
-            sum + hold::suppressed(history, &rule.hold_ns, spec.expire_after_ns, intake.end)
+            let (passed, repeats) = hold::without_repeats(history.clone(), rule.dedup_ns);
+            let come = |o: &&Observation| intake.end.is_some_and(|end| o.time <= i128::from(end));
+            let dedup = repeats.iter().filter(come).count();
+            let expire_after = rule.expire_after_ns(spec);
+            let held = hold::suppressed(&passed, &rule.hold_ns, expire_after, intake.end);
+            sum + held + Suppressed { dedup, ..Suppressed::default() }
         });
         (rule.name.clone(), total)
     });
@@ -163,13 +190,18 @@ fn counts(dispositions: &BTreeMap<(usize, usize), Disposition>) -> Counts {
     counts
 }
 
-/// Every observation there is, by signal and entity, each history in order.
+/// Every observation there is, by rule and entity, each history in order.
 pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
     let mut histories = Histories::new();
     for Used { arrival, subject, record, states } in used {
-        for (signal, state) in states.iter().enumerate() {
-            let Some(state) = *state else { continue };
-            histories.entry((signal, subject.clone())).or_default().push(Observation {
+        let age = i128::from(*arrival) - i128::from(record.event_time);
+        for (number, rule) in spec.rules.iter().enumerate() {
+            let Some(state) = states[rule.signal] else { continue };
+            let elsewhere = rule.source.as_ref().is_some_and(|source| *source != record.source);
+            if elsewhere || age > i128::from(rule.amend_within_ns(spec)) {
+                continue;
+            }
+            histories.entry((number, subject.clone())).or_default().push(Observation {
                 time: i128::from(record.event_time),
                 source: record.source.clone(),
                 sequence: record.sequence.clone(),
@@ -189,14 +221,15 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
     let Some(end) = end else { return Vec::new() };
     let clock = at.min(i128::from(end));
     let mut episodes = Vec::new();
-    for rule in &spec.rules {
+    for (number, rule) in spec.rules.iter().enumerate() {
         let signal = &spec.signals[rule.signal];
-        for ((of_signal, entity), history) in histories {
-            if *of_signal != rule.signal {
+        for ((of, entity), history) in histories {
+            if *of != number {
                 continue;
             }
             let known: Vec<_> = history.iter().filter(|o| o.known_at <= at).cloned().collect();
-            let spans = hold::spans(&known, &rule.hold_ns, spec.expire_after_ns, clock);
+            let (known, _) = hold::without_repeats(known, rule.dedup_ns);
+            let spans = hold::spans(&known, &rule.hold_ns, rule.expire_after_ns(spec), clock);
             episodes.extend(spans.into_iter().map(|span| Episode {
                 since: nanos(span.since),
                 entity: entity.clone(),
@@ -206,6 +239,7 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
                 until: span.until.map(nanos),
                 decided: nanos(span.decided),
                 expired: span.expired,
+                label: Some(span.source).filter(|source| spec.labelled && !source.is_empty()),
             }));
         }
     }
@@ -217,12 +251,13 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
 /// known, where a run may become established, where a history may expire.
 pub(crate) fn logical_times(spec: &Spec, histories: &Histories, end: i64) -> BTreeSet<i128> {
     let mut times = BTreeSet::new();
-    for ((signal, _), history) in histories {
+    for ((number, _), history) in histories {
+        let rule = &spec.rules[*number];
         for observation in history {
-            let holds = spec.rules.iter().filter(|rule| rule.signal == *signal);
-            let waits = holds.map(|rule| rule.hold_ns[observation.state]);
+            // One from the future counts, to dedup, when its instant comes.
+            let waits = [rule.hold_ns[observation.state], rule.expire_after_ns(spec), 0];
             let deadlines = waits
-                .chain([spec.expire_after_ns])
+                .into_iter()
                 .map(|wait| observation.time + i128::from(wait))
                 .filter(|deadline| *deadline <= i128::from(end));
             times.extend(deadlines.map(|deadline| ceil_to_tick(deadline, spec.tick_ns)));

@@ -54,6 +54,8 @@ pub enum Verdict<E> {
         /// Whether it says something else than the one that passed.
         conflict: bool,
     },
+    /// So many events were of a later instant when time ended.
+    Undecided(u32),
 }
 
 /// The machine. See the [module documentation](self).
@@ -113,5 +115,9 @@ impl<K: Key, E: Fingerprinted, W: Windows<K, E>> Machine for Dedup<K, E, W> {
 
     fn elapse(&self, _: &K, seen: &mut Seen, at: i64, _: &mut Vec<Verdict<E>>) {
         seen.windows.retain(|window| window.until > at);
+    }
+
+    fn ended(&self, _: &K, _: &Seen, waiting: u32, out: &mut Vec<Verdict<E>>) {
+        out.extend((waiting > 0).then_some(Verdict::Undecided(waiting)));
     }
 }

@@ -99,6 +99,8 @@ pub(super) struct Keys<M: Machine> {
     touched: Vec<u32>,
     expired: Vec<(i64, u32)>,
     scratch: Scratch<M>,
+    /// Where the clock stops.
+    end: i64,
 }
 
 impl<M: Machine> Keys<M> {
@@ -113,7 +115,13 @@ impl<M: Machine> Keys<M> {
             touched: Vec::new(),
             expired: Vec::new(),
             scratch: Scratch::default(),
+            end: i64::MAX,
         }
+    }
+
+    /// From now on the clock goes no further than this, also within the tick.
+    pub(super) fn end_at(&mut self, end: i64) {
+        self.end = end;
     }
 
     /// Adds an event that arrived at the logical time `at`. Times never decrease; [`Self::settle`]
@@ -223,7 +231,7 @@ impl<M: Machine> Keys<M> {
     fn moment(&self, logical: i64, clock: i64) -> Moment {
         // What comes later has a later logical time, thus an event time from there on.
         let horizon = logical.saturating_add(1).saturating_sub(self.timing.lateness);
-        Moment { logical, clock, horizon }
+        Moment { logical, clock: clock.min(self.end), horizon }
     }
 
     fn evaluate(&mut self, index: u32, moment: Moment, tell: &mut impl Tell<M>) {

@@ -317,6 +317,10 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
                     let snapshot = Snapshot { at, keys: keys.snapshot() };
                     snapshots.shared.borrow_mut().taken.push_back(snapshot);
                 }
+                if let (None, Some(end)) = (frontier, end) {
+                    // What comes last may come in the tick in which time ends.
+                    keys.end_at(end);
+                }
                 play(&mut pending, &mut keys, frontier, &mut emit);
                 match (frontier, end) {
                     (Some(frontier), _) => keys.advance(frontier, &mut emit),
