@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::model::duration::format_duration;
 use crate::rules::{
-    Condition, Format, Mapping, Rule, Rules, Source, TemplatePart, Text, TimeField,
+    Condition, Dedup, Format, Mapping, Rule, Rules, Source, TemplatePart, Text, TimeField,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -60,11 +60,29 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     stages.details(signal.filter.as_ref().map(|filter| ("where", condition(filter))))?;
     stages.stage("state: the first that holds; a record without any is unmatched")?;
     stages.details(signal.states.iter().map(|state| (&*state.name, condition(&state.when))))?;
-    let lateness = format_duration(rules.lateness_ns);
+    let carried = signal.labels.iter().map(|label| (&*label.name, label.from.text().to_owned()));
+    let reading = signal.value.as_ref().map(|from| ("value", from.text().to_owned()));
+    let carried: Vec<_> = carried.chain(reading).collect();
+    if !carried.is_empty() {
+        stages.stage("carried to episodes: labels and reading of the record they begin with")?;
+        stages.details(carried)?;
+    }
+    if let Some(filter) = &rule.filter {
+        stages.stage("where: of other records this rule sees nothing")?;
+        stages.details([("where", condition(filter))])?;
+    }
+    let late = format_duration(rule.amend_within_ns);
     stages.stage(format_args!(
-        "late: what arrives more than {lateness} after its event time is left out"
+        "late: what arrives more than {late} after its event time is left out"
     ))?;
     stages.stage("duplicates: of equal records the first counts, the others are left out")?;
+    if let Some(Dedup { by, within_ns }) = &rule.dedup {
+        stages.stage(format_args!(
+            "dedup: of one state and equal values, the first within {} counts",
+            format_duration(*within_ns)
+        ))?;
+        stages.details(by.iter().map(|value| ("by", value.text().to_owned())))?;
+    }
     stages.stage("hold: a state counts once it has lasted")?;
     let names = signal.states.iter().map(|state| &*state.name);
     let holds = names.zip(&rule.hold_ns).map(|(name, hold)| {
@@ -76,7 +94,11 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     stages.stage(format_args!(
         "expiry: after {expiry} without observations an entity is forgotten"
     ))?;
-    stages.stage(format_args!("output: episodes of {} by entity", rule.name))
+    stages.stage(format_args!("output: episodes of {} by entity", rule.name))?;
+    let schema = signal.schema.as_ref().map(|schema| ("schema", schema.to_string()));
+    let texts = rule.labels.iter().chain(&rule.annotations);
+    let texts = texts.map(|(name, template)| (&**name, template.to_string()));
+    stages.details(schema.into_iter().chain(texts))
 }
 
 fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {

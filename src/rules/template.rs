@@ -1,6 +1,7 @@
 //! Texts of a rule with places for what an episode says, written as Prometheus writes them:
 //! `{{ $labels.zone }} is {{ $state }}`.
 
+use std::fmt;
 use std::ops::Range;
 
 use smol_str::SmolStr;
@@ -10,7 +11,17 @@ use super::diagnostics::suggestion;
 
 /// A text with places.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template {
+    text: SmolStr,
+    pieces: Vec<Piece>,
+}
+
+/// As the rule file has it.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// A piece of a text with places.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +54,7 @@ const VARIABLES: [(&str, Piece); 5] = [
 impl Template {
     /// The pieces in order.
     pub fn pieces(&self) -> &[Piece] {
-        &self.0
+        &self.pieces
     }
 
     /// Reads a text; `labels` are those of the rule's signal.
@@ -74,7 +85,8 @@ impl Template {
             at = close + 2;
         }
         pieces.extend((at < text.len()).then(|| Piece::Text(text[at..].into())));
-        if faults.is_empty() { Ok(Self(pieces)) } else { Err(faults) }
+        let text = text.into();
+        if faults.is_empty() { Ok(Self { text, pieces }) } else { Err(faults) }
     }
 }
 
@@ -114,7 +126,7 @@ mod tests {
     #[test]
     fn places_are_found_and_checked() {
         let parse = |text| Template::parse(text, &["zone", "team"]);
-        let pieces = |text| parse(text).map(|template| template.0);
+        let pieces = |text| parse(text).map(|template| template.pieces);
         assert_eq!(pieces(""), Ok(vec![]));
         assert_eq!(pieces("{ } }}"), Ok(vec![Piece::Text("{ } }}".into())]));
         assert_eq!(
