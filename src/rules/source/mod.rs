@@ -1,0 +1,137 @@
+//! Sources: how a line of some shape becomes a record.
+
+mod flat;
+mod mapping;
+mod path;
+mod time;
+
+use std::ops::Range;
+
+use smol_str::SmolStr;
+
+use super::diagnostics::Problems;
+use super::fields::{self, Fields};
+use super::yaml::Node;
+pub use flat::{Csv, Regex};
+use mapping::read_path;
+pub use mapping::{Mapping, Text};
+pub use path::{FieldPath, TemplatePart};
+pub use time::{TimeField, TimeUnit};
+
+/// Where records come from, and how they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What `from` and the command line call it.
+    pub name: SmolStr,
+    /// The bytes of the rule file its name is written in; none if the file has no sources.
+    pub span: Range<usize>,
+    /// The shape of its lines.
+    pub format: Format,
+}
+
+/// The shape of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// CloudEvents 1.0 in JSON: every attribute has its place.
+    CloudEvents,
+    /// Any JSON object: the mapping says where the attributes are; the object itself is `data`.
+    Json {
+        /// Where the attributes stand.
+        mapping: Box<Mapping>,
+        /// An array that is exploded: the line stands for as many lines as it has elements, each
+        /// with one element in the place of the array.
+        explode: Option<FieldPath>,
+    },
+    /// Rows of text under a header: `data` has a string for each column.
+    Csv(Box<Csv>),
+    /// Any line of text: `data` has a string for each named group that took part.
+    Regex(Box<Regex>),
+}
+
+pub(super) const TIME_FIELDS: [&str; 2] = ["field", "unit"];
+pub(super) const TEXT_KINDS: [&str; 3] = ["field", "const", "template"];
+pub(super) const ATTRIBUTES: [&str; 7] =
+    ["time", "arrival", "subject", "source", "type", "sequence", "id"];
+/// What belongs to one format alone.
+pub(super) const OPTIONS: [(&str, &str); 4] =
+    [("explode", "json"), ("delimiter", "csv"), ("header", "csv"), ("pattern", "regex")];
+pub(super) const FIELDS: [&str; 12] = [
+    "format",
+    "explode",
+    "delimiter",
+    "header",
+    "pattern",
+    "time",
+    "arrival",
+    "subject",
+    "source",
+    "type",
+    "sequence",
+    "id",
+];
+pub(super) const FORMATS: [&str; 4] = ["json", "csv", "regex", "cloudevents"];
+pub(super) const UNITS: [(&str, TimeUnit); 5] = [
+    ("s", TimeUnit::Seconds),
+    ("ms", TimeUnit::Millis),
+    ("us", TimeUnit::Micros),
+    ("ns", TimeUnit::Nanos),
+    ("rfc3339", TimeUnit::Rfc3339),
+];
+
+impl Source {
+    /// What a rule file without `sources` reads.
+    pub(super) fn implicit() -> Self {
+        Self { name: SmolStr::new_static("cloudevents"), span: 0..0, format: Format::CloudEvents }
+    }
+
+    /// Reads a source of a rule file, whose text is `file`.
+    pub(super) fn read(
+        key: &Node,
+        node: &Node,
+        file: &str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let name = fields::name(key, "the name of a source", problems);
+        let fields = Fields::open(node, &key.span, "a source", &FIELDS, problems)?;
+        let format = fields.require("format", "json", problems)?;
+        let text = fields::text(format, "the format", problems)?;
+        if !FORMATS.contains(&text) {
+            problems.unknown(&format.span, "format", text, &FORMATS);
+            return None;
+        }
+        for (option, of) in OPTIONS {
+            if let Some(node) = fields.get(option).filter(|_| of != text) {
+                let message = format!("`{option}` belongs to format: {of}, not to {text}");
+                problems.error_help(&node.span, message, "remove it");
+            }
+        }
+        let format = match text {
+            "json" => {
+                let explode =
+                    optional(fields.get("explode"), |node| read_path(node, None, problems));
+                let mapping = Mapping::read(&fields, None, problems);
+                Format::Json { mapping: Box::new(mapping?), explode: explode? }
+            }
+            "csv" => Format::Csv(Box::new(Csv::read(&fields, problems)?)),
+            "regex" => Format::Regex(Box::new(Regex::read(&fields, file, problems)?)),
+            _ => {
+                for field in ATTRIBUTES {
+                    if let Some(node) = fields.get(field) {
+                        let message = format!("CloudEvents have a place for `{field}` already");
+                        problems.error_help(&node.span, message, "remove it, or use format: json");
+                    }
+                }
+                Format::CloudEvents
+            }
+        };
+        Some(Self { name: name?, span: key.span.clone(), format })
+    }
+}
+
+/// Reads what may be absent; `None` only if it is there and wrong.
+fn optional<T>(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Option<Option<T>> {
+    match node {
+        Some(node) => read(node).map(Some),
+        None => Some(None),
+    }
+}
