@@ -17,7 +17,7 @@ use self::fields::{Field, Names, Pick, Role, Table, TimePick};
 use self::yaml::{Lines, condition, flow, scalar};
 use super::{first_lines, grouped, usual_interval};
 use crate::model::duration::format_duration;
-use crate::rules::Attribute;
+use crate::rules::{Attribute, TimeForm};
 use crate::sources::InputError;
 
 /// So many records are looked at.
@@ -56,8 +56,8 @@ impl fmt::Display for NoDraft {
             }
             Self::NoTime(fields) => write!(
                 f,
-                "no rules can be guessed: no field is a time in every record (RFC 3339, or a number \
-                 since 1970); there are: {}",
+                "no rules can be guessed: no field is a time in every record (RFC 3339, a usual \
+                 format, or a number since 1970); there are: {}",
                 fields.join(", ")
             ),
         }
@@ -208,7 +208,11 @@ impl Guess {
             lines.push(&format!("    {:10}{value}", format!("{name}:")), why);
         };
         let time = |time: &TimePick| {
-            format!("{{ field: {}, unit: {} }}", flow(&time.field.path()), time.unit.name())
+            let form = match &time.form {
+                TimeForm::Unit(unit) => format!("unit: {}", unit.name()),
+                TimeForm::Format(format) => format!("format: {}", scalar(format.text())),
+            };
+            format!("{{ field: {}, {form} }}", flow(&time.field.path()))
         };
         let text = |pick: &Pick| format!("{{ field: {} }}", flow(&pick.field.path()));
         let constant = |value: &str| format!("{{ const: {value} }}");

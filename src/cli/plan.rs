@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::model::duration::format_duration;
 use crate::rules::{
-    Condition, Dedup, Format, Mapping, Rule, Rules, Source, TemplatePart, Text, TimeField,
+    Condition, Dedup, Format, Mapping, Rule, Rules, Source, TemplatePart, Text, TimeField, TimeForm,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -153,7 +153,10 @@ fn details(mapping: &Mapping) -> Vec<(&'static str, String)> {
 }
 
 fn time(time: &TimeField) -> String {
-    format!("{} ({})", time.field, time.unit.name())
+    match &time.form {
+        TimeForm::Unit(unit) => format!("{} ({})", time.field, unit.name()),
+        TimeForm::Format(format) => format!("{} ({format})", time.field),
+    }
 }
 
 fn attribute(text: &Text) -> String {

@@ -322,10 +322,10 @@ impl Expression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoValue;
 
-/// Something wrong in a condition.
+/// Something wrong in a text of the rule file, as a condition.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Bytes of the condition's text.
+pub(crate) struct Fault {
+    /// Bytes of the text.
     pub(super) place: Range<usize>,
     pub(super) message: String,
     pub(super) help: String,

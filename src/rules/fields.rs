@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
+use super::condition::Fault;
 use super::diagnostics::{Problems, suggestion};
-use super::yaml::{Node, Value};
+use super::yaml::{self, Node, Value};
 use crate::model::duration::parse_duration;
 
 pub(super) const NAME_BYTES_MAX: usize = 128;
@@ -140,6 +141,24 @@ pub(super) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<
         problems.error(&node.span, message);
     }
     found
+}
+
+/// Reports what is wrong within the text of a node.
+pub(super) fn without_faults<T>(
+    result: Result<T, Vec<Fault>>,
+    node: &Node,
+    file: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    let faults = match result {
+        Ok(value) => return Some(value),
+        Err(faults) => faults,
+    };
+    for fault in faults {
+        let span = yaml::locate_range(file, node, &fault.place);
+        problems.error_help(&span, fault.message, fault.help);
+    }
+    None
 }
 
 /// A duration in nanoseconds.

@@ -27,7 +27,8 @@ pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use schema::schema;
 pub use source::{
-    Csv, FieldPath, Format, Mapping, Regex, Source, TemplatePart, Text, TimeField, TimeUnit,
+    Csv, FieldPath, Format, Mapping, Regex, Source, TemplatePart, Text, TimeField, TimeForm,
+    TimeFormat, TimeFormatError, TimeUnit,
 };
 pub use template::{Piece, Template};
 

@@ -119,11 +119,23 @@ fn source() -> Value {
 
 fn time() -> Value {
     let units = source::UNITS.map(|(name, _)| name);
-    object(&source::TIME_FIELDS, &source::TIME_FIELDS, |field| match field {
+    let mut time = object(&source::TIME_FIELDS, &["field"], |field| match field {
         "field" => path(),
         "unit" => described(json!({ "enum": units }), "How it is written: since 1970, or as text."),
+        "format" => json!({
+            "description": "How it is written otherwise, as %d/%b/%Y:%H:%M:%S %z.",
+            "type": "string",
+        }),
+        "zone" => json!({
+            "description": "The offset of times whose format has none, as +02:00; without, UTC.",
+            "type": "string", "pattern": "^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$",
+        }),
         other => unreachable!("the schema says nothing of the field {other}"),
-    })
+    });
+    time["if"] = json!({ "required": ["unit"] });
+    time["then"] = json!({ "maxProperties": 2 });
+    time["else"] = json!({ "required": ["format"] });
+    time
 }
 
 fn text() -> Value {

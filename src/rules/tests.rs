@@ -39,7 +39,7 @@ fn the_readiness_example_parses() {
 fn the_flat_example_parses() {
     let rules = parse(FLAT);
     let Format::Json { mapping, explode: None } = &rules.sources[0].format else { panic!("json") };
-    assert_eq!(mapping.time.unit, TimeUnit::Millis);
+    assert_eq!(mapping.time.form, TimeForm::Unit(TimeUnit::Millis));
     assert_eq!(mapping.time.field.keys(), ["ts"]);
     assert_eq!(mapping.source, Text::Const("probe".into()));
     assert!(mapping.sequence.is_some() && mapping.id.is_none() && mapping.arrival.is_none());
@@ -277,13 +277,13 @@ rules: {}
               |
               = help: at most 128 bytes, without blanks, `=` and backticks
 
-            error: a time needs `unit`
+            error: a time needs `unit` or `format`
               --> rules.yaml:10:31
                |
             10 |   text: { format: json, time: { field: a..b }, subject: { field: a, const: b }, type: x, source: { const: }  }
                |                               ^^^^^^^^^^^^^^^
                |
-               = help: add `unit: ms`
+               = help: add `unit: ms`, or as `format: "%Y-%m-%d %H:%M:%S"`
 
             error: `a..b` is not a field: a key is empty
               --> rules.yaml:10:40

@@ -16,7 +16,7 @@ sources:
   probe:
     format: json
     time: { field: "`@ts`.at", unit: ms }
-    arrival: { field: received, unit: rfc3339 }
+    arrival: { field: received, format: "%F %T", zone: "+02:00" }
     subject: { template: "{namespace}/{pod}" }
     source: { const: probe }
     type: { field: kind }
@@ -52,7 +52,7 @@ rules:
         rule pod-readiness
           1. source probe: JSON objects
                event time  @ts.at (ms)
-               arrival     received (rfc3339), or else the event time
+               arrival     received (%F %T at +02:00), or else the event time
                subject     "{namespace}/{pod}"
                source      "probe"
                type        kind
@@ -74,7 +74,7 @@ rules:
         rule anything
           1. source probe: JSON objects
                event time  @ts.at (ms)
-               arrival     received (rfc3339), or else the event time
+               arrival     received (%F %T at +02:00), or else the event time
                subject     "{namespace}/{pod}"
                source      "probe"
                type        kind

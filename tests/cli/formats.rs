@@ -88,6 +88,17 @@ fn letters(outputs: &Outputs) -> Vec<(u64, u64, String)> {
     rows(&outputs.dead_letters).iter().map(letter).collect()
 }
 
+/// Line, column and part of the reason of every dead letter.
+#[track_caller]
+fn assert_letters(outputs: &Outputs, wanted: &[(u64, u64, &str)]) {
+    let found = letters(outputs);
+    assert_eq!(found.len(), wanted.len(), "{found:?}");
+    for ((line, column, reason), wanted) in found.iter().zip(wanted) {
+        assert_eq!((*line, *column), (wanted.0, wanted.1), "{reason}");
+        assert!(reason.contains(wanted.2), "{reason}");
+    }
+}
+
 fn time(second: u64) -> u64 {
     1_767_225_600 + second
 }
@@ -174,12 +185,7 @@ fn rows_that_are_none_are_dead_letters() {
         (8, 1, "`ts` must be a number since the epoch"),
         (9, 16, "not valid UTF-8"),
     ];
-    let found = letters(&outputs);
-    assert_eq!(found.len(), wanted.len(), "{found:?}");
-    for ((line, column, reason), wanted) in found.iter().zip(wanted) {
-        assert_eq!((*line, *column), (wanted.0, wanted.1), "{reason}");
-        assert!(reason.contains(wanted.2), "{reason}");
-    }
+    assert_letters(&outputs, &wanted);
     assert_eq!((&outputs.summary["records"], &outputs.summary["used"]), (&json!(9), &json!(2)));
 }
 
@@ -251,6 +257,67 @@ fn plain_lines_make_episodes() {
     for ((_, _, reason), wanted) in found.iter().zip(reasons) {
         assert!(reason.contains(wanted), "{reason}");
     }
+}
+
+/// The same ten minutes, written at +02:00 in one format or another.
+#[test]
+fn times_may_have_formats_of_their_own() {
+    let place = Place::new();
+    let clock = |second: u64| format!("02:{:02}:{:02}", second / 60, second % 60);
+    let apache = |second: u64| format!("01/Jan/2026:{} +0200", clock(second));
+    let logger = |second: u64| format!("2026-01-01 {},250", clock(second));
+    let digits = |second: u64| format!("20260101{}", clock(second).replace(':', ""));
+    let rows = "    format: csv
+    time: { field: ts, format: \"%Y-%m-%d %H:%M:%S,%f\", zone: \"+02:00\" }
+    subject: { field: '`host.name`' }";
+    let lines = r"    format: regex
+    pattern: '^\S+ (?<host>\w+): (?<state>\w+) at \[(?<ts>.*?)\]'
+    time: { field: ts, format: '%d/%b/%Y:%H:%M:%S %z' }
+    subject: { field: host }";
+    let objects = "    format: json
+    time: { field: ts, format: '%Y%m%d%H%M%S', zone: +02:00 }
+    arrival: { field: at, format: '%F %T,%f', zone: +02:00 }
+    subject: { field: host }";
+    let log = |line: &dyn Fn(u64, &str) -> String| {
+        STATES.map(|(second, state)| line(second, state)).concat()
+    };
+    let row = |second: u64, state: &str| format!("\"{}\",web,\"{state}\"\n", logger(second));
+    let line = |second: u64, state: &str| {
+        format!("[x] web: {} at [{}]\n", state.replace(", ", "_"), apache(second))
+    };
+    let object = |second: u64, state: &str| {
+        let ts: u64 = digits(second).parse().expect("digits");
+        let at = format!("2026-01-01 {},0", clock(second));
+        json!({"ts": ts, "at": at, "host": "web", "state": state}).to_string() + "\n"
+    };
+    let outputs = place.episodes(rows, format!("ts,host.name,state\n{}", log(&row)).as_bytes());
+    assert_eq!(episodes(&outputs), of("web"));
+    assert_eq!(outputs.summary["dead_letters"], 0);
+    assert!(String::from_utf8_lossy(&outputs.episodes).contains("2026-01-01T00:00:00.250Z"));
+
+    let bad = "[x] web: up at [31/Feb/2026:02:00:00 +0200]\n[x] web: up at [01/Jan/9999:02:00:00 \
+               +0200]\n[x] web: up at []\n";
+    let outputs = place.episodes(lines, (log(&line) + bad).as_bytes());
+    assert_eq!(episodes(&outputs), of("web"));
+    let wanted = [
+        (7, 17, "`ts` is no time as %d/%b/%Y:%H:%M:%S %z: invalid date"),
+        (8, 17, "`ts` is outside of the years"),
+        (9, 17, "`ts` is missing"),
+    ];
+    assert_letters(&outputs, &wanted);
+
+    let bad = r#"{"at":"2026-01-01 03:00:00,0","ts":true,"host":"web","state":"up"}
+{"host":"web","state":"up","ts":20260101030000,"at":"soon"}
+{"host":"web","state":"up","ts":[]}
+"#;
+    let outputs = place.episodes(objects, (log(&object) + bad).as_bytes());
+    assert_eq!(episodes(&outputs), of("web"));
+    let wanted = [
+        (7, 1, "`ts` is no time as %Y%m%d%H%M%S at +02:00: "),
+        (8, 54, "`at` is no time as %F %T,%f at +02:00: "),
+        (9, 1, "`ts` must be a time as %Y%m%d%H%M%S at +02:00"),
+    ];
+    assert_letters(&outputs, &wanted);
 }
 
 fn poll(second: u64, pods: &Value) -> String {

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use super::grouped;
 use crate::model::time::parse_rfc3339;
-use crate::rules::{FieldPath, TimeUnit};
+use crate::rules::{FieldPath, TimeForm, TimeFormat, TimeUnit};
 
 /// So deep fields are looked for.
 const DEPTH_MAX: usize = 4;
@@ -158,6 +158,22 @@ const STATE_WORDS: [&str; 34] = [
     "timeout",
 ];
 
+/// How times are often written where they are not RFC 3339. What may be the day or the month is not
+/// guessed.
+const FORMATS: [&str; 11] = [
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%Y-%m-%d %H:%M:%S,%f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f %z",
+    "%Y-%m-%d %H:%M:%S%.f UTC",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%a %b %e %H:%M:%S %Y",
+];
+
 /// What a field may be taken for.
 #[derive(Clone, Copy)]
 pub(super) enum Role {
@@ -180,7 +196,7 @@ pub(super) struct Pick {
 /// A field that has been taken for a time, and why.
 pub(super) struct TimePick {
     pub(super) field: Field,
-    pub(super) unit: TimeUnit,
+    pub(super) form: TimeForm,
     pub(super) why: String,
 }
 
@@ -188,12 +204,13 @@ impl TimePick {
     /// The time of a record, if it can be read.
     pub(super) fn of(&self, record: &Map<String, Value>) -> Option<i64> {
         let value = self.field.value_of(record)?;
-        let scale = match self.unit {
-            TimeUnit::Rfc3339 => return parse_rfc3339(value.as_str()?).ok(),
-            TimeUnit::Seconds => 1_000_000_000,
-            TimeUnit::Millis => 1_000_000,
-            TimeUnit::Micros => 1_000,
-            TimeUnit::Nanos => 1,
+        let scale = match &self.form {
+            TimeForm::Format(format) => return format.read(value.as_str()?).ok(),
+            TimeForm::Unit(TimeUnit::Rfc3339) => return parse_rfc3339(value.as_str()?).ok(),
+            TimeForm::Unit(TimeUnit::Seconds) => 1_000_000_000,
+            TimeForm::Unit(TimeUnit::Millis) => 1_000_000,
+            TimeForm::Unit(TimeUnit::Micros) => 1_000,
+            TimeForm::Unit(TimeUnit::Nanos) => 1,
         };
         match number(value)? {
             (_, Some(whole)) => whole.checked_mul(scale),
@@ -358,50 +375,59 @@ impl Table {
     /// The time at this key, if any record has it.
     pub(super) fn time_at(&mut self, key: &str) -> Option<TimePick> {
         let field = self.fields.iter().find(|field| field.0 == [key])?.clone();
-        let (unit, why) = self.unit(&field)?;
+        let (form, why) = self.form(&field)?;
         self.take(&field);
-        Some(TimePick { field, unit, why })
+        Some(TimePick { field, form, why })
     }
 
     /// The time that is named like one; if it must not be, whatever is a time.
     pub(super) fn pick_time(&mut self, names: &[&str], named: bool) -> Option<TimePick> {
         let times = self.fields.iter().filter_map(|field| {
-            let (unit, why) = self.unit(field)?;
+            let (form, why) = self.form(field)?;
             let rank = names.iter().position(|name| *name == bare(field.last()));
-            let unlikely = named || (unit != TimeUnit::Rfc3339 && !self.mostly_rises(field));
+            let text = matches!(form, TimeForm::Unit(TimeUnit::Rfc3339) | TimeForm::Format(_));
+            let unlikely = named || (!text && !self.mostly_rises(field));
             if rank.is_none() && unlikely {
                 return None;
             }
-            Some(((rank.unwrap_or(names.len()), field.0.len()), field.clone(), unit, why))
+            Some(((rank.unwrap_or(names.len()), field.0.len()), field.clone(), form, why))
         });
-        let (_, field, unit, why) = times.min_by_key(|(rank, ..)| *rank)?;
+        let (_, field, form, why) = times.min_by_key(|(rank, ..)| *rank)?;
         self.take(&field);
-        Some(TimePick { field, unit, why })
+        Some(TimePick { field, form, why })
     }
 
     /// How a field writes times, if (nearly) all of its values are some and all records have it.
-    fn unit(&self, field: &Field) -> Option<(TimeUnit, String)> {
-        let mut units: BTreeMap<&str, (TimeUnit, usize)> = BTreeMap::new();
+    fn form(&self, field: &Field) -> Option<(TimeForm, String)> {
+        let formats = FORMATS.map(|text| TimeFormat::new(text).expect("it is a format"));
+        let mut forms: Vec<(TimeForm, usize)> = Vec::new();
         for value in self.records.iter().filter_map(|record| field.value_of(record)) {
-            if let Some(unit) = unit(value) {
-                units.entry(unit.name()).or_insert((unit, 0)).1 += 1;
+            let Some(form) = form(value, &formats) else { continue };
+            match forms.iter_mut().find(|(known, _)| *known == form) {
+                Some((_, count)) => *count += 1,
+                None => forms.push((form, 1)),
             }
         }
-        let (unit, count) = units.into_values().max_by_key(|(_, count)| *count)?;
+        let (form, count) = forms.into_iter().max_by_key(|(_, count)| *count)?;
         if count * 100 < self.records.len() * 95 {
             return None;
         }
         let example = self.records.iter().find_map(|record| field.text_of(record))?;
-        let how = match unit {
-            TimeUnit::Rfc3339 => "RFC 3339",
-            TimeUnit::Seconds => "seconds since 1970",
-            TimeUnit::Millis => "milliseconds since 1970",
-            TimeUnit::Micros => "microseconds since 1970",
-            TimeUnit::Nanos => "nanoseconds since 1970",
+        let (how, zone) = match &form {
+            TimeForm::Unit(TimeUnit::Rfc3339) => ("RFC 3339", ""),
+            TimeForm::Unit(TimeUnit::Seconds) => ("seconds since 1970", ""),
+            TimeForm::Unit(TimeUnit::Millis) => ("milliseconds since 1970", ""),
+            TimeForm::Unit(TimeUnit::Micros) => ("microseconds since 1970", ""),
+            TimeForm::Unit(TimeUnit::Nanos) => ("nanoseconds since 1970", ""),
+            TimeForm::Format(format) if format.has_zone() && !says_utc(format) => {
+                ("this format", "; taken for UTC, unless there is zone: \"+02:00\"")
+            }
+            TimeForm::Format(_) => ("this format", ""),
         };
         let (count, records) = (grouped(count as u64), grouped(self.records.len() as u64));
         let example: String = example.chars().take(40).collect();
-        Some((unit, format!("{how} in {count} of {records} records: {}", example.escape_debug())))
+        let example = example.escape_debug();
+        Some((form, format!("{how} in {count} of {records} records: {example}{zone}")))
     }
 
     fn mostly_rises(&self, field: &Field) -> bool {
@@ -494,6 +520,10 @@ pub(super) fn bare(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
+fn says_utc(format: &TimeFormat) -> bool {
+    ["UTC", "GMT"].iter().any(|name| format.text().ends_with(name))
+}
+
 fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -507,16 +537,22 @@ fn number(value: &Value) -> Option<(f64, Option<i64>)> {
     }
 }
 
-/// How a value writes a time, by its shape and magnitude: 1973 to 2128.
-fn unit(value: &Value) -> Option<TimeUnit> {
-    if let Some(text) = value.as_str()
-        && parse_rfc3339(text).is_ok()
-    {
-        return Some(TimeUnit::Rfc3339);
+/// How a value writes a time, by its shape, or by its magnitude: 1973 to 2128.
+fn form(value: &Value, formats: &[TimeFormat]) -> Option<TimeForm> {
+    if let Some(text) = value.as_str() {
+        if parse_rfc3339(text).is_ok() {
+            return Some(TimeForm::Unit(TimeUnit::Rfc3339));
+        }
+        // No format is tried in vain on all other text.
+        let likely = (14..=40).contains(&text.len()) && text.contains(':');
+        let found = formats.iter().find(|format| likely && format.read(text).is_ok());
+        if let Some(format) = found {
+            return Some(TimeForm::Format(format.clone()));
+        }
     }
     let (number, _) = number(value)?;
     let units = [TimeUnit::Seconds, TimeUnit::Millis, TimeUnit::Micros, TimeUnit::Nanos];
     let scales = [1.0, 1e3, 1e6, 1e9];
     let fits = |scale: &f64| (1e8 * scale..5e9 * scale).contains(&number);
-    scales.iter().position(fits).map(|at| units[at])
+    scales.iter().position(fits).map(|at| TimeForm::Unit(units[at]))
 }

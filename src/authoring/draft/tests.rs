@@ -62,6 +62,34 @@ fn names_and_values_speak_for_a_meaning() {
 }
 
 #[test]
+fn usual_formats_of_times_are_recognized() {
+    for (example, wanted) in [
+        ("02/Jan/2026:03:04:05 +0100", "format: \"%d/%b/%Y:%H:%M:%S %z\""),
+        ("2026-01-02 03:04:05,123", "format: \"%Y-%m-%d %H:%M:%S,%f\""),
+        ("2026-01-02 03:04:05", "format: \"%Y-%m-%d %H:%M:%S%.f\""),
+        ("2026-01-02 03:04:05.123 +0100", "format: \"%Y-%m-%d %H:%M:%S%.f %z\""),
+        ("2026-01-02 03:04:05 UTC", "format: \"%Y-%m-%d %H:%M:%S%.f UTC\""),
+        ("2026-01-02T03:04:05.123456", "format: \"%Y-%m-%dT%H:%M:%S%.f\""),
+        ("2026-01-02T03:04:05.123+0100", "format: \"%Y-%m-%dT%H:%M:%S%.f%z\""),
+        ("2026/01/02 03:04:05", "format: \"%Y/%m/%d %H:%M:%S%.f\""),
+        ("Fri, 02 Jan 2026 03:04:05 GMT", "format: \"%a, %d %b %Y %H:%M:%S GMT\""),
+        ("Fri, 02 Jan 2026 03:04:05 -0700", "format: \"%a, %d %b %Y %H:%M:%S %z\""),
+        ("Fri Jan  2 03:04:05 2026", "format: \"%a %b %e %H:%M:%S %Y\""),
+        ("2026-01-02 03:04:05+01:00", "unit: rfc3339"),
+    ] {
+        let draft = text((0..20).map(|n| json!({ "logged": example, "up": n % 2 == 0 })));
+        let line = format!("    time:     {{ field: logged, {wanted} }}\n");
+        assert!(draft.contains(line.trim_end()), "{example}: {draft}");
+        let says = ["rfc3339", "%z", "UTC", "GMT"].iter().any(|zone| wanted.contains(zone));
+        assert_eq!(draft.contains("taken for UTC"), !says, "{draft}");
+        Rules::parse("draft.yaml", &draft).unwrap_or_else(|errors| panic!("{errors}"));
+    }
+    // It may be the first of February.
+    let records = (0..20).map(|_| json!({ "logged": "01/02/2026 03:04:05", "up": true }));
+    assert!(Guess::new(objects(records)).is_err());
+}
+
+#[test]
 fn spellings_of_a_state_are_one() {
     let values = ["UP", "up", "Up", "down", "up", "not-ready", "NotReady", "+", "-"];
     let record = |(number, value): (usize, &&str)| json!({ "t": 1e9 + number as f64, "s": value });

@@ -173,15 +173,7 @@ impl Reader<'_> {
 
     /// Reports what is wrong within the text of a node.
     fn without_faults<T>(&mut self, node: &Node, result: Result<T, Vec<Fault>>) -> Option<T> {
-        let faults = match result {
-            Ok(value) => return Some(value),
-            Err(faults) => faults,
-        };
-        for fault in faults {
-            let span = yaml::locate_range(self.text, node, &fault.place);
-            self.problems.error_help(&span, fault.message, fault.help);
-        }
-        None
+        fields::without_faults(result, node, self.text, self.problems)
     }
 
     /// The index of what a node names.

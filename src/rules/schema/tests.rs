@@ -146,7 +146,7 @@ sources:
     format: csv
     delimiter: tab
     header: [ts, host]
-    time: { field: ts, unit: s }
+    time: { field: ts, format: "%d/%b/%Y:%H:%M:%S", zone: "+02:00" }
     subject: { field: host }
     source: { const: rows }
     type: { const: row }
@@ -235,6 +235,7 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "unknown group",
         "unknown column",
         "not a valid pattern",
+        "not a valid format",
         "has no fields of its own",
         "unknown signal",
         "unknown state",

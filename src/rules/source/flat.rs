@@ -23,7 +23,7 @@ pub struct Csv {
 }
 
 impl Csv {
-    pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Self> {
+    pub(super) fn read(fields: &Fields<'_>, file: &str, problems: &mut Problems) -> Option<Self> {
         let delimiter = match fields.get("delimiter") {
             Some(node) => read_delimiter(node, problems),
             None => Some(b','),
@@ -35,7 +35,7 @@ impl Csv {
             names.into_iter().map(|name| name.map(SmolStr::new)).collect::<Option<Arc<[_]>>>()
         });
         let known = header.as_ref().and_then(|header| header.as_deref());
-        let mapping = Mapping::read(fields, Some(&Flat { kind: "column", known }), problems);
+        let mapping = Mapping::read(fields, Some(&Flat { kind: "column", known }), file, problems);
         Some(Self { delimiter: delimiter?, header: header?, mapping: mapping? })
     }
 
@@ -95,7 +95,7 @@ impl Regex {
             .as_ref()
             .map(|pattern| pattern.capture_names().flatten().map(SmolStr::new).collect::<Vec<_>>());
         let flat = Flat { kind: "group", known: groups.as_deref() };
-        let mapping = Mapping::read(fields, Some(&flat), problems);
+        let mapping = Mapping::read(fields, Some(&flat), file, problems);
         Some(Self { pattern: pattern?, mapping: mapping? })
     }
 }

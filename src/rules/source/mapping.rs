@@ -54,12 +54,14 @@ impl Mapping {
     pub(super) fn read(
         fields: &Fields<'_>,
         flat: Option<&Flat<'_>>,
+        file: &str,
         problems: &mut Problems,
     ) -> Option<Self> {
         let time = fields
             .require("time", "{ field: ts, unit: ms }", problems)
-            .and_then(|node| TimeField::read(node, flat, problems));
-        let arrival = optional(fields.get("arrival"), |node| TimeField::read(node, flat, problems));
+            .and_then(|node| TimeField::read(node, flat, file, problems));
+        let arrival =
+            optional(fields.get("arrival"), |node| TimeField::read(node, flat, file, problems));
         let mut required = |name: &str, example: &str| {
             let node = fields.require(name, example, problems)?;
             Text::read(node, flat, problems)

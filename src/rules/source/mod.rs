@@ -1,9 +1,13 @@
 //! Sources: how a line of some shape becomes a record.
 
 mod flat;
+mod format;
 mod mapping;
 mod path;
 mod time;
+
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -13,10 +17,11 @@ use super::diagnostics::Problems;
 use super::fields::{self, Fields};
 use super::yaml::Node;
 pub use flat::{Csv, Regex};
+pub use format::{TimeFormat, TimeFormatError};
 use mapping::read_path;
 pub use mapping::{Mapping, Text};
 pub use path::{FieldPath, TemplatePart};
-pub use time::{TimeField, TimeUnit};
+pub use time::{TimeField, TimeForm, TimeUnit};
 
 /// Where records come from, and how they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +53,7 @@ pub enum Format {
     Regex(Box<Regex>),
 }
 
-pub(super) const TIME_FIELDS: [&str; 2] = ["field", "unit"];
+pub(super) const TIME_FIELDS: [&str; 4] = ["field", "unit", "format", "zone"];
 pub(super) const TEXT_KINDS: [&str; 3] = ["field", "const", "template"];
 pub(super) const ATTRIBUTES: [&str; 7] =
     ["time", "arrival", "subject", "source", "type", "sequence", "id"];
@@ -109,10 +114,10 @@ impl Source {
             "json" => {
                 let explode =
                     optional(fields.get("explode"), |node| read_path(node, None, problems));
-                let mapping = Mapping::read(&fields, None, problems);
+                let mapping = Mapping::read(&fields, None, file, problems);
                 Format::Json { mapping: Box::new(mapping?), explode: explode? }
             }
-            "csv" => Format::Csv(Box::new(Csv::read(&fields, problems)?)),
+            "csv" => Format::Csv(Box::new(Csv::read(&fields, file, problems)?)),
             "regex" => Format::Regex(Box::new(Regex::read(&fields, file, problems)?)),
             _ => {
                 for field in ATTRIBUTES {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::rules::{
-    Attribute, FieldPath, Format, Mapping, Paths, Source, TemplatePart, Text, TimeField, TimeUnit,
+    Attribute, FieldPath, Format, Mapping, Paths, Source, TemplatePart, Text, TimeField, TimeForm,
+    TimeUnit,
 };
 
 /// A key that something looks at, or an object on the way to one. Node 0 is the record.
@@ -34,11 +35,11 @@ pub(super) enum Part {
     Capture(usize),
 }
 
-/// Where a time comes from: capture, unit, and what messages call it.
+/// Where a time comes from: capture, form, and what messages call it.
 #[derive(Clone, Debug)]
 pub(super) struct TimeFrom {
     pub(super) capture: usize,
-    pub(super) unit: TimeUnit,
+    pub(super) form: TimeForm,
     pub(super) name: SmolStr,
 }
 
@@ -143,7 +144,7 @@ impl Layout {
         let mut tree = Tree::new();
         let time = |tree: &mut Tree, name: &'static str| TimeFrom {
             capture: tree.attribute(&[name.into()]),
-            unit: TimeUnit::Rfc3339,
+            form: TimeForm::Unit(TimeUnit::Rfc3339),
             name: name.into(),
         };
         let text = |tree: &mut Tree, name: &'static str| {
@@ -309,7 +310,7 @@ impl Tree {
 
     fn time(&mut self, field: &TimeField) -> TimeFrom {
         let name = dotted(&field.field);
-        TimeFrom { capture: self.attribute(field.field.keys()), unit: field.unit, name }
+        TimeFrom { capture: self.attribute(field.field.keys()), form: field.form.clone(), name }
     }
 
     fn text(&mut self, text: &Text) -> From {

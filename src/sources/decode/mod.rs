@@ -11,6 +11,7 @@ mod learn;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod time;
 mod token;
 mod walk;
 
@@ -24,9 +25,9 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 use self::layout::{Fill, Form, From, Layout, Made, Part, TimeFrom};
 pub use self::shape::Shapes;
 use self::walk::{Captured, FirstWins};
-use crate::model::time::{TimeError, parse_rfc3339};
+use crate::model::time::parse_rfc3339;
 use crate::model::{Id, Scalar, Sequence};
-use crate::rules::{Paths, RecordView, Source, TimeUnit};
+use crate::rules::{Paths, RecordView, Source, TimeForm, TimeUnit};
 
 /// A readable record, borrowed from its line.
 #[derive(Debug)]
@@ -555,10 +556,10 @@ impl<'a> Reader<'_, 'a> {
 
     #[inline(always)]
     fn time(&self, from: &TimeFrom) -> Result<Option<i64>, Unreadable> {
-        let usual = match (&self.values[from.capture], from.unit) {
+        let usual = match (&self.values[from.capture], &from.form) {
             (Scalar::Missing, _) => return Ok(None),
-            (Scalar::Int(count), TimeUnit::Millis) => count.checked_mul(1_000_000),
-            (Scalar::Str(text), TimeUnit::Rfc3339) => parse_rfc3339(text).ok(),
+            (Scalar::Int(count), TimeForm::Unit(TimeUnit::Millis)) => count.checked_mul(1_000_000),
+            (Scalar::Str(text), TimeForm::Unit(TimeUnit::Rfc3339)) => parse_rfc3339(text).ok(),
             _ => None,
         };
         if usual.is_some() { Ok(usual) } else { self.unusual_time(from) }
@@ -567,53 +568,13 @@ impl<'a> Reader<'_, 'a> {
     #[inline(never)]
     fn unusual_time(&self, from: &TimeFrom) -> Result<Option<i64>, Unreadable> {
         let value = &self.values[from.capture];
-        let name = &from.name;
-        let nanos = match (value, from.unit) {
-            (Scalar::Missing | Scalar::Null, _) => return Ok(None),
-            (Scalar::Str(text), _) if self.is_void(text) => return Ok(None),
-            (Scalar::Str(text), TimeUnit::Rfc3339) => {
-                parse_rfc3339(text).map_err(|error| match error {
-                    TimeError::NotRfc3339 => format!("`{name}` is no RFC 3339 time"),
-                    TimeError::OutOfRange => out_of_range(name),
-                })
+        match value {
+            Scalar::Missing | Scalar::Null => Ok(None),
+            Scalar::Str(text) if self.is_void(text) => Ok(None),
+            _ => {
+                let nanos = time::read(value, &from.form, &from.name);
+                nanos.map(Some).map_err(|reason| self.wrong(value, reason))
             }
-            (_, TimeUnit::Rfc3339) => Err(format!("`{name}` must be an RFC 3339 string")),
-            (value, unit) => epoch(value, unit, name),
-        };
-        nanos.map(Some).map_err(|reason| self.wrong(value, reason))
-    }
-}
-
-fn out_of_range(name: &str) -> String {
-    format!("`{name}` is outside of the years 1678 to 2261")
-}
-
-/// A time since the epoch, as a number or as its digits in a string.
-fn epoch(value: &Scalar<'_>, unit: TimeUnit, name: &str) -> Result<i64, String> {
-    let nanos_per_unit: i64 = match unit {
-        TimeUnit::Seconds => 1_000_000_000,
-        TimeUnit::Millis => 1_000_000,
-        TimeUnit::Micros => 1_000,
-        TimeUnit::Nanos | TimeUnit::Rfc3339 => 1,
-    };
-    let whole = match value {
-        Scalar::Int(count) => Some(*count),
-        Scalar::Str(text) => text.parse().ok(),
-        _ => None,
-    };
-    let fractional = match value {
-        Scalar::Float(count) => Some(*count),
-        Scalar::UInt(count) => Some(*count as f64),
-        Scalar::Str(text) => text.parse().ok(),
-        _ => None,
-    };
-    match (whole, fractional) {
-        (Some(count), _) => count.checked_mul(nanos_per_unit).ok_or_else(|| out_of_range(name)),
-        (None, Some(count)) => {
-            let nanos = count * nanos_per_unit as f64;
-            let fits = nanos.abs() < i64::MAX as f64;
-            fits.then_some(nanos as i64).ok_or_else(|| out_of_range(name))
         }
-        (None, None) => Err(format!("`{name}` must be a number since the epoch")),
     }
 }
