@@ -8,7 +8,8 @@
 //! - [`hold`]: the episodes that hold for given observations and a given clock;
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
-//! - [`logs`]: small adversarial logs by seed.
+//! - [`logs`]: small adversarial logs by seed;
+//! - [`published`]: what a replay has said, to be compared.
 //!
 //! Cost does not matter here: every view is computed anew from all the records.
 
@@ -21,6 +22,7 @@ pub(crate) mod hold;
 pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod logs;
+pub(crate) mod published;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Times in a format of their own, as `%d/%b/%Y:%H:%M:%S %z`: checked once, then read by jiff.
 //!
-//! Guarantees: a format that is accepted says every time in full, so that no part of one is guessed:
-//! a date with its year, a time of day, and each of their parts once.
+//! Guarantees: a format that is accepted says every time in full, so that no part of one is
+//! guessed: a date with its year, a time of day, and each of their parts once.
 
 use std::fmt;
 use std::ops::Range;

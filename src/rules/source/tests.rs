@@ -7,8 +7,8 @@ use crate::rules::{Format, Rules, TimeForm};
 /// A rule file whose source has these times.
 fn rules(times: &str) -> String {
     format!(
-        "version: 1\nsources:\n  log:\n    format: json\n{times}\n    subject: {{ field: host }}\n    \
-         source: {{ const: a }}\n    type: {{ const: b }}\n\
+        "version: 1\nsources:\n  log:\n    format: json\n{times}\n    \
+         subject: {{ field: host }}\n    source: {{ const: a }}\n    type: {{ const: b }}\n\
          signals: {{ a: {{ states: {{ up: data.up }} }} }}\nrules: [{{ name: r, signal: a }}]\n"
     )
 }
