@@ -17,11 +17,12 @@ pub fn draw(explanation: &Explanation) -> String {
     let mut text = String::new();
     let known = explanation.known_at.map_or_else(|| "ever".to_owned(), format_rfc3339);
     line(&mut text, format_args!("{}, as known at {known}", explanation.entity));
-    for reason in [Reason::Late, Reason::Duplicate] {
+    for reason in [Reason::Late, Reason::Duplicate, Reason::Unobserved] {
         let count = explanation.not_used.iter().filter(|record| record.reason == reason).count();
         let what = match reason {
             Reason::Late => format!("later than {}", format_duration(explanation.lateness_ns)),
             Reason::Duplicate => "there before".to_owned(),
+            Reason::Unobserved => "of labels that no rule asks for".to_owned(),
         };
         if count > 0 {
             line(&mut text, format_args!("{count} of its records not used: {what}"));
@@ -61,6 +62,15 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
     }
     for run in &rule.runs[left_out..] {
         line(text, format_args!("  {}", run_in_words(rule, run)));
+    }
+    if !rule.repeated.is_empty() {
+        line(
+            text,
+            format_args!(
+                "  {} observations repeat others, and were not looked at",
+                rule.repeated.len()
+            ),
+        );
     }
     if !rule.waiting.is_empty() {
         line(text, format_args!("  {} observations wait for their time", rule.waiting.len()));
@@ -216,6 +226,9 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
                 rule.episodes.iter().find(same)
             });
             let part = match episode {
+                Some(episode) if episode.since == run.since && run.hold_ns == 0 => {
+                    "announced at once".to_owned()
+                }
                 Some(episode) if episode.since == run.since => format!(
                     "announced: it lasted {hold}, until {}",
                     clock(episode.decided, run.since)
@@ -234,9 +247,10 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
 pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> {
     let is_it = |seen: &Observed| seen.file == file && seen.line == at;
     let place = format!("{file}:{at}");
+    let mut said = Vec::new();
     if let Some(record) = explanation.not_used.iter().find(|record| is_it(&record.record)) {
         let (time, arrival) = (record.record.time, record.record.arrival);
-        return vec![match record.reason {
+        said.push(match record.reason {
             Reason::Late => format!(
                 "{place} is late: it happened at {} and arrived {} after that; lateness is {}. \
                  Would have been used with lateness >= {}",
@@ -248,9 +262,14 @@ pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> 
             Reason::Duplicate => {
                 format!("{place} is a duplicate: the same record was there before")
             }
-        }];
+            Reason::Unobserved => {
+                format!(
+                    "{place} fits a signal, but has no labels that the `where` of a rule asks for"
+                )
+            }
+        });
     }
-    let mut said = Vec::new();
+    // A late record may amend what a rule has said.
     for rule in &explanation.rules {
         for run in &rule.runs {
             let Some(number) = run.observations.iter().position(is_it) else { continue };
@@ -260,6 +279,16 @@ pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> 
             };
             let words = run_in_words(rule, run);
             said.push(format!("{place}, to rule {}, {role} a run: {words}", rule.rule));
+        }
+        if rule.repeated.iter().any(is_it) {
+            let within = rule.dedup_within_ns.map_or_else(String::new, |within| {
+                format!(" less than {} before it", format_duration(within))
+            });
+            said.push(format!(
+                "{place}, to rule {}, repeats another of equal state and values{within}, and was \
+                 not looked at",
+                rule.rule
+            ));
         }
         if rule.waiting.iter().any(is_it) {
             said.push(format!("{place}, to rule {}, waits for its time", rule.rule));

@@ -7,7 +7,7 @@
 mod draw;
 mod locate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -62,6 +62,9 @@ pub struct Explained {
     pub signal: String,
     /// How long each state must last.
     pub hold_ns: BTreeMap<String, i64>,
+    /// Within which time an observation of equal state and values is a repeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedup_within_ns: Option<i64>,
     /// In the order in which they count.
     pub runs: Vec<Run>,
     /// What was announced.
@@ -146,6 +149,8 @@ pub enum Reason {
     Late,
     /// It was there before.
     Duplicate,
+    /// It fits a signal, but the `where` of no rule on it.
+    Unobserved,
 }
 
 /// Replays logs for one entity, until an instant if one is given.
@@ -246,6 +251,14 @@ impl Record {
     }
 
     fn not_used(&self, names: &[String]) -> Vec<NotUsed> {
+        let observed: BTreeSet<_> = self
+            .traces
+            .keys()
+            .filter_map(|trace| match trace {
+                Trace::Observed { position, known, .. } => Some((position, known)),
+                _ => None,
+            })
+            .collect();
         let records = self.traces.keys().filter_map(|trace| {
             let Trace::Record { position, known: Some(known), disposition } = trace else {
                 return None;
@@ -253,6 +266,7 @@ impl Record {
             let reason = match disposition {
                 Disposition::Late => Reason::Late,
                 Disposition::Duplicate { .. } => Reason::Duplicate,
+                Disposition::Used if !observed.contains(&(position, known)) => Reason::Unobserved,
                 Disposition::Used | Disposition::Unmatched => return None,
             };
             Some(NotUsed { record: Self::observed(known, *position, names), reason })
@@ -312,6 +326,7 @@ impl Record {
             rule: rule.name.to_string(),
             signal: signal.name.to_string(),
             hold_ns: states.zip(rule.hold_ns.iter().copied()).collect(),
+            dedup_within_ns: rule.dedup.as_ref().map(|dedup| dedup.within_ns),
             runs,
             episodes,
             repeated,
