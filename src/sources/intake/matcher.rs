@@ -106,10 +106,16 @@ impl Matcher {
         errors: &mut u32,
     ) -> Option<Matches> {
         let fits = self.fits(source, record, errors);
-        if fits.is_empty() {
-            return None;
-        }
         let observers = |fit: &Fit| &self.observers[usize::from(fit.signal)];
+        match fits.as_slice() {
+            [] => return None,
+            // The usual: one rule looks at the one signal.
+            [fit] if observers(fit).plain && observers(fit).rules.len() == 1 => {
+                let rule = observers(fit).rules[0];
+                return Some(Matches::One(Match { rule, state: fit.state }));
+            }
+            _ => {}
+        }
         if fits.iter().all(|fit| observers(fit).plain) {
             let matches = fits.iter().flat_map(|fit| {
                 let rules = observers(fit).rules.iter();
