@@ -120,6 +120,13 @@ fn the_fates_of_golden_logs_add_up() {
     check(&golden.join("adversarial"), &["a.ndjson", "b.ndjson", "c.ndjson"]);
 }
 
+/// Two sources, of which one is a table and one a log of plain lines.
+#[test]
+fn the_fates_of_the_recording_add_up() {
+    let dataset = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/haproxy");
+    check(&dataset, &["checks=checks.csv.zst", "messages=haproxy.log.zst"]);
+}
+
 /// What rules decide otherwise than by hold alone, in so many words.
 #[test]
 fn a_fate_has_the_numbers_that_decided_it() {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Diagnostic, Rule, Rules, Signal, State, Verdict};
+use super::{Diagnostic, Expression, Rule, Rules, Signal, State, Verdict};
 
 impl Rules {
     /// The warnings about this file.
@@ -18,8 +18,24 @@ impl Rules {
             }
             lint_signal(signal, &mut list);
         }
-        self.rules.iter().for_each(|rule| lint_rule(rule, &mut list));
+        for rule in &self.rules {
+            lint_rule(rule, &mut list);
+            self.lint_dedup(rule, &mut list);
+        }
         list
+    }
+
+    /// Dedup by nothing that tells records apart.
+    fn lint_dedup(&self, rule: &Rule, list: &mut Vec<Diagnostic>) {
+        let Some(dedup) = &rule.dedup else { return };
+        let same = |value: &Expression| value.text().trim() == "subject";
+        if dedup.by.iter().all(same) {
+            let message =
+                format!("the rule `{}` takes every observation of a state for a repeat", rule.name);
+            let help =
+                "`by` has only the subject, which all of an entity share; add what repeats share";
+            warn(list, &rule.span, message, help);
+        }
     }
 
     fn lint_sources(&self, list: &mut Vec<Diagnostic>) {
@@ -70,6 +86,19 @@ fn hides(earlier: &State, later: &State) -> bool {
 }
 
 fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
+    if let Some(filter) = &rule.filter {
+        let (message, help) = match filter.constant() {
+            Some(Verdict::True) => ("`where` holds for every record".to_owned(), "remove it"),
+            Some(_) => {
+                let message = format!("`where` holds for no record: `{}` never fires", rule.name);
+                (message, "ask something of the labels")
+            }
+            None => (String::new(), ""),
+        };
+        if !message.is_empty() {
+            warn(list, &filter.span(), message, help);
+        }
+    }
     if rule.hold_ns.iter().all(|hold| *hold == 0) {
         let message = format!("the rule `{}` holds nothing back", rule.name);
         let help = "every change of state becomes an episode at once; give a state a `hold`";
@@ -186,6 +215,29 @@ rules:
             8 warnings
         "#]]
         .assert_eq(&warnings.to_string());
+    }
+
+    #[test]
+    fn rules_that_can_never_fire_are_warned_of() {
+        let text = |rule: &str| {
+            format!(
+                "version: 1\nsignals: {{ s: {{ labels: {{ a: data.a }}, states: {{ up: data.x }} }} }}\n\
+                 rules: [{{ name: r, signal: s, hold: {{ up: 1s }}, {rule} }}]"
+            )
+        };
+        for (rule, found) in [
+            ("where: 'false && labels.a == \"x\"'", "`where` holds for no record: `r` never fires"),
+            ("where: 'true'", "`where` holds for every record"),
+            (
+                "dedup: { by: [subject], within: 1m }",
+                "the rule `r` takes every observation of a state for a repeat",
+            ),
+        ] {
+            assert_eq!(lint(&text(rule)), [found]);
+        }
+        for rule in ["where: labels.a == 'x'", "dedup: { by: [subject, data.id], within: 1m }"] {
+            assert_eq!(lint(&text(rule)), [""; 0], "{rule}");
+        }
     }
 
     #[test]
