@@ -33,8 +33,10 @@ pub(super) struct Head {
     pub(super) arrival_ns: i64,
     /// Where its line begins and ends in the block.
     pub(super) text: (u32, u32),
-    /// Whose rows have it, if it fits a signal.
+    /// Whose rows have it; nobody's if it fits no signal, or is not watched.
     pub(super) worker: Option<u16>,
+    /// Whether it fits a signal.
+    pub(super) matched: bool,
     /// How many conditions could not be judged.
     pub(super) condition_errors: u32,
 }
@@ -168,9 +170,10 @@ impl DecodedBlock {
             Some(_) => matcher.matches(place.source, lines, &mut condition_errors),
             None => None,
         };
+        let matched = matches.is_some();
         let arrival_ns = record.arrival_ns.unwrap_or(record.event_time_ns);
         let together = self.together.get_or_insert_with(|| Together::new(arrival_ns));
-        together.add(arrival_ns, matches.is_some(), condition_errors);
+        together.add(arrival_ns, matched, condition_errors);
         let mut worker = None;
         if let Some(matches) = matches
             && matcher.watches(record.subject.as_deref())
@@ -186,7 +189,7 @@ impl DecodedBlock {
             worker = Some(of as u16);
         }
         let Place { line, text, .. } = *place;
-        self.heads.push(Head { line, arrival_ns, text, worker, condition_errors });
+        self.heads.push(Head { line, arrival_ns, text, worker, matched, condition_errors });
     }
 }
 

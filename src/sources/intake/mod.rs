@@ -15,6 +15,8 @@ mod labels;
 mod matcher;
 mod records;
 mod sequencer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -138,7 +138,7 @@ impl Sequencer {
             }
             self.arrival_ns = Some(arrival_ns);
             tally.readable += 1;
-            tally.unmatched += u64::from(head.worker.is_none());
+            tally.unmatched += u64::from(!head.matched);
             tally.condition_errors += u64::from(head.condition_errors);
             self.accept(head, block.partition, &mut block.rows, &mut cursors, &mut tally);
             if let Some(worker) = head.worker {
@@ -167,7 +167,7 @@ impl Sequencer {
         tally: &mut Tally,
     ) {
         let Some(worker) = head.worker.map(usize::from) else {
-            if self.clockwork.traced {
+            if self.clockwork.traced && !head.matched {
                 let position = Position::new(partition, head.line);
                 let disposition = Disposition::Unmatched;
                 tally.traces.push(Trace::Record { position, known: None, disposition });
