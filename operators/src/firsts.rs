@@ -5,9 +5,11 @@
 //! Two events of a key are the same record if their fingerprints are equal. Of those, the first by
 //! (logical time, `Ord`) passes; every further one that is received until the window of the first
 //! ends is a repeat, and may say something else. When an event's window ends is the caller's to say:
-//! the first logical time outside of it. What becomes of both is the [`Pass`]'s to say. What has
-//! passed is never taken back: unlike [dedup](crate::machines::dedup), which follows event time and
-//! amends, this follows reception. The outputs have the logical times of their inputs.
+//! the first instant outside of it. An event's [time](Event::time) is when it was received, exactly,
+//! and its logical time is no later: how finely logical time goes decides nothing. What becomes of
+//! both is the [`Pass`]'s to say. What has passed is never taken back: unlike
+//! [dedup](crate::machines::dedup), which follows event time and amends, this follows reception. The
+//! outputs have the logical times of their inputs.
 //!
 //! The input is insertions only: a record cannot be un-received. A retraction is a broken promise
 //! of the caller, and stops the worker.
@@ -155,7 +157,7 @@ where
                 if let Some(before) = now.replace(at).filter(|before| *before != at) {
                     settle(&mut pass, before, false);
                 }
-                let first = windows.receive(&key, &event, at, &repeats_until);
+                let first = windows.receive(&key, &event, &repeats_until);
                 let conflict = first.is_some_and(|content| content != event.content());
                 let copies = diff - isize::from(first.is_none());
                 if copies > 0 {
@@ -200,7 +202,6 @@ impl Windows {
         &mut self,
         key: &K,
         event: &E,
-        at: i64,
         repeats_until: impl Fn(&E) -> i64,
     ) -> Option<u64> {
         // Keys with equal fingerprints are told apart by the key's own hash.
@@ -209,7 +210,7 @@ impl Windows {
         let found = self.table.find_mut(hash, |window| window.fingerprint == fingerprint);
         let content = event.content();
         match found {
-            Some(window) if window.until > at => Some(window.content),
+            Some(window) if window.until > event.time() => Some(window.content),
             Some(window) => {
                 (window.content, window.until) = (content, repeats_until(event));
                 None

@@ -14,9 +14,10 @@ use limbeck_operators::machines::dedup::Fingerprinted;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Ordered by place; the same record if its number is the same.
+/// Ordered by when it is received, then by place; the same record if its number is the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Parcel {
+    received: i64,
     place: u32,
     number: u8,
     content: u8,
@@ -25,7 +26,7 @@ struct Parcel {
 
 impl Event for Parcel {
     fn time(&self) -> i64 {
-        i64::from(self.place)
+        self.received
     }
 }
 
@@ -39,6 +40,9 @@ impl Fingerprinted for Parcel {
     }
 }
 
+/// Logical time goes in steps of this.
+const TICK: i64 = 5;
+
 type Update<D> = (D, i64, isize);
 type Passed = Vec<Update<(u8, Parcel)>>;
 type Repeated = Vec<Update<(u8, Repeat)>>;
@@ -51,7 +55,7 @@ fn naive(parcels: &[Update<(u8, Parcel)>]) -> (Passed, Repeated) {
     let (mut passed, mut repeated) = (Vec::new(), Vec::new());
     for ((key, parcel), at, _) in sorted {
         match lasting.get(&(key, parcel.number)) {
-            Some(first) if first.until > at => {
+            Some(first) if first.until > parcel.received => {
                 let fingerprint = parcel.fingerprint();
                 let conflict = first.content != parcel.content;
                 repeated.push(((key, Repeat { fingerprint, conflict }), at, 1));
@@ -120,9 +124,10 @@ proptest! {
         let parcels: Vec<_> = rows
             .into_iter()
             .enumerate()
-            .map(|(place, (key, at, number, content, lasts))| {
-                let place = place as u32;
-                ((key, Parcel { place, number, content, until: at + lasts }), at, 1)
+            .map(|(place, (key, received, number, content, lasts))| {
+                let (place, until) = (place as u32, received + lasts);
+                let at = received - received % TICK;
+                ((key, Parcel { received, place, number, content, until }), at, 1)
             })
             .collect();
         let expected = naive(&parcels);
