@@ -131,6 +131,7 @@ fn one_log_has_one_history() {
     assert_is_rich(&first);
 
     let mut dead_letters: BTreeMap<Cut, Vec<u8>> = BTreeMap::new();
+    let mut known_sources: BTreeMap<Cut, Value> = BTreeMap::new();
     let mut random = Random::new(1);
     for run in 0..runs() {
         let how = *random.pick(&CUTS);
@@ -145,6 +146,11 @@ fn one_log_has_one_history() {
         assert_same_lines(&letters, known, &what);
         assert_eq!(rows(&got.dead_letters).len(), rows(&first.dead_letters).len(), "{what}");
         got.dead_letters.clone_from(&first.dead_letters);
+        // So is what is before what in a partition.
+        let sources = got.summary["sources"].take();
+        assert_eq!(&sources, known_sources.entry(how).or_insert_with(|| sources.clone()), "{what}");
+        assert_eq!(sources[0]["late"], first.summary["late"], "{what}");
+        got.summary["sources"] = first.summary["sources"].clone();
         got.assert_equal(&first, &what);
     }
 }

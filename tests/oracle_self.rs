@@ -29,6 +29,7 @@ fn spec() -> Spec {
         tick_ns: 100 * MS,
         labelled: false,
         until: None,
+        corrects: false,
         signals: signals(),
         rules: vec![rule("pod-readiness", 0, vec![10 * S, 30 * S, 0])],
     }

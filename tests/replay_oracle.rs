@@ -12,9 +12,10 @@ use std::env;
 use std::ops::Range;
 
 use common::{Lab, Outputs, replaying, rows};
+use oracle::accounts::told;
 use oracle::logs::{BASE, Case, Random, case};
 use oracle::published::{episode, instant};
-use oracle::{Disposition, Episode, Expected, MS, S, Suppressed, expected};
+use oracle::{Disposition, Episode, Expected, MS, S, Spec, Suppressed, expected};
 use serde_json::Value;
 
 /// What a replay said, in the words of the oracle.
@@ -25,6 +26,7 @@ struct Said {
     counts: BTreeMap<String, u64>,
     dead_letters: Vec<(usize, usize)>,
     suppressed: BTreeMap<String, Suppressed>,
+    sources: Vec<Value>,
 }
 
 fn said(lab: &Lab, outputs: &Outputs) -> Said {
@@ -45,6 +47,7 @@ fn said(lab: &Lab, outputs: &Outputs) -> Said {
         counts: numbers.collect(),
         dead_letters: rows(&outputs.dead_letters).iter().map(|row| place(lab, row)).collect(),
         suppressed: suppressed(&outputs.summary["suppressed"]),
+        sources: outputs.summary["sources"].as_array().expect("a list").clone(),
     }
 }
 
@@ -70,7 +73,7 @@ fn suppressed(value: &Value) -> BTreeMap<String, Suppressed> {
 }
 
 /// What the oracle wants to be said.
-fn wanted(expected: &Expected) -> Said {
+fn wanted(spec: &Spec, expected: &Expected) -> Said {
     let counts = &expected.counts;
     let counts = [
         ("records", counts.records),
@@ -93,6 +96,7 @@ fn wanted(expected: &Expected) -> Said {
             .filter(|(_, sum)| **sum != Suppressed::default())
             .map(|(rule, sum)| (rule.clone(), *sum))
             .collect(),
+        sources: told(spec, &expected.accounts),
     }
 }
 
@@ -126,7 +130,7 @@ fn check(seed: u64) -> Said {
     let outputs = lab.replay(&options);
     let said = said(&lab, &outputs);
     let expected = expected(&case.spec, &case.partitions);
-    let wanted = wanted(&expected);
+    let wanted = wanted(&case.spec, &expected);
     let show = || {
         let dispositions: Vec<_> =
             expected.dispositions.iter().filter(|(_, d)| **d != Disposition::Used).collect();
@@ -135,6 +139,7 @@ fn check(seed: u64) -> Said {
     assert_eq!(said.counts, wanted.counts, "{}", show());
     assert_eq!(said.dead_letters, wanted.dead_letters, "{}", show());
     assert_eq!(said.suppressed, wanted.suppressed, "{}", show());
+    assert_eq!(said.sources, wanted.sources, "{}", show());
     assert_eq!(said.episodes, wanted.episodes, "{}", show());
     assert_eq!(said.updates, wanted.updates, "{}", show());
     said

@@ -23,7 +23,9 @@ use crate::pipeline::{self, Gathered, Update};
 use crate::rules::{RecordView, Rules};
 use crate::sinks::report;
 use crate::sources::decode::{Lines, Shapes};
-use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, RECORD_BYTES_MAX, read};
+use crate::sources::intake::{
+    Batch, Clockwork, Matcher, Partition, RECORD_BYTES_MAX, Traced, read,
+};
 use crate::sources::{Block, Blocks, open};
 
 const BLOCK_BYTES: usize = 512 << 10;
@@ -191,7 +193,7 @@ fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
         max_advance_ns: rules.max_advance_ns,
         until_ns: None,
         block_bytes: None,
-        traced: false,
+        traced: Traced::Nothing,
     };
     let (feed, intake) = intake(2, IN_FLIGHT_MAX);
     let matcher = Matcher::new(rules);

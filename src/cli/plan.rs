@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::model::duration::format_duration;
 use crate::rules::{
-    Condition, Dedup, Format, Mapping, Rule, Rules, Source, TemplatePart, Text, TimeField, TimeForm,
+    Condition, Dedup, Format, Mapping, Rule, Rules, Skew, Source, TemplatePart, Text, TimeField,
+    TimeForm,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -102,11 +103,15 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
 }
 
 fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {
+    let corrected = match source.skew {
+        Skew::Report => "",
+        Skew::Correct => ", corrected by the estimate of each source's clock",
+    };
     match &source.format {
         Format::CloudEvents => {
             stages.or_stage(format_args!("source {}: CloudEvents 1.0 in JSON", source.name))?;
             stages.details([
-                ("event time", "time".to_owned()),
+                ("event time", format!("time{corrected}")),
                 ("arrival", "recordedtime, or else the event time".to_owned()),
                 ("duplicates", SAME_ID.to_owned()),
             ])
@@ -115,7 +120,7 @@ fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {
             let exploded = explode.as_ref().map(|path| format!(", one for each element of {path}"));
             let exploded = exploded.unwrap_or_default();
             stages.or_stage(format_args!("source {}: JSON objects{exploded}", source.name))?;
-            stages.details(details(mapping))
+            stages.details(details(mapping, corrected))
         }
         Format::Csv(csv) => {
             let header = if csv.header.is_some() { "the rule file" } else { "the first line" };
@@ -123,23 +128,23 @@ fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {
                 "source {}: rows of CSV, with the header in {header}",
                 source.name
             ))?;
-            stages.details(details(&csv.mapping))
+            stages.details(details(&csv.mapping, corrected))
         }
         Format::Regex(regex) => {
             let pattern = regex.pattern.as_str();
             stages.or_stage(format_args!("source {}: lines that match {pattern}", source.name))?;
-            stages.details(details(&regex.mapping))
+            stages.details(details(&regex.mapping, corrected))
         }
     }
 }
 
-fn details(mapping: &Mapping) -> Vec<(&'static str, String)> {
+fn details(mapping: &Mapping, corrected: &str) -> Vec<(&'static str, String)> {
     let arrival = mapping.arrival.as_ref().map_or_else(
         || "the event time".to_owned(),
         |field| format!("{}, or else the event time", time(field)),
     );
     let mut rows = vec![
-        ("event time", time(&mapping.time)),
+        ("event time", time(&mapping.time) + corrected),
         ("arrival", arrival),
         ("subject", attribute(&mapping.subject)),
         ("source", attribute(&mapping.source)),

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::args::LogArg;
 use crate::authoring::grouped;
 use crate::authoring::sample::{LogSample, Sample};
-use crate::model::duration::format_duration;
+use crate::model::duration::{format_duration, format_offset};
 use crate::rules::Rules;
-use crate::sinks::report::Summary;
+use crate::sinks::report::{SourceSummary, Summary};
 
 /// A line about a rule file that is right.
 pub(super) fn checked(name: &str, rules: &Rules) -> String {
@@ -63,6 +63,52 @@ fn read_of(name: &str, log: &LogSample) -> Vec<String> {
     lines
 }
 
+/// So many sources are told of.
+const SOURCES_MAX: usize = 8;
+/// A clock that is off by less is as right as clocks are.
+const OFFSET_NS: i64 = 1_000_000_000;
+
+/// The sources of which there is something to say.
+fn sources(sources: &[SourceSummary]) -> String {
+    let told = sources.iter().filter_map(|source| Some((source, of_source(source)?)));
+    let told: Vec<_> = told.collect();
+    let mut text = String::new();
+    for (SourceSummary { from, source, .. }, what) in told.iter().take(SOURCES_MAX) {
+        let name = source.as_ref().map_or("others", |name| name);
+        let of = if name == from { String::new() } else { format!(" ({from})") };
+        writeln!(text, "source {name:?}{of}: {what}").expect("a String takes every write");
+    }
+    if let Some(more) = told.len().checked_sub(SOURCES_MAX).filter(|more| *more > 0) {
+        writeln!(text, "and {more} sources more: summary.json")
+            .expect("a String takes every write");
+    }
+    text
+}
+
+fn of_source(source: &SourceSummary) -> Option<String> {
+    let mut said = Vec::new();
+    let (least, most) = (source.offset_min_ns.unwrap_or(0), source.offset_max_ns.unwrap_or(0));
+    if least <= -OFFSET_NS || most >= OFFSET_NS {
+        let range = match most.saturating_sub(least) < OFFSET_NS {
+            true => format_offset(least),
+            false => format!("from {} to {}", format_offset(least), format_offset(most)),
+        };
+        let corrected = if source.corrected { ", corrected" } else { "" };
+        said.push(format!("clock offset {range}{corrected}"));
+    }
+    let mut count = |count: u64, what: &str| {
+        if count > 0 {
+            said.push(format!("{} {what}", grouped(count)));
+        }
+    };
+    // Where most are missing, numbers were not meant to follow one another.
+    let gaps = source.sequence_gaps.filter(|gaps| *gaps < source.records);
+    count(gaps.unwrap_or(0), "sequence numbers missing");
+    count(source.sequence_restarts.unwrap_or(0), "restarts of the sequence");
+    count(source.arrival_regressions, "arrivals before the one ahead");
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
 /// The closing summary of a replay.
 pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     let mut text = String::new();
@@ -84,6 +130,7 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     row(suppressed, "of them in runs that did not last");
     let noun = if summary.episodes == 1 { "episode" } else { "episodes" };
     row(summary.episodes, &format!("{noun}: one for {per_episode:.0} observations"));
+    text.push_str(&sources(&summary.sources));
     if summary.records == 0 {
         text.push_str("no records: the logs are empty, or all of them arrived after --until\n");
     }

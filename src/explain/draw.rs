@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
-use crate::model::duration::format_duration;
+use crate::model::duration::{format_duration, format_offset};
 use crate::model::lane::RunOutcome;
 use crate::model::time::format_rfc3339;
 
@@ -49,12 +49,23 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
     if let Some(axis) = Axis::new(rule, known_at) {
         let glyphs = Glyphs::new(rule);
         line(text, format_args!("  observed  {}", axis.observed(rule, &glyphs).trim_end()));
+        if let Some(raw) = axis.raw(rule, &glyphs) {
+            line(text, format_args!("  as said   {}", raw.trim_end()));
+        }
         line(text, format_args!("  runs      {}", axis.runs(rule).trim_end()));
         line(text, format_args!("  episodes  {}", axis.episodes(rule, &glyphs).trim_end()));
         let (start, end) = (format_rfc3339(axis.start), format_rfc3339(axis.end));
         let gap = COLUMNS.saturating_sub(start.len() + end.len());
         line(text, format_args!("            {start}{}{end}", " ".repeat(gap)));
         line(text, format_args!("  {}; ━ lasted, ╌ held down, ┄ pending", glyphs.legend()));
+    }
+    let added = || rule.observations().filter_map(|seen| Some(seen.time - seen.raw_time?));
+    if let (Some(least), Some(most)) = (added().min(), added().max()) {
+        let (least, most) = (format_offset(least), format_offset(most));
+        line(
+            text,
+            format_args!("  clocks were off: {least} to {most} was added to what they said"),
+        );
     }
     let left_out = rule.runs.len().saturating_sub(RUNS_MAX);
     if left_out > 0 {
@@ -109,10 +120,21 @@ impl Axis {
     }
 
     fn observed(&self, rule: &Explained, glyphs: &Glyphs) -> String {
+        self.at(rule, glyphs, |seen| seen.time)
+    }
+
+    /// The same by the times that their sources said, if any was corrected; those outside are at
+    /// the ends.
+    fn raw(&self, rule: &Explained, glyphs: &Glyphs) -> Option<String> {
+        let corrected = rule.observations().any(|seen| seen.raw_time.is_some());
+        corrected.then(|| self.at(rule, glyphs, |seen| seen.raw_time.unwrap_or(seen.time)))
+    }
+
+    fn at(&self, rule: &Explained, glyphs: &Glyphs, time: impl Fn(&Observed) -> i64) -> String {
         let mut lane = vec![' '; COLUMNS];
         for run in &rule.runs {
             for seen in &run.observations {
-                let column = &mut lane[self.column(seen.time)];
+                let column = &mut lane[self.column(time(seen))];
                 let glyph = glyphs.of(&run.state);
                 *column = if *column == ' ' || *column == glyph { glyph } else { '*' };
             }
@@ -243,6 +265,16 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
     }
 }
 
+/// What was made of a record's event time, if anything.
+fn corrected(place: &str, seen: &Observed) -> Vec<String> {
+    let said = seen.raw_time.map(|raw_time| {
+        let (raw, time) = (format_rfc3339(raw_time), format_rfc3339(seen.time));
+        let by = format_offset(seen.time.saturating_sub(raw_time));
+        format!("{place} says {raw}; its source's clock is off, and {time} counts ({by})")
+    });
+    said.into_iter().collect()
+}
+
 /// What became of the record at a line, a sentence for each rule that saw it.
 pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> {
     let is_it = |seen: &Observed| seen.file == file && seen.line == at;
@@ -250,6 +282,7 @@ pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> 
     let mut said = Vec::new();
     if let Some(record) = explanation.not_used.iter().find(|record| is_it(&record.record)) {
         let (time, arrival) = (record.record.time, record.record.arrival);
+        said.extend(corrected(&place, &record.record));
         said.push(match record.reason {
             Reason::Late => format!(
                 "{place} is late: it happened at {} and arrived {} after that; lateness is {}. \
@@ -268,6 +301,9 @@ pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> 
                 )
             }
         });
+    } else {
+        let mut seen = explanation.rules.iter().flat_map(Explained::observations);
+        said.extend(seen.find(|seen| is_it(seen)).into_iter().flat_map(|of| corrected(&place, of)));
     }
     // A late record may amend what a rule has said.
     for rule in &explanation.rules {

@@ -26,7 +26,7 @@ use crate::model::time::format_rfc3339;
 use crate::pipeline::{self, Gathered};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, read};
+use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, Traced, read};
 use crate::sources::{InputError, open};
 
 /// Batches that wait for the worker, and that it has on their way.
@@ -76,6 +76,13 @@ pub struct Explained {
     pub waiting: Vec<Observed>,
 }
 
+impl Explained {
+    /// All that it looked at.
+    fn observations(&self) -> impl Iterator<Item = &Observed> {
+        self.runs.iter().flat_map(|run| &run.observations).chain(&self.waiting)
+    }
+}
+
 /// A longest stretch of equal states.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
@@ -104,6 +111,9 @@ pub struct Observed {
     /// When it happened.
     #[serde(serialize_with = "instant")]
     pub time: i64,
+    /// What its source said instead, if that was corrected.
+    #[serde(serialize_with = "maybe_instant", skip_serializing_if = "Option::is_none")]
+    pub raw_time: Option<i64>,
     /// When it arrived.
     #[serde(serialize_with = "instant")]
     pub arrival: i64,
@@ -176,8 +186,8 @@ pub fn explain(
         max_advance_ns: rules.max_advance_ns,
         until_ns,
         block_bytes: None,
-        // Unmatched records are of no entity.
-        traced: false,
+        // Others are of no entity.
+        traced: Traced::Matched,
     };
     let (feed, intake) = intake(CHANNEL_MAX, IN_FLIGHT_MAX);
     let seen = Arc::new(Mutex::new(Record::default()));
@@ -203,6 +213,8 @@ pub fn explain(
 #[derive(Default)]
 struct Record {
     traces: BTreeMap<Trace, isize>,
+    /// Of those that were corrected, by place and what tells them apart.
+    raw_times: BTreeMap<(Position, (u64, u64)), i64>,
 }
 
 type Worker = timely::communication::WorkerGuards<()>;
@@ -233,6 +245,10 @@ impl Record {
     fn receive(&mut self, entries: Vec<pipeline::Update<Entry>>) {
         for (entry, _, diff) in entries {
             let Entry::Trace(trace) = entry else { continue };
+            if let Trace::Corrected { position, fingerprint, raw_time_ns, .. } = *trace {
+                self.raw_times.insert((position, fingerprint), raw_time_ns);
+                continue;
+            }
             let count = self.traces.entry((*trace).clone()).or_default();
             *count += diff;
             if *count == 0 {
@@ -241,9 +257,10 @@ impl Record {
         }
     }
 
-    fn observed(known: &Known, position: Position, names: &[String]) -> Observed {
+    fn observed(&self, known: &Known, position: Position, names: &[String]) -> Observed {
         Observed {
             time: known.event_time_ns,
+            raw_time: self.raw_times.get(&(position, known.fingerprint)).copied(),
             arrival: known.arrival_ns,
             file: names[position.partition()].clone(),
             line: position.line(),
@@ -269,7 +286,7 @@ impl Record {
                 Disposition::Used if !observed.contains(&(position, known)) => Reason::Unobserved,
                 Disposition::Used | Disposition::Unmatched => return None,
             };
-            Some(NotUsed { record: Self::observed(known, *position, names), reason })
+            Some(NotUsed { record: self.observed(known, *position, names), reason })
         });
         records.collect()
     }
@@ -285,7 +302,7 @@ impl Record {
                 Trace::Observed { lane, place, position, known, .. }
                     if usize::from(lane.rule) == number =>
                 {
-                    observed.insert(place, Self::observed(known, *position, names));
+                    observed.insert(place, self.observed(known, *position, names));
                 }
                 Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
                     repeated.push(place);

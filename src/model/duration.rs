@@ -48,6 +48,13 @@ pub fn format_duration(nanos: i64) -> String {
     if out.is_empty() { "0s".to_owned() } else { out }
 }
 
+/// Writes how far a clock is off, in seconds to the millisecond.
+pub fn format_offset(nanos: i64) -> String {
+    let millis = nanos.unsigned_abs() / 1_000_000;
+    let sign = if nanos < 0 { '-' } else { '+' };
+    format!("{sign}{}.{:03}s", millis / 1_000, millis % 1_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +73,18 @@ mod tests {
         }
         for text in ["", "30", "s", "30 s", "-1s", "1m1h", "1s1s", "1.5s", "30S", "999999999y"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets_have_a_sign() {
+        for (nanos, text) in [
+            (61_204_999_999, "+61.204s"),
+            (-999_000, "-0.000s"),
+            (-86_400_010_000_000, "-86400.010s"),
+            (i64::MIN, "-9223372036.854s"),
+        ] {
+            assert_eq!(format_offset(nanos), text);
         }
     }
 

@@ -4,6 +4,7 @@ use limbeck_operators::machines::hold_down::Decision;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::account::{Account, SourceKey};
 use super::sighting::{Position, Tie};
 
 /// How much of a record a dead letter keeps.
@@ -18,6 +19,8 @@ pub enum Entry {
     Count(Count),
     /// What became of one record, or a part of why; only where somebody asked.
     Trace(Box<Trace>),
+    /// What the records of a source were together, in some of the partitions.
+    Source(Box<(SourceKey, Account)>),
 }
 
 /// What is counted.
@@ -62,6 +65,17 @@ pub enum Trace {
         known: Option<Known>,
         /// What became of it.
         disposition: Disposition,
+    },
+    /// The event time of a record that fits a signal was corrected.
+    Corrected {
+        /// Where it stands.
+        position: Position,
+        /// Whom it is about.
+        entity: SmolStr,
+        /// What tells it apart from others of its line.
+        fingerprint: (u64, u64),
+        /// The event time as it was said.
+        raw_time_ns: i64,
     },
     /// A rule observed a record.
     Observed {

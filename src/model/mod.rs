@@ -1,5 +1,6 @@
 //! Values the product speaks of. They know no wire format: sources read them, sinks write them.
 
+pub mod account;
 pub mod detail;
 pub mod duration;
 pub mod episode;

@@ -33,7 +33,7 @@ use self::observations::Observations;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::Entry;
 use crate::model::sighting::{Noted, Shown, Sighting};
-use crate::rules::Rules;
+use crate::rules::{Rules, Skew};
 use crate::sources::intake::{Batch, Judgement};
 
 /// An update of a collection: record, logical time, difference.
@@ -116,7 +116,9 @@ fn build_with<S: Shown>(
     let groups = Groups::new(rules);
     let catalog = Catalog::new(rules);
     let timing = Timing { lateness: rules.lateness_ns, tick: tick_ns };
-    let judgement = Judgement { timing, amend_within_ns: groups.amend_within_ns(), traced };
+    let amend_within_ns = groups.amend_within_ns();
+    let corrects = rules.sources.iter().any(|source| source.skew == Skew::Correct);
+    let judgement = Judgement { timing, amend_within_ns, corrects, traced };
     let (sightings_in, sightings) = scope.new_input();
     let (ledger_in, ledger) = scope.new_input();
     let (ends_in, ends) = scope.new_input::<Vec<i64>>();

@@ -17,7 +17,7 @@ pub use failure::Failure;
 use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
 use crate::sinks::report::{self, Reporter, Summary};
-use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, read};
+use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, Traced, read};
 use crate::sources::{InputError, open};
 
 /// Batches that wait for a worker, and that a worker has on their way.
@@ -143,7 +143,7 @@ fn feed(
         max_advance_ns: rules.max_advance_ns,
         until_ns: options.until_ns,
         block_bytes: options.block_bytes,
-        traced: options.fates,
+        traced: if options.fates { Traced::Everything } else { Traced::Nothing },
     };
     let sizes: Option<u64> = partitions.iter().map(Partition::size_bytes).sum();
     let bar = progress::Bar::new(options.progress, sizes);

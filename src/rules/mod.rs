@@ -27,7 +27,7 @@ pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use schema::schema;
 pub use source::{
-    Csv, FieldPath, Format, Mapping, Regex, Source, TemplatePart, Text, TimeField, TimeForm,
+    Csv, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField, TimeForm,
     TimeFormat, TimeFormatError, TimeUnit,
 };
 pub use template::{Piece, Template};

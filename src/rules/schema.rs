@@ -76,6 +76,10 @@ pub fn schema() -> Value {
 fn source() -> Value {
     let mut source = object(&source::FIELDS, &["format"], |field| match field {
         "format" => described(json!({ "enum": source::FORMATS }), "The shape of a line."),
+        "skew" => described(
+            json!({ "enum": source::SKEWS.map(|(name, _)| name) }),
+            "What is done about clocks that are off: correct adds the estimate to the event times.",
+        ),
         "explode" => described(path(), "An array: each of its elements makes a record."),
         "delimiter" => json!({
             "description": "What stands between fields: a punctuation mark, or tab.",
@@ -103,7 +107,7 @@ fn source() -> Value {
     });
     source["if"] = json!({ "properties": { "format": { "const": "cloudevents" } } });
     // Every attribute of a CloudEvent has its place already.
-    source["then"] = json!({ "maxProperties": 1 });
+    source["then"] = json!({ "propertyNames": { "enum": ["format", "skew"] } });
     source["else"] = json!({ "required": ["time", "subject", "source", "type"] });
     let only = source::OPTIONS.map(|(option, format)| {
         let of_it = json!({ "properties": { "format": { "const": format } } });

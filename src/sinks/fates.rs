@@ -49,6 +49,7 @@ struct RecordKey {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum OfRecord {
     DeadLetter { column: u64, reason: String },
+    Corrected { raw_time_ns: i64 },
     Whole { known: Option<Known>, disposition: Disposition },
     Fate { rule: u16, state: u16, fate: Fate },
 }
@@ -113,6 +114,10 @@ impl Fates {
                 let key = RecordKey::new(position, known.as_ref());
                 self.records.push((key, OfRecord::Whole { known, disposition }), diff)
             }
+            Trace::Corrected { position, entity, fingerprint, raw_time_ns } => {
+                let key = RecordKey { position, entity, fingerprint };
+                self.records.push((key, OfRecord::Corrected { raw_time_ns }), diff)
+            }
             Trace::Observed { lane, place, state, position, known } => {
                 self.lanes.push((lane, OfLane::Observed { place, state, position, known }), diff)
             }
@@ -149,8 +154,14 @@ impl Fates {
         let printer = Printer { rules: &self.rules, files };
         let mut line = Vec::new();
         let mut records = self.records.finish()?.peekable();
+        // The event time that a record said, where another counts.
+        let mut said: Option<(RecordKey, i64)> = None;
         while let Some(row) = records.next() {
             let ((key, whole), copies) = row?;
+            if let OfRecord::Corrected { raw_time_ns } = whole {
+                said = Some((key, raw_time_ns));
+                continue;
+            }
             let mut fates = Vec::new();
             while let Some(Ok(((_, OfRecord::Fate { rule, state, fate }), _))) =
                 records.next_if(|row| match row {
@@ -163,7 +174,9 @@ impl Fates {
                 fates.push(printer.fate(rule, state, &fate));
             }
             line.clear();
-            let row = printer.row(&key, &whole, fates);
+            let mut row = printer.row(&key, &whole, fates);
+            let of_it = said.as_ref().filter(|(of, _)| *of == key);
+            row.raw_time = of_it.map(|(_, raw_time_ns)| format_rfc3339(*raw_time_ns));
             serde_json::to_writer(&mut line, &row).expect("a Vec takes every write");
             line.push(b'\n');
             // Equal records of one line are as many rows.
@@ -256,6 +269,8 @@ struct Row<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    raw_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     arrival: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fates: Vec<FateRow<'r>>,
@@ -300,6 +315,7 @@ impl<'r> Printer<'r> {
             conflict: None,
             entity: None,
             time: None,
+            raw_time: None,
             arrival: None,
             fates,
         };
@@ -324,7 +340,9 @@ impl<'r> Printer<'r> {
                     row.conflict = Some(*conflict);
                 }
             }
-            OfRecord::Fate { .. } => unreachable!("a record is known before its fates"),
+            OfRecord::Corrected { .. } | OfRecord::Fate { .. } => {
+                unreachable!("a record is known before its fates")
+            }
         }
         row
     }

@@ -15,10 +15,11 @@ use super::digest::Digest;
 use super::fates::Fates;
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
+use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::pipeline::{Gathered, Update};
-use crate::rules::Rules;
+use crate::rules::{Rules, Skew};
 
 /// How many gathered batches may wait for the writer.
 const QUEUE_MAX: usize = 16;
@@ -54,6 +55,8 @@ pub struct Summary {
     pub fates: BTreeMap<String, RuleFates>,
     /// Values of labels beyond those that are told apart.
     pub label_overflows: u64,
+    /// By name.
+    pub sources: Vec<SourceSummary>,
     /// Of all updates.
     pub digest: String,
     /// Whether the whole of every log was read.
@@ -75,6 +78,59 @@ pub struct RuleFates {
     pub suppressed: u64,
     /// Those that were not decided on at the end.
     pub pending: u64,
+}
+
+/// What the records of a source were together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SourceSummary {
+    /// The source of the rule file that reads it.
+    pub from: String,
+    /// What its records say; `None` is all that are not kept apart.
+    pub source: Option<String>,
+    /// Its readable records.
+    pub records: u64,
+    /// Too late.
+    pub late: u64,
+    /// Those that happened before one ahead of them in the log.
+    pub out_of_order: u64,
+    /// Those that say that they arrived before one ahead of them in the log.
+    pub arrival_regressions: u64,
+    /// Numbers missing in its sequence; `None` where the numbers are no sequence of the source.
+    pub sequence_gaps: Option<u64>,
+    /// How often its sequence began anew.
+    pub sequence_restarts: Option<u64>,
+    /// Arrival less event time at its smallest, over some minutes at a time: the least of these ...
+    pub offset_min_ns: Option<i64>,
+    /// ... and the most.
+    pub offset_max_ns: Option<i64>,
+    /// Whether it was added to the event times.
+    pub corrected: bool,
+}
+
+impl SourceSummary {
+    fn new(key: SourceKey, account: &Account, sources: &[(String, bool)]) -> Self {
+        let (from, corrects) = &sources[key.from as usize];
+        let Account { records, late, out_of_order, arrival_regressions, .. } = *account;
+        let numbers = Some(&account.numbers).filter(|numbers| numbers.are_one_sequence());
+        Self {
+            from: from.clone(),
+            corrected: *corrects && key.name.is_some(),
+            source: key.name.map(String::from),
+            records,
+            late,
+            out_of_order,
+            arrival_regressions,
+            sequence_gaps: numbers.map(|numbers| numbers.missing),
+            sequence_restarts: numbers.map(|numbers| numbers.restarts),
+            offset_min_ns: account.offset_ns.map(|(least, _)| least),
+            offset_max_ns: account.offset_ns.map(|(_, most)| most),
+        }
+    }
+
+    /// In this order they are told: what is not kept apart comes last.
+    fn rank(&self) -> (&str, bool, Option<&str>) {
+        (&self.from, self.source.is_none(), self.source.as_deref())
+    }
 }
 
 /// Hands what was gathered to the writing thread.
@@ -137,6 +193,12 @@ pub fn start(
         catalog: Catalog::new(rules),
         files,
         counts: BTreeMap::new(),
+        sources: rules
+            .sources
+            .iter()
+            .map(|source| (source.name.to_string(), source.skew == Skew::Correct))
+            .collect(),
+        accounts: BTreeMap::new(),
         updates: 0,
         digest: Digest::default(),
         line: Vec::new(),
@@ -199,6 +261,9 @@ struct Writer {
     catalog: Catalog,
     files: Vec<String>,
     counts: BTreeMap<Count, u64>,
+    /// Names, and whether event times are corrected.
+    sources: Vec<(String, bool)>,
+    accounts: BTreeMap<SourceKey, Account>,
     updates: u64,
     digest: Digest,
     line: Vec<u8>,
@@ -243,6 +308,11 @@ impl Writer {
                         fates.dead_letter(&letter, diff as i64)?;
                     }
                     self.dead_letters.push(letter, diff as i64)?;
+                }
+                Entry::Source(of) => {
+                    let (key, account) = *of;
+                    let sum = self.accounts.entry(key).or_default();
+                    (0..diff).for_each(|_| sum.add(&account));
                 }
                 Entry::Trace(trace) => {
                     if let Some(fates) = &mut self.fates {
@@ -302,6 +372,11 @@ impl Writer {
         for of_rule in fates.values_mut() {
             of_rule.in_episodes = of_rule.observed - of_rule.suppressed - of_rule.pending;
         }
+        let accounts = self.accounts.iter();
+        let mut sources: Vec<_> = accounts
+            .map(|(key, account)| SourceSummary::new(key.clone(), account, &self.sources))
+            .collect();
+        sources.sort_by(|one, other| one.rank().cmp(&other.rank()));
         let summary = Summary {
             records,
             used: records - unmatched - late - duplicates - dead_letters,
@@ -316,6 +391,7 @@ impl Writer {
             suppressed,
             fates,
             label_overflows: count(Count::LabelOverflow),
+            sources,
             digest: self.digest.finish(),
             complete: count(Count::Damaged) == 0,
             ..Summary::default()

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Spec;
+use super::accounts::{Account, accounts, set_times};
 use super::decode::{Record, decode, is_blank};
+use super::{S, Spec};
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub(crate) enum Disposition {
 }
 
 /// A record that some rule may observe: a used one, or one that is late and not too late for all.
+/// Its event time is the one that counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Used {
     pub(crate) arrival: i64,
@@ -32,22 +34,34 @@ pub(crate) struct Used {
 pub(crate) struct Intake {
     pub(crate) dispositions: BTreeMap<(usize, usize), Disposition>,
     pub(crate) used: Vec<Used>,
+    /// By source.
+    pub(crate) accounts: BTreeMap<String, Account>,
     /// Where the clock stands at the end; `None` if no record moved it.
     pub(crate) end: Option<i64>,
 }
 
-struct Arrived {
-    arrival: i64,
-    at: (usize, usize),
-    record: Record,
+/// A record that moves the clock.
+pub(crate) struct Arrived {
+    pub(crate) arrival: i64,
+    /// Whether it says that it arrived before the record ahead of it.
+    pub(crate) regresses: bool,
+    /// The event time that counts.
+    pub(crate) time: i64,
+    pub(crate) at: (usize, usize),
+    pub(crate) record: Record,
 }
 
 pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
     let mut dispositions = BTreeMap::new();
     let mut arrived = Vec::new();
     for (partition, bytes) in partitions.iter().enumerate() {
-        arrive(spec, partition, bytes, &mut dispositions, &mut arrived);
+        let mut records = Vec::new();
+        arrive(spec, partition, bytes, &mut dispositions, &mut records);
+        set_times(spec, &mut records);
+        arrived.push(records);
     }
+    let accounts = accounts(spec, &arrived);
+    let mut arrived: Vec<_> = arrived.into_iter().flatten().collect();
     let last = arrived.iter().map(|one| one.arrival).max();
     let end = spec.until.or(last);
     // Of equal records the first in this order counts.
@@ -57,10 +71,10 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
     let amend_within_ns = amend_within.chain([spec.lateness_ns]).max().unwrap_or_default();
     let mut first = BTreeMap::new();
     let mut used = Vec::new();
-    for Arrived { arrival, at, record } in arrived {
+    for Arrived { arrival, time, at, mut record, .. } in arrived {
         let states: Vec<_> = spec.signals.iter().map(|s| (s.matches)(&record.json)).collect();
         let matched = states.iter().any(Option::is_some);
-        let age = i128::from(arrival) - i128::from(record.event_time);
+        let age = i128::from(arrival) - i128::from(time);
         let Some(subject) = record.subject.clone().filter(|_| matched) else {
             dispositions.insert(at, Disposition::Unmatched);
             continue;
@@ -75,20 +89,28 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
         let (source, id) = (record.source.clone(), record.id.clone());
         let identity = (source, id, record.event_time, subject.clone());
         let content = record.content.clone();
-        if let Some(counted) = first.get(&identity) {
+        if let Some((counted, until)) = first.get(&identity)
+            && i128::from(arrival) <= *until
+        {
             if !late {
                 let conflict = *counted != content;
                 dispositions.insert(at, Disposition::Duplicate { conflict });
             }
             continue;
         }
-        first.insert(identity, content);
+        // A corrected event time may count for a while longer; others never again.
+        let until = match spec.corrects {
+            true => i128::from(arrival) + i128::from(60 * S) + i128::from(amend_within_ns),
+            false => i128::MAX,
+        };
+        first.insert(identity, (content, until));
         if !late {
             dispositions.insert(at, Disposition::Used);
         }
+        record.event_time = time;
         used.push(Used { arrival, subject, record, states });
     }
-    Intake { dispositions, used, end }
+    Intake { dispositions, used, accounts, end }
 }
 
 /// At the very start of a log it says that this is text, and is no part of the first record.
@@ -127,6 +149,8 @@ fn arrive(
             return;
         }
         previous = Some(arrival);
-        arrived.push(Arrived { arrival, at, record });
+        let (time, regresses) =
+            (record.event_time, record.recorded_time.is_some_and(|t| t < arrival));
+        arrived.push(Arrived { arrival, regresses, time, at, record });
     }
 }

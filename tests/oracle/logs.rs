@@ -116,7 +116,8 @@ pub(crate) fn signals() -> Vec<SignalSpec> {
 /// The case of a seed.
 pub(crate) fn case(seed: u64) -> Case {
     let mut random = Random::new(seed);
-    let spec = spec(&mut random);
+    let mut spec = spec(&mut random);
+    spec.corrects = Random::new(seed.rotate_left(32)).chance(30);
     let yaml = yaml(&spec, &mut random);
     let partitions = Writer::new(&spec, &mut random).write();
     Case { seed, spec, partitions, yaml }
@@ -156,6 +157,7 @@ fn spec(random: &mut Random) -> Spec {
         max_advance_ns,
         tick_ns,
         labelled: false,
+        corrects: false,
         until,
         signals,
         rules,
@@ -195,6 +197,9 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
     }
     if spec.expire_after_ns != 7 * DAY || random.chance(50) {
         yaml.push_str(&format!("expire_after: {}\n", duration(spec.expire_after_ns)));
+    }
+    if spec.corrects {
+        yaml.push_str("sources: { cloudevents: { format: cloudevents, skew: correct } }\n");
     }
     yaml.push_str("\nsignals:\n");
     for (name, kinds, member, states) in &SHAPES {

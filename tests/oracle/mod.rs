@@ -5,6 +5,7 @@
 //!
 //! - [`decode`]: one line to a record, or why it is a dead letter;
 //! - [`intake`]: arrival, the clock, and one disposition for each record;
+//! - [`accounts`]: what is told of each source, and what its clock makes of event times;
 //! - [`hold`]: the episodes that hold for given observations and a given clock;
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
@@ -16,6 +17,7 @@
 // Several test binaries share this module and none uses all of it.
 #![allow(dead_code)]
 
+pub(crate) mod accounts;
 pub(crate) mod damage;
 pub(crate) mod decode;
 pub(crate) mod hold;
@@ -29,6 +31,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub(crate) use accounts::Account;
 pub(crate) use hold::{Observation, Suppressed};
 pub(crate) use intake::{Disposition, Used};
 
@@ -52,6 +55,8 @@ pub(crate) struct Spec {
     /// Whether the signals have a label: the source.
     pub(crate) labelled: bool,
     pub(crate) until: Option<i64>,
+    /// Whether event times are corrected.
+    pub(crate) corrects: bool,
     pub(crate) signals: Vec<SignalSpec>,
     pub(crate) rules: Vec<RuleSpec>,
 }
@@ -126,6 +131,7 @@ pub(crate) struct Expected {
     pub(crate) dispositions: BTreeMap<(usize, usize), Disposition>,
     /// By rule, also where nothing is suppressed.
     pub(crate) suppressed: BTreeMap<String, Suppressed>,
+    pub(crate) accounts: BTreeMap<String, Account>,
 }
 
 /// `records` is the sum of `used`, `late`, `duplicates`, `unmatched` and `dead_letters`.
@@ -172,6 +178,7 @@ pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
         dead_letters,
         suppressed: suppressed.collect(),
         dispositions: intake.dispositions,
+        accounts: intake.accounts,
     }
 }
 

@@ -118,6 +118,7 @@ impl Recording {
             max_advance_ns: rules.max_advance_ns,
             tick_ns: lab.options().tick_ns,
             labelled: false,
+            corrects: false,
             until: None,
             signals: rules.signals.iter().zip(self.states).map(signal).collect(),
             rules: rules.rules.iter().map(rule).collect(),

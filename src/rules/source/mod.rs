@@ -32,6 +32,18 @@ pub struct Source {
     pub span: Range<usize>,
     /// The shape of its lines.
     pub format: Format,
+    /// What is done about clocks that are off.
+    pub skew: Skew,
+}
+
+/// What is done about the clocks of a source's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Skew {
+    /// How far they are off is reported.
+    #[default]
+    Report,
+    /// Event times are corrected by it too.
+    Correct,
 }
 
 /// The shape of a line.
@@ -60,8 +72,9 @@ pub(super) const ATTRIBUTES: [&str; 7] =
 /// What belongs to one format alone.
 pub(super) const OPTIONS: [(&str, &str); 4] =
     [("explode", "json"), ("delimiter", "csv"), ("header", "csv"), ("pattern", "regex")];
-pub(super) const FIELDS: [&str; 12] = [
+pub(super) const FIELDS: [&str; 13] = [
     "format",
+    "skew",
     "explode",
     "delimiter",
     "header",
@@ -74,6 +87,7 @@ pub(super) const FIELDS: [&str; 12] = [
     "sequence",
     "id",
 ];
+pub(super) const SKEWS: [(&str, Skew); 2] = [("report", Skew::Report), ("correct", Skew::Correct)];
 pub(super) const FORMATS: [&str; 4] = ["json", "csv", "regex", "cloudevents"];
 pub(super) const UNITS: [(&str, TimeUnit); 5] = [
     ("s", TimeUnit::Seconds),
@@ -86,7 +100,8 @@ pub(super) const UNITS: [(&str, TimeUnit); 5] = [
 impl Source {
     /// What a rule file without `sources` reads.
     pub(super) fn implicit() -> Self {
-        Self { name: SmolStr::new_static("cloudevents"), span: 0..0, format: Format::CloudEvents }
+        let (name, skew) = (SmolStr::new_static("cloudevents"), Skew::Report);
+        Self { name, span: 0..0, format: Format::CloudEvents, skew }
     }
 
     /// Reads a source of a rule file, whose text is `file`.
@@ -110,6 +125,7 @@ impl Source {
                 problems.error_help(&node.span, message, "remove it");
             }
         }
+        let skew = optional(fields.get("skew"), |node| Skew::read(node, problems));
         let format = match text {
             "json" => {
                 let explode =
@@ -129,7 +145,18 @@ impl Source {
                 Format::CloudEvents
             }
         };
-        Some(Self { name: name?, span: key.span.clone(), format })
+        Some(Self { name: name?, span: key.span.clone(), format, skew: skew?.unwrap_or_default() })
+    }
+}
+
+impl Skew {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let text = fields::text(node, "`skew`", problems)?;
+        let found = SKEWS.iter().find(|(name, _)| *name == text);
+        if found.is_none() {
+            problems.unknown(&node.span, "skew", text, &SKEWS.map(|(name, _)| name));
+        }
+        found.map(|(_, skew)| *skew)
     }
 }
 

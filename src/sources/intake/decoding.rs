@@ -3,14 +3,17 @@
 //! What depends on the records before (arrival that never decreases, jumps of the clock,
 //! lateness) is left to the [sequencer](super::sequencer).
 
-use limbeck_operators::hash::fixed_hash;
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+
+use limbeck_operators::hash::{FixedState, fixed_hash};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::matcher::Matcher;
-use crate::model::Id;
 use crate::model::ledger::DeadLetter;
 use crate::model::sighting::{Matches, Position, Sighting, Tie};
+use crate::model::{Id, Sequence};
 use crate::sources::blocks::Block;
 use crate::sources::decode::{self, Decoded, Lines, Shapes, Unreadable};
 use crate::sources::header::Header;
@@ -30,13 +33,21 @@ pub(super) type Row = ((SmolStr, Sighting), i64, isize);
 /// A readable record: what the sequencer judges.
 pub(super) struct Head {
     pub(super) line: u64,
+    /// As it is said, or else the event time.
     pub(super) arrival_ns: i64,
+    pub(super) event_time_ns: i64,
+    /// One more than the source's own number of it, if it has one below 2^64 - 1.
+    pub(super) sequence: Option<NonZeroU64>,
+    /// Which of the block's sources it is of.
+    pub(super) source: u32,
     /// Where its line begins and ends in the block.
     pub(super) text: (u32, u32),
     /// Whose rows have it; nobody's if it fits no signal, or is not watched.
     pub(super) worker: Option<u16>,
     /// Whether it fits a signal.
     pub(super) matched: bool,
+    /// Whether it says when it arrived.
+    pub(super) dated: bool,
     /// How many conditions could not be judged.
     pub(super) condition_errors: u32,
 }
@@ -54,11 +65,46 @@ pub(super) struct Together {
     pub(super) advance_ns: i64,
 }
 
+/// The sources of a block's records, numbered as they come.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) names: Vec<SmolStr>,
+    hashes: Vec<u64>,
+    numbers: HashMap<SmolStr, usize, FixedState>,
+    /// That of the last record: neighbours mostly share it.
+    last: usize,
+}
+
+impl Sources {
+    /// The number of a source, and a hash of it.
+    #[inline]
+    fn number(&mut self, source: &str) -> (u32, u64) {
+        if self.names.get(self.last).is_none_or(|name| name != source) {
+            self.find(source);
+        }
+        (self.last as u32, self.hashes[self.last])
+    }
+
+    #[inline(never)]
+    fn find(&mut self, source: &str) {
+        self.last = self.numbers.get(source).copied().unwrap_or_else(|| {
+            let number = self.names.len();
+            let name = SmolStr::new(source);
+            self.names.push(name.clone());
+            self.hashes.push(xxh3_64(source.as_bytes()));
+            self.numbers.insert(name, number);
+            number
+        });
+    }
+}
+
 /// A decoded block.
 pub(super) struct DecodedBlock {
     pub(super) partition: usize,
     pub(super) number: u64,
     pub(super) heads: Vec<Head>,
+    /// Of the heads.
+    pub(super) sources: Sources,
     /// Of the heads; none without any.
     pub(super) together: Option<Together>,
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
@@ -87,6 +133,7 @@ impl Matcher {
             partition,
             number,
             heads: Vec::with_capacity(lines_max),
+            sources: Sources::default(),
             together: None,
             rows: (0..workers).map(|_| Vec::with_capacity(lines_max / workers)).collect(),
             dead: Vec::new(),
@@ -171,7 +218,13 @@ impl DecodedBlock {
             None => None,
         };
         let matched = matches.is_some();
-        let arrival_ns = record.arrival_ns.unwrap_or(record.event_time_ns);
+        let (event_time_ns, dated) = (record.event_time_ns, record.arrival_ns.is_some());
+        let arrival_ns = record.arrival_ns.unwrap_or(event_time_ns);
+        let (source, source_hash) = self.sources.number(&record.source);
+        let sequence = match record.sequence {
+            Sequence::Number(number) => NonZeroU64::new(number.wrapping_add(1)),
+            _ => None,
+        };
         let together = self.together.get_or_insert_with(|| Together::new(arrival_ns));
         together.add(arrival_ns, matched, condition_errors);
         let mut worker = None;
@@ -179,7 +232,7 @@ impl DecodedBlock {
             && matcher.watches(record.subject.as_deref())
         {
             let position = Position::new(self.partition, place.line);
-            let (entity, mut sighting) = sighting(record, matches, position);
+            let (entity, mut sighting) = sighting(record, source_hash, matches, position);
             sighting.arrival_ns = together.arrival_ns;
             let of = match self.rows.len() {
                 1 => 0,
@@ -189,7 +242,18 @@ impl DecodedBlock {
             worker = Some(of as u16);
         }
         let Place { line, text, .. } = *place;
-        self.heads.push(Head { line, arrival_ns, text, worker, matched, condition_errors });
+        self.heads.push(Head {
+            line,
+            arrival_ns,
+            event_time_ns,
+            sequence,
+            source,
+            text,
+            worker,
+            matched,
+            dated,
+            condition_errors,
+        });
     }
 }
 
@@ -214,9 +278,14 @@ impl Together {
     }
 }
 
-fn sighting(decoded: Decoded<'_>, matches: Matches, position: Position) -> (SmolStr, Sighting) {
-    let by_source = xxh3_64(decoded.source.as_bytes());
-    let by_time = by_source ^ decoded.event_time_ns.cast_unsigned().rotate_left(17);
+#[inline]
+fn sighting(
+    decoded: Decoded<'_>,
+    source_hash: u64,
+    matches: Matches,
+    position: Position,
+) -> (SmolStr, Sighting) {
+    let by_time = source_hash ^ decoded.event_time_ns.cast_unsigned().rotate_left(17);
     let fingerprint = match &decoded.id {
         Id::Content(hash) => *hash ^ u128::from(by_time),
         Id::Text(id) => xxh3_128_with_seed(id.as_bytes(), by_time),

@@ -10,6 +10,7 @@
 //! depend on how far apart partitions are. Everything handed to a worker says how far the clock of
 //! all partitions has come.
 
+mod accounts;
 mod decoding;
 mod labels;
 mod matcher;
@@ -31,13 +32,14 @@ use self::sequencer::{Sequenced, Sequencer};
 use super::decode::Shapes;
 use super::header::{Header, header};
 use super::{Blocks, InputError, Opened};
+use crate::model::account::{Account, SourceKey};
 use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
 
 pub use self::matcher::{Fit, Matcher};
 pub use self::records::{Seen, records};
-pub use self::sequencer::{Clockwork, Judgement};
+pub use self::sequencer::{Clockwork, Judgement, Traced};
 
 /// The longest record; a longer one is a dead letter.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -152,7 +154,7 @@ pub fn read(
             outcome: Outcome::default(),
         };
         reader.run(stop, progress);
-        reader.report_damage();
+        reader.close();
         let clock = clockwork.until_ns.filter(|_| reader.clock.is_some()).or(reader.clock);
         for feed in feeds {
             // A worker that is gone has reported why.
@@ -168,14 +170,15 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec
     let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
     let block_bytes = clockwork.block_bytes.unwrap_or(usual);
     let lane = |partition: Partition| {
-        let Partition { mut blocks, header, .. } = partition;
+        let Partition { source, mut blocks, header, .. } = partition;
         let consumed = blocks.input().consumed();
         blocks.set_block_bytes(block_bytes);
         Lane {
             blocks: Some(blocks),
             header,
             consumed,
-            sequencer: Sequencer::new(clockwork, rules),
+            source,
+            sequencer: Sequencer::new(clockwork, rules, source),
             sent: 0,
             judged: 0,
             early: BTreeMap::new(),
@@ -190,6 +193,8 @@ struct Lane {
     blocks: Option<Blocks>,
     header: Option<Header>,
     consumed: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// Which source of the rule file reads it.
+    source: usize,
     sequencer: Sequencer,
     /// Blocks sent to be decoded, and judged.
     sent: u64,
@@ -289,13 +294,24 @@ impl Reader<'_> {
         }
     }
 
-    /// Tells the flow of logs that could not be read to their end: another process may write the
-    /// summary.
-    fn report_damage(&mut self) {
+    /// Tells the flow what is known at the end: of logs that could not be read to theirs, and what
+    /// the sources came to. Another process may write the summary.
+    fn close(&mut self) {
+        let mut accounts: BTreeMap<SourceKey, Account> = BTreeMap::new();
+        for lane in &mut self.lanes {
+            let from = lane.source as u32;
+            for (name, account) in lane.sequencer.close() {
+                accounts.entry(SourceKey { from, name }).or_default().add(&account);
+            }
+        }
+        let accounts = accounts.into_iter().map(|account| (Entry::Source(Box::new(account)), 1));
         let damaged = self.outcome.damaged.len() as isize;
-        if let (Some(lane), true) = (self.lanes.first(), damaged > 0) {
-            let at = self.clock.map_or(i64::MIN, |clock| lane.sequencer.floor(clock));
-            let ledger = vec![(Entry::Count(Count::Damaged), at, damaged)];
+        let damaged = (damaged > 0).then_some((Entry::Count(Count::Damaged), damaged));
+        let Some(lane) = self.lanes.first() else { return };
+        let at = self.clock.map_or(i64::MIN, |clock| lane.sequencer.floor(clock));
+        let ledger = accounts.chain(damaged).map(|(entry, diff)| (entry, at, diff));
+        let ledger: Vec<_> = ledger.collect();
+        if !ledger.is_empty() {
             let rows = vec![Vec::new(); self.feeds.len()];
             let (since_ns, last, ended) = (at, i64::MIN, true);
             // A worker that is gone has reported why.

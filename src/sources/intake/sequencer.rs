@@ -1,19 +1,23 @@
 //! A partition's records in order: arrival that never decreases, jumps of the clock, lateness.
 //!
 //! Everything here is decided by the partition and the rule file alone, by no schedule. State: the
-//! largest arrival so far. A block without jumps is judged as a whole, and what is left to do for
-//! each of its records is done by the worker that keeps its entity.
+//! largest arrival so far, and the [accounts](super::accounts) of its sources. A block without jumps
+//! is accepted as a whole; each record is entered in the account of its source, and what is left to
+//! do for it is done by the worker that keeps its entity.
 
 use limbeck_operators::timeline::Timing;
+use smol_str::SmolStr;
 
 use super::Batch;
+use super::accounts::{Accounts, SOURCES_MAX};
 use super::decoding::{DecodedBlock, Head, Row, Together};
 use super::labels::LabelValues;
+use crate::model::account::Account;
 use crate::model::duration::format_duration;
 use crate::model::ledger::{Count, DeadLetter, Disposition, Entry, Trace};
 use crate::model::sighting::{Position, Sighting};
 use crate::model::time::format_rfc3339;
-use crate::rules::Rules;
+use crate::rules::{Rules, Skew};
 
 /// What the rule file and the command line say about time.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +30,26 @@ pub struct Clockwork {
     pub until_ns: Option<i64>,
     /// How much of a partition is read at once, if not as much as is usual.
     pub block_bytes: Option<usize>,
-    /// Whether the ledger traces every record.
-    pub traced: bool,
+    /// Which records the ledger traces.
+    pub traced: Traced,
+}
+
+/// Which records the ledger traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traced {
+    /// None.
+    Nothing,
+    /// Those that fit a signal.
+    Matched,
+    /// Every one.
+    Everything,
 }
 
 /// Judges the records of one partition.
 pub(super) struct Sequencer {
     clockwork: Clockwork,
     arrival_ns: Option<i64>,
+    accounts: Accounts,
     labels: Option<LabelValues>,
 }
 
@@ -51,8 +67,16 @@ pub(super) struct Sequenced {
 }
 
 impl Sequencer {
-    pub(super) fn new(clockwork: Clockwork, rules: &Rules) -> Self {
-        Self { clockwork, arrival_ns: None, labels: LabelValues::new(rules) }
+    /// A sequencer for a partition that a source of this number reads.
+    pub(super) fn new(clockwork: Clockwork, rules: &Rules, source: usize) -> Self {
+        let corrects = rules.sources[source].skew == Skew::Correct;
+        let accounts = Accounts::new(clockwork.timing.lateness, corrects, SOURCES_MAX);
+        Self { clockwork, arrival_ns: None, accounts, labels: LabelValues::new(rules) }
+    }
+
+    /// What its sources came to.
+    pub(super) fn close(&mut self) -> impl Iterator<Item = (Option<SmolStr>, Account)> {
+        self.accounts.close()
     }
 
     /// The largest arrival so far: the clock of this partition.
@@ -69,36 +93,29 @@ impl Sequencer {
     pub(super) fn judge(&mut self, mut block: DecodedBlock) -> (Sequenced, Vec<u8>) {
         let since_ns = self.arrival_ns.unwrap_or(i64::MIN);
         let mut ended = false;
-        let tally = match block.together {
-            None => Tally::default(),
+        let mut taking = Taking {
+            partition: block.partition,
+            sources: block.sources.names.iter().map(|name| self.accounts.number(name)).collect(),
+            cursors: vec![0; block.rows.len()],
+            tally: Tally::default(),
+        };
+        match block.together {
+            None => {}
             Some(together) if self.admits(&together) => {
-                self.arrival_ns = Some(together.arrival_ns.max(since_ns));
-                let Together { records, unmatched, condition_errors, .. } = together;
-                let mut tally =
-                    Tally { readable: records, unmatched, condition_errors, ..Tally::default() };
-                if self.labels.is_some() || self.clockwork.traced {
-                    let mut cursors = vec![0; block.rows.len()];
-                    for head in &block.heads {
-                        self.accept(
-                            head,
-                            block.partition,
-                            &mut block.rows,
-                            &mut cursors,
-                            &mut tally,
-                        );
-                    }
+                for head in &block.heads {
+                    self.take(head, &mut block.rows, &mut taking);
                 }
-                tally
+                let Together { records, unmatched, condition_errors, .. } = together;
+                taking.tally.add(records, unmatched, condition_errors);
             }
             Some(_) => {
-                let (tally, end_line) = self.judge_each(&mut block);
+                let end_line = self.judge_each(&mut block, &mut taking);
                 ended = end_line.is_some();
                 block.dead.retain(|letter| end_line.is_none_or(|end| letter.line < end));
-                tally
             }
-        };
+        }
         let last = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
-        let ledger = tally.entries(block.dead, last);
+        let ledger = taking.tally.entries(block.dead, last);
         (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, block.bytes)
     }
 
@@ -113,9 +130,7 @@ impl Sequencer {
 
     /// Judges a block record by record, and drops the rows of those that are not accepted; also
     /// the line that arrives after `until`.
-    fn judge_each(&mut self, block: &mut DecodedBlock) -> (Tally, Option<u64>) {
-        let mut tally = Tally::default();
-        let mut cursors = vec![0; block.rows.len()];
+    fn judge_each(&mut self, block: &mut DecodedBlock, taking: &mut Taking) -> Option<u64> {
         // What becomes of each row, by worker: its arrival if it is accepted.
         let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
         let mut end_line = None;
@@ -128,7 +143,7 @@ impl Sequencer {
                 block.dead.push(DeadLetter::new(partition, head.line, 1, reason, text));
                 if let Some(worker) = head.worker {
                     verdicts[usize::from(worker)].push(None);
-                    cursors[usize::from(worker)] += 1;
+                    taking.cursors[usize::from(worker)] += 1;
                 }
                 continue;
             }
@@ -136,11 +151,9 @@ impl Sequencer {
                 end_line = Some(head.line);
                 break;
             }
-            self.arrival_ns = Some(arrival_ns);
-            tally.readable += 1;
-            tally.unmatched += u64::from(!head.matched);
-            tally.condition_errors += u64::from(head.condition_errors);
-            self.accept(head, block.partition, &mut block.rows, &mut cursors, &mut tally);
+            self.take(head, &mut block.rows, taking);
+            let errors = u64::from(head.condition_errors);
+            taking.tally.add(1, u64::from(!head.matched), errors);
             if let Some(worker) = head.worker {
                 verdicts[usize::from(worker)].push(Some(arrival_ns));
             }
@@ -154,30 +167,54 @@ impl Sequencer {
                 arrival.is_some()
             });
         }
-        (tally, end_line)
+        end_line
     }
 
-    /// Takes in a record in its turn: `cursors` say which row of each worker is next.
-    fn accept(
+    /// Takes in the next record.
+    #[inline(always)]
+    fn take(&mut self, head: &Head, rows: &mut [Vec<Row>], taking: &mut Taking) {
+        let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
+        self.arrival_ns = Some(arrival_ns);
+        let source = taking.sources[head.source as usize];
+        let correction_ns = self.accounts.enter(source, head, arrival_ns);
+        let traced = self.clockwork.traced != Traced::Nothing;
+        if traced || self.labels.is_some() || self.accounts.correct() {
+            self.look(head, correction_ns, rows, taking);
+        }
+    }
+
+    /// Looks at a record itself, where it matters in which order they come.
+    #[inline(never)]
+    fn look(
         &mut self,
         head: &Head,
-        partition: usize,
+        correction_ns: i64,
         rows: &mut [Vec<Row>],
-        cursors: &mut [usize],
-        tally: &mut Tally,
+        taking: &mut Taking,
     ) {
+        let Taking { partition, cursors, tally, .. } = taking;
         let Some(worker) = head.worker.map(usize::from) else {
-            if self.clockwork.traced && !head.matched {
-                let position = Position::new(partition, head.line);
+            if self.clockwork.traced == Traced::Everything && !head.matched {
+                let position = Position::new(*partition, head.line);
                 let disposition = Disposition::Unmatched;
                 tally.traces.push(Trace::Record { position, known: None, disposition });
             }
             return;
         };
-        let ((_, sighting), ..) = &mut rows[worker][cursors[worker]];
+        let ((entity, sighting), ..) = &mut rows[worker][cursors[worker]];
         cursors[worker] += 1;
         if let Some(labels) = &mut self.labels {
             tally.label_overflow += labels.admit(sighting);
+        }
+        if correction_ns != 0 {
+            if self.clockwork.traced != Traced::Nothing {
+                let Sighting { position, fingerprint, event_time_ns: raw_time_ns, .. } = *sighting;
+                let entity = entity.clone();
+                let trace = Trace::Corrected { position, entity, fingerprint, raw_time_ns };
+                tally.traces.push(trace);
+            }
+            // A difference of two times that overflowed comes back to the time itself.
+            sighting.event_time_ns = sighting.event_time_ns.wrapping_add(correction_ns);
         }
     }
 
@@ -196,6 +233,16 @@ impl Sequencer {
     }
 }
 
+/// What is kept of a block while its records are taken in.
+struct Taking {
+    partition: usize,
+    /// The numbers of its sources in the accounts.
+    sources: Vec<usize>,
+    /// Which row of each worker is next.
+    cursors: Vec<usize>,
+    tally: Tally,
+}
+
 /// What a worker must know to judge the records it is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement {
@@ -203,14 +250,26 @@ pub struct Judgement {
     pub timing: Timing,
     /// How late a record may be to be of use to some rule; at least the lateness.
     pub amend_within_ns: i64,
+    /// Whether event times are corrected anywhere.
+    pub corrects: bool,
     /// Whether the ledger traces every record.
     pub traced: bool,
 }
 
+/// How much longer repeats are known where event times are corrected.
+const REPEATS_KEPT_NS: i64 = 60_000_000_000;
+
 impl Judgement {
-    /// From which logical time on a duplicate of a record cannot be of use.
+    /// From when on a record is no repeat of another. Where event times count as they are said, none
+    /// of the same event time can be of use any more. Where they are corrected, a repeat that comes
+    /// through another partition, or later, may be corrected by something else.
     pub fn repeats_until(&self, sighting: &Sighting) -> i64 {
-        sighting.event_time_ns.saturating_add(self.amend_within_ns).saturating_add(1)
+        let Sighting { event_time_ns, arrival_ns, .. } = sighting;
+        let since_ns = match self.corrects {
+            true => arrival_ns.saturating_add(REPEATS_KEPT_NS).max(*event_time_ns),
+            false => *event_time_ns,
+        };
+        since_ns.saturating_add(self.amend_within_ns).saturating_add(1)
     }
 }
 
@@ -218,7 +277,7 @@ impl Batch {
     /// Dates the records by their arrival and counts those that are late, in the ledger; those that
     /// no rule has a use for go there too.
     pub fn judge(&mut self, judgement: Judgement) {
-        let Judgement { timing, amend_within_ns, traced } = judgement;
+        let Judgement { timing, amend_within_ns, traced, .. } = judgement;
         let Self { sightings, ledger, since_ns, last } = self;
         // Neighbours mostly share a tick.
         let mut tick = 0..0;
@@ -258,6 +317,12 @@ struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, readable: u64, unmatched: u64, condition_errors: u64) {
+        self.readable += readable;
+        self.unmatched += unmatched;
+        self.condition_errors += condition_errors;
+    }
+
     fn entries(self, dead: Vec<DeadLetter>, at: i64) -> Vec<(Entry, i64, isize)> {
         let counts = [
             (Count::Record, self.readable + dead.len() as u64),

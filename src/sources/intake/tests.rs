@@ -4,7 +4,7 @@ use limbeck_operators::timeline::Timing;
 
 use super::decoding::Raw;
 use super::sequencer::{Sequenced, Sequencer};
-use super::{Clockwork, Matcher};
+use super::{Clockwork, Matcher, Traced};
 use crate::model::ledger::{Count, Entry};
 use crate::rules::Rules;
 use crate::sources::Block;
@@ -29,9 +29,9 @@ fn line(time: &str, subject: &str, data: &str) -> String {
 fn judge(matcher: &Matcher, lines: &[String], to_a_block: usize) -> Vec<Sequenced> {
     let timing = Timing { lateness: 0, tick: 1 };
     let max_advance_ns = 3_600_000_000_000;
-    let (until_ns, block_bytes, traced) = (None, None, false);
+    let (until_ns, block_bytes, traced) = (None, None, Traced::Nothing);
     let clockwork = Clockwork { timing, max_advance_ns, until_ns, block_bytes, traced };
-    let mut sequencer = Sequencer::new(clockwork, matcher.rules());
+    let mut sequencer = Sequencer::new(clockwork, matcher.rules(), 0);
     let mut shapes = Shapes::default();
     let blocks = lines.chunks(to_a_block).enumerate().map(|(number, lines)| {
         let bytes = (lines.join("\n") + "\n").into_bytes();
