@@ -72,14 +72,15 @@ const OFFSET_NS: i64 = 1_000_000_000;
 fn sources(sources: &[SourceSummary]) -> String {
     let told = sources.iter().filter_map(|source| Some((source, of_source(source)?)));
     let told: Vec<_> = told.collect();
+    let several = sources.iter().any(|source| source.from != sources[0].from);
     let mut text = String::new();
     for (SourceSummary { from, source, .. }, what) in told.iter().take(SOURCES_MAX) {
         let name = source.as_ref().map_or("others", |name| name);
-        let of = if name == from { String::new() } else { format!(" ({from})") };
+        let of = if several { format!(" ({from})") } else { String::new() };
         writeln!(text, "source {name:?}{of}: {what}").expect("a String takes every write");
     }
     if let Some(more) = told.len().checked_sub(SOURCES_MAX).filter(|more| *more > 0) {
-        writeln!(text, "and {more} sources more: summary.json")
+        writeln!(text, "and {more} more sources: summary.json has all")
             .expect("a String takes every write");
     }
     text
@@ -96,16 +97,17 @@ fn of_source(source: &SourceSummary) -> Option<String> {
         let corrected = if source.corrected { ", corrected" } else { "" };
         said.push(format!("clock offset {range}{corrected}"));
     }
-    let mut count = |count: u64, what: &str| {
+    let mut count = |count: u64, noun: &str, rest: &str| {
+        let plural = if count == 1 { "" } else { "s" };
         if count > 0 {
-            said.push(format!("{} {what}", grouped(count)));
+            said.push(format!("{} {noun}{plural} {rest}", grouped(count)));
         }
     };
     // Where most are missing, numbers were not meant to follow one another.
     let gaps = source.sequence_gaps.filter(|gaps| *gaps < source.records);
-    count(gaps.unwrap_or(0), "sequence numbers missing");
-    count(source.sequence_restarts.unwrap_or(0), "restarts of the sequence");
-    count(source.arrival_regressions, "arrivals before the one ahead");
+    count(gaps.unwrap_or(0), "sequence number", "missing");
+    count(source.sequence_restarts.unwrap_or(0), "restart", "of the sequence");
+    count(source.arrival_regressions, "arrival", "before the one ahead");
     (!said.is_empty()).then(|| said.join("; "))
 }
 

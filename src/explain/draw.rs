@@ -62,10 +62,7 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
     let added = || rule.observations().filter_map(|seen| Some(seen.time - seen.raw_time?));
     if let (Some(least), Some(most)) = (added().min(), added().max()) {
         let (least, most) = (format_offset(least), format_offset(most));
-        line(
-            text,
-            format_args!("  clocks were off: {least} to {most} was added to what they said"),
-        );
+        line(text, format_args!("  corrected: {least} to {most} was added to what was said"));
     }
     let left_out = rule.runs.len().saturating_sub(RUNS_MAX);
     if left_out > 0 {
@@ -270,7 +267,7 @@ fn corrected(place: &str, seen: &Observed) -> Vec<String> {
     let said = seen.raw_time.map(|raw_time| {
         let (raw, time) = (format_rfc3339(raw_time), format_rfc3339(seen.time));
         let by = format_offset(seen.time.saturating_sub(raw_time));
-        format!("{place} says {raw}; its source's clock is off, and {time} counts ({by})")
+        format!("{place} says {raw}; corrected by {by}, {time} counts")
     });
     said.into_iter().collect()
 }

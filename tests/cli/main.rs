@@ -13,6 +13,7 @@ mod init;
 mod inputs;
 mod outputs;
 mod processes;
+mod skew;
 mod usage;
 
 use std::fs;

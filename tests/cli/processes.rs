@@ -15,11 +15,17 @@ fn hosts(count: usize) -> String {
 }
 
 /// Replays on several processes, which must all succeed.
-fn together(place: &Place, processes: usize, workers: usize, arguments: &str) -> Outputs {
+pub(super) fn together(
+    place: &Place,
+    rules: &str,
+    processes: usize,
+    workers: usize,
+    arguments: &str,
+) -> Outputs {
     place.write("hosts", hosts(processes).as_bytes());
     let start = |process| {
         let line = format!(
-            "replay --rules rules.yaml --out together --workers {workers} --hosts hosts \
+            "replay --rules {rules} --out together --workers {workers} --hosts hosts \
              --processes {processes} --process {process} {arguments}"
         );
         place.command(&line).spawn().expect("it can be run")
@@ -61,7 +67,7 @@ fn two_processes_write_the_bytes_of_one() {
         place.run(&line).assert(0, &[]);
         let alone = place.outputs("alone");
         assert!(alone.summary["updates"].as_u64() > Some(100), "{}", alone.summary);
-        let got = together(&place, processes, workers, arguments);
+        let got = together(&place, "rules.yaml", processes, workers, arguments);
         got.assert_equal(&alone, &format!("{processes} processes: {arguments}"));
     }
 }

@@ -138,6 +138,7 @@ sources:
   polls:
     format: json
     explode: pods
+    skew: report
     time: { field: at, unit: s }
     subject: { field: pods.name }
     source: { const: api }
@@ -159,6 +160,7 @@ sources:
     type: { const: line }
   events:
     format: cloudevents
+    skew: correct
 signals:
   readiness:
     from: probe
