@@ -116,6 +116,7 @@ fn every_record_has_one_fate_and_the_numbers_that_decided_it() {
             assert!(new, "a record is not used once: {record:?}");
             match record.reason {
                 Reason::Late => late += 1,
+                Reason::Unobserved => panic!("rules without `where` observe all: {record:?}"),
                 Reason::Duplicate => duplicates += 1,
             }
         }

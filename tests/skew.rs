@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 fn spec(corrects: bool) -> Spec {
     Spec {
+        labelled: false,
         lateness_ns: 2 * S,
         expire_after_ns: 7 * DAY,
         max_advance_ns: 30 * DAY,
@@ -24,7 +25,12 @@ fn spec(corrects: bool) -> Spec {
         until: None,
         corrects,
         signals: signals(),
-        rules: vec![RuleSpec { name: "r".to_owned(), signal: 0, hold_ns: vec![S, S, S] }],
+        rules: vec![RuleSpec {
+            name: "r".to_owned(),
+            signal: 0,
+            hold_ns: vec![S, S, S],
+            ..RuleSpec::default()
+        }],
     }
 }
 

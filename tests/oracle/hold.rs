@@ -13,6 +13,8 @@ pub(crate) struct Observation {
     pub(crate) source: String,
     pub(crate) sequence: Order,
     pub(crate) id: String,
+    /// What the record said, if its time is corrected.
+    pub(crate) raw: Option<i64>,
     pub(crate) state: usize,
     /// The logical time of its arrival.
     pub(crate) known_at: i128,

@@ -26,6 +26,8 @@ pub(crate) struct Used {
     pub(crate) arrival: i64,
     pub(crate) subject: String,
     pub(crate) record: Record,
+    /// The event time it says, if another counts.
+    pub(crate) raw: Option<i64>,
     /// What it shows, for each signal.
     pub(crate) states: Vec<Option<usize>>,
 }
@@ -107,8 +109,9 @@ pub(crate) fn intake(spec: &Spec, partitions: &[Vec<u8>]) -> Intake {
         if !late {
             dispositions.insert(at, Disposition::Used);
         }
+        let raw = (record.event_time != time).then_some(record.event_time);
         record.event_time = time;
-        used.push(Used { arrival, subject, record, states });
+        used.push(Used { arrival, subject, record, raw, states });
     }
     Intake { dispositions, used, accounts, end }
 }

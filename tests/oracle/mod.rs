@@ -202,7 +202,7 @@ fn counts(dispositions: &BTreeMap<(usize, usize), Disposition>) -> Counts {
 /// Every observation there is, by rule and entity, each history in order.
 pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
     let mut histories = Histories::new();
-    for Used { arrival, subject, record, states } in used {
+    for Used { arrival, subject, record, raw, states } in used {
         let age = i128::from(*arrival) - i128::from(record.event_time);
         for (number, rule) in spec.rules.iter().enumerate() {
             let Some(state) = states[rule.signal] else { continue };
@@ -215,6 +215,7 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
                 source: record.source.clone(),
                 sequence: record.sequence.clone(),
                 id: record.id.clone(),
+                raw: *raw,
                 state,
                 known_at: floor_to_tick(*arrival, spec.tick_ns),
             });

@@ -158,6 +158,7 @@ fn upptime() {
                 source: "upptime".to_owned(),
                 sequence: Order::Absent,
                 id: text("commit"),
+                raw: None,
                 state: states.iter().position(|state| probe["status"] == *state)?,
                 known_at: 0,
             };
@@ -200,6 +201,7 @@ fn bgp() {
                     source: "mrt".to_owned(),
                     sequence: Order::Digits(number.len(), number.clone()),
                     id: number,
+                    raw: None,
                     state,
                     known_at: 0,
                 };

@@ -15,7 +15,7 @@ use super::labels::LabelValues;
 use crate::model::account::Account;
 use crate::model::duration::format_duration;
 use crate::model::ledger::{Count, DeadLetter, Disposition, Entry, Trace};
-use crate::model::sighting::{Position, Sighting};
+use crate::model::sighting::{Position, Sighting, Tie};
 use crate::model::time::format_rfc3339;
 use crate::rules::{Rules, Skew};
 
@@ -213,6 +213,9 @@ impl Sequencer {
                 let trace = Trace::Corrected { position, entity, fingerprint, raw_time_ns };
                 tally.traces.push(trace);
             }
+            // Two records of one source and id may come to one time: what they said comes last.
+            let tie = std::mem::replace(&mut sighting.tie, Tie::from(Vec::new()));
+            sighting.tie = tie.then(sighting.event_time_ns);
             // A difference of two times that overflowed comes back to the time itself.
             sighting.event_time_ns = sighting.event_time_ns.wrapping_add(correction_ns);
         }
