@@ -5,6 +5,9 @@
 //! [`authoring`] helps to write rules, and [`cli`] asks for both. `ARCHITECTURE.md` is the map, with the invariants and the reasons; the
 //! temporal operators are a crate of their own, [`limbeck_operators`].
 
+// These panic where nobody listens any more; `cli` has what does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod authoring;
 pub mod bench;
 pub mod cli;

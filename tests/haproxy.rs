@@ -10,6 +10,7 @@ use common::{Outputs, rows};
 use limbeck::model::time::parse_rfc3339;
 use limbeck::replay::{Log, Options, replay};
 use limbeck::rules::Rules;
+use limbeck::sources::Interrupt;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,6 +35,7 @@ fn replayed(failing: &str, workers: usize) -> Outputs {
         cluster: None,
         fates: false,
         progress: false,
+        interrupt: Interrupt::default(),
         block_bytes: None,
     };
     replay(&rules, &options).unwrap_or_else(|failure| panic!("{failure}"));

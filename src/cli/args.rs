@@ -41,9 +41,11 @@ pub(super) enum Command {
         Writes episodes.ndjson, updates.ndjson, dead-letter.ndjson and summary.json. They are the\n\
         same bytes for any number of workers and processes (but for speed and memory in the\n\
         summary), and appear together when the replay is done.\n\n\
+        SIGINT or SIGTERM ends it with what has been read by then, marked as incomplete; a second\n\
+        one, a second later or more, at once and without outputs.\n\n\
         Exits with 0 if all was read; 65 if a log is damaged (what was whole is output), 66 if one\n\
         is missing, 73 if the outputs cannot be created, 74 if reading or writing fails on the\n\
-        way, 78 if the rule file is wrong.")]
+        way, 78 if the rule file is wrong, 130 for SIGINT, 143 for SIGTERM.")]
     Replay(ReplayArgs),
     /// Says why there is an episode, or none: of an entity, or of one record.
     #[command(after_help = "Examples:\n  \
@@ -119,7 +121,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
     /// Workers of a whole replay; as many as there are processors unless said otherwise.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub(super) workers: Option<NonZeroUsize>,
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "5")]
@@ -156,15 +158,15 @@ pub(super) struct ReplayArgs {
     /// The rule file.
     #[arg(long)]
     pub(super) rules: PathBuf,
-    /// The logs, each a partition: files (plain, gzip, zstd) or `-` for standard input.
-    /// `SOURCE=PATH` names the source of the rule file that reads it.
+    /// The logs, each a partition: files or named pipes (plain, gzip, zstd), or `-` for standard
+    /// input. `SOURCE=PATH` names the source of the rule file that reads it.
     #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
     pub(super) log: Vec<LogArg>,
     /// The directory for the outputs; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
     /// Workers in this process; as many as there are processors unless said otherwise.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub(super) workers: Option<NonZeroUsize>,
     /// Writes fates.ndjson, too: what became of every record, a line each.
     #[arg(long)]
@@ -173,7 +175,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(super) until: Option<i64>,
     /// How finely history is resolved; final episodes are the same for every tick.
-    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = tick)]
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
     pub(super) tick: i64,
     /// How many processes replay together; each is started with the same logs.
     #[arg(long, value_name = "N", requires = "hosts")]
@@ -234,6 +236,14 @@ impl LogArg {
     }
 }
 
+/// Each worker has a channel to each other: thousands would take all memory.
+const WORKERS_MAX: usize = 256;
+
+fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let workers = text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= WORKERS_MAX);
+    workers.ok_or_else(|| format!("write a number from 1 to {WORKERS_MAX}"))
+}
+
 fn instant(text: &str) -> Result<i64, String> {
     parse_rfc3339(text).map_err(|error| match error {
         TimeError::NotRfc3339 => "write it as RFC 3339, as 2026-01-01T00:00:00Z".to_owned(),
@@ -249,9 +259,9 @@ fn place(text: &str) -> Result<(PathBuf, u64), String> {
     }
 }
 
-fn tick(text: &str) -> Result<i64, String> {
+fn duration(text: &str) -> Result<i64, String> {
     match parse_duration(text) {
-        Some(tick) if tick > 0 => Ok(tick),
+        Some(duration) if duration > 0 => Ok(duration),
         _ => Err("write a duration above zero, as 100ms or 1s".to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use super::args::{BenchArgs, ShapeArg};
-use super::{fail, print};
+use super::{complain, fail, print};
 use crate::bench::workload::Workload;
 use crate::bench::{self, Settings, Shape};
 
@@ -38,14 +38,11 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
     let terminal = io::stderr().is_terminal();
     let progress = |what: &str| {
         if terminal {
-            eprintln!("{what} ...");
+            complain(&format_args!("{what} ..."));
         }
     };
     match bench::run(&settings, &progress) {
-        Ok(table) => {
-            print(&table);
-            0
-        }
+        Ok(table) => print(&table),
         Err(failure) => fail(failure.exit_code(), &failure),
     }
 }

@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::args::{CheckArgs, LogArg};
-use super::{RuleFile, USAGE, fail, load, plan, print, read_standard_input_once, resolve, say};
+use super::{
+    RuleFile, USAGE, complain, fail, load, plan, print, read_standard_input_once, resolve, say,
+};
 use crate::authoring::sample::Sample;
 use crate::rules::Diagnostics;
 
@@ -28,18 +30,18 @@ fn check(path: &Path, args: &CheckArgs) -> u8 {
     let mut warnings = file.rules.lint();
     warnings.extend(sample.warnings(&file.text));
     if let Some(warnings) = Diagnostics::warnings(&file.name, &file.text, warnings) {
-        eprintln!("{}", warnings.render(io::stderr().is_terminal()));
+        complain(&warnings.render(io::stderr().is_terminal()));
     }
-    print(&format!("{}\n", say::checked(&file.name, &file.rules)));
+    let mut text = say::checked(&file.name, &file.rules) + "\n";
     if args.plan {
-        print(&plan::text(&file.rules));
+        text += &plan::text(&file.rules);
     }
-    if args.sample.is_empty() {
-        return 0;
+    if !args.sample.is_empty() {
+        text += &say::sampled(&args.sample, &sample, &file.rules);
     }
-    print(&say::sampled(&args.sample, &sample, &file.rules));
+    let printed = print(&text);
     let damaged = sample.logs.iter().filter_map(|log| log.damaged.as_ref());
-    damaged.map(|error| fail(error.exit_code(), error)).max().unwrap_or(0)
+    damaged.map(|error| fail(error.exit_code(), error)).max().unwrap_or(printed)
 }
 
 fn sample<'f>(file: &'f RuleFile, logs: &[LogArg]) -> Result<Sample<'f>, u8> {

@@ -1,7 +1,10 @@
 //! `limbeck explain`: what is asked for, and how it is shown.
 
+use std::fs::{self, Metadata};
+use std::path::Path;
+
 use super::args::ExplainArgs;
-use super::{DAMAGED, FAILED, USAGE, fail, load, print, resolve};
+use super::{FAILED, USAGE, fail, load, print, read_standard_input_once, resolve};
 use crate::explain::{Explanation, Found, Which, draw, explain, locate, sentences};
 use crate::replay::Log;
 use crate::rules::Rules;
@@ -22,9 +25,12 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
         (None, Some(source), Some(id)) => Some(Which::Identity(source.clone(), id.clone())),
         _ => None,
     };
-    if which.is_some() && logs.iter().any(|log| log.path.as_os_str() == "-") {
-        let what = "a record is looked for before the replay, and standard input can be read once: \
-                    give the log as a file";
+    if let Err(code) = read_standard_input_once(&logs) {
+        return code;
+    }
+    if which.is_some() && logs.iter().any(|log| is_stream(&log.path)) {
+        let what = "a record is looked for before the replay, and standard input or a pipe can be \
+                    read once: give the log as a file";
         return fail(USAGE, &what);
     }
     match (which, &args.entity) {
@@ -32,6 +38,12 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
         (None, Some(entity)) => with(args, &rules, &logs, entity, draw),
         (None, None) => fail(USAGE, &"name an entity, a --record, or --source and --id"),
     }
+}
+
+/// Whether an input can be read only once.
+fn is_stream(path: &Path) -> bool {
+    let is_other = |found: Metadata| !found.is_file() && !found.is_dir();
+    path.as_os_str() == "-" || fs::metadata(path).is_ok_and(is_other)
 }
 
 /// Explains an entity, by the text that is made of it.
@@ -54,8 +66,9 @@ fn with(
         true => serde_json::to_string_pretty(&explanation).expect("plain values encode") + "\n",
         false => text(&explanation),
     };
-    print(&shown);
-    if explanation.damaged { DAMAGED } else { 0 }
+    let printed = print(&shown);
+    let damaged = explanation.damaged.iter().map(|error| fail(error.exit_code(), error));
+    damaged.max().unwrap_or(printed)
 }
 
 fn record(args: &ExplainArgs, rules: &Rules, logs: &[Log], which: &Which) -> u8 {
@@ -63,10 +76,7 @@ fn record(args: &ExplainArgs, rules: &Rules, logs: &[Log], which: &Which) -> u8 
         Ok(found) => found,
         Err(failure) => return fail(failure.exit_code(), &failure),
     };
-    let say = |what: String| {
-        print(&(what + "\n"));
-        0
-    };
+    let say = |what: String| print(&(what + "\n"));
     match found {
         Found::Nothing => fail(FAILED, &"no such record in these logs (a blank line is none)"),
         Found::Unreadable(column, reason) => {

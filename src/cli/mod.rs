@@ -1,7 +1,8 @@
 //! The command line: what is asked for, what is said back, and the exit code (after sysexits).
 //!
 //! 0 done, 1 the work itself found differences, 2 usage, 65 the input is damaged, 66 it is missing
-//! or unreadable, 73 the output cannot be created, 74 reading or writing failed, 78 configuration.
+//! or unreadable, 69 workers cannot be had, 70 a defect, 73 the output cannot be
+//! created, 74 reading or writing failed, 78 configuration; 130 and 143 a signal.
 
 mod args;
 mod bench;
@@ -9,9 +10,10 @@ mod check;
 mod explain;
 mod plan;
 mod say;
+mod signals;
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,18 +21,29 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
-use crate::replay::{self, Cluster, Log, Options};
+use crate::replay::{self, Cluster, Log, Options, Replayed};
 use crate::rules::{self, Rules};
+use crate::sources::{InputError, Interrupt};
 
 const CONFIGURATION: u8 = 78;
+const NOT_WRITTEN: u8 = 74;
+const UNAVAILABLE: u8 = 69;
 const DAMAGED: u8 = 65;
 const MISSING: u8 = 66;
 const USAGE: u8 = 2;
 const FAILED: u8 = 1;
 
+/// More of a file is not read: longer than a rule file may be.
+const SMALL_BYTES_MAX: u64 = 2 << 20;
+
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
-    let code = match Args::parse().command {
+    signals::outlive_limits_of_files();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(said) => return ExitCode::from(usage(&said)),
+    };
+    let code = match args.command {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay(&args),
         Command::Explain(args) => explain::run(&args),
@@ -42,10 +55,24 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Says what is wrong with the arguments, or shows the help that they ask for.
+fn usage(said: &clap::Error) -> u8 {
+    let printed = said.print();
+    match u8::try_from(said.exit_code()) {
+        Ok(0) => written(printed),
+        code => code.unwrap_or(USAGE),
+    }
+}
+
 /// Says what is wrong on standard error, and gives the code back.
 fn fail(code: u8, what: &dyn std::fmt::Display) -> u8 {
-    eprintln!("limbeck: {what}");
+    complain(&format_args!("limbeck: {what}"));
     code
+}
+
+/// Writes a message to standard error. If nobody can be told, the exit code still says it.
+fn complain(what: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// A rule file that is right.
@@ -59,9 +86,7 @@ struct RuleFile {
 /// Reads a rule file, or says every error of it.
 fn load(path: &Path) -> Result<RuleFile, u8> {
     let name = path.display().to_string();
-    let text = fs::read(path).map_err(|error| {
-        fail(MISSING, &format!("the rule file cannot be read: {name}: {error}"))
-    })?;
+    let text = read(path, "the rule file")?;
     let text = String::from_utf8(text).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -70,43 +95,75 @@ fn load(path: &Path) -> Result<RuleFile, u8> {
     match Rules::parse(&name, &text) {
         Ok(rules) => Ok(RuleFile { name, text, rules }),
         Err(problems) => {
-            eprintln!("{}", problems.render(io::stderr().is_terminal()));
+            complain(&problems.render(io::stderr().is_terminal()));
             Err(CONFIGURATION)
         }
     }
 }
 
-/// Prints a result. A closed pipe is no failure: whoever closed it has read enough.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Reads a small file, of which there may be no end.
+fn read(path: &Path, what: &str) -> Result<Vec<u8>, u8> {
+    let mut bytes = Vec::new();
+    let file = File::open(path);
+    let read = file.and_then(|file| file.take(SMALL_BYTES_MAX).read_to_end(&mut bytes));
+    read.map_err(|error| {
+        fail(MISSING, &format!("{what} cannot be read: {}: {error}", path.display()))
+    })?;
+    Ok(bytes)
+}
+
+/// Prints a result, and gives the exit code of that.
+fn print(text: &str) -> u8 {
+    let mut out = io::stdout();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What standard output said. A closed pipe is no failure: whoever closed it has read enough.
+fn written(result: io::Result<()>) -> u8 {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let what = format!("standard output cannot be written: {error}; check the free space");
+            fail(NOT_WRITTEN, &what)
+        }
+        _ => 0,
+    }
 }
 
 fn replay(args: &ReplayArgs) -> u8 {
+    let interrupt = match signals::interrupt() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return fail(UNAVAILABLE, &format!("signals cannot be heard: {error}")),
+    };
     let rules = match load(&args.rules) {
         Ok(file) => file.rules,
         Err(code) => return code,
     };
-    let options = match options(args, &rules) {
+    let options = match options(args, &rules, interrupt) {
         Ok(options) => options,
         Err(code) => return code,
     };
     match replay::replay(&rules, &options) {
-        Ok(replayed) => {
-            for error in &replayed.damaged {
-                eprintln!("limbeck: {error}");
-            }
-            if let Some(summary) = &replayed.summary {
-                print(&say::summary(summary, &options.out));
-            }
-            let elsewhere = replayed.summary.is_some_and(|summary| !summary.complete);
-            let here = replayed.damaged.iter().map(|error| error.exit_code()).max();
-            here.unwrap_or(if elsewhere { DAMAGED } else { 0 })
-        }
+        Ok(replayed) => outcome(&replayed, &options),
         Err(failure) => fail(failure.exit_code(), &failure),
     }
 }
 
-fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
+/// Says what came of a replay.
+fn outcome(replayed: &Replayed, options: &Options) -> u8 {
+    let is_interrupt = |error: &&InputError| matches!(error, InputError::Interrupted { .. });
+    let (interrupted, damaged): (Vec<_>, Vec<_>) = replayed.damaged.iter().partition(is_interrupt);
+    let mut code = damaged.iter().map(|error| fail(error.exit_code(), error)).max();
+    if let Some(error) = interrupted.first() {
+        let what = "interrupted; what had been read is output, and marked incomplete";
+        code = Some(fail(error.exit_code(), &what));
+    }
+    let summary = replayed.summary.as_ref();
+    let printed = summary.map_or(0, |summary| print(&say::summary(summary, &options.out)));
+    let elsewhere = summary.is_some_and(|summary| !summary.complete);
+    code.unwrap_or(if elsewhere { DAMAGED } else { printed })
+}
+
+fn options(args: &ReplayArgs, rules: &Rules, interrupt: Interrupt) -> Result<Options, u8> {
     let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
     read_standard_input_once(&logs)?;
     let workers = match args.workers {
@@ -122,6 +179,7 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
         cluster: cluster(args)?,
         fates: args.fates,
         progress: true,
+        interrupt,
         block_bytes: None,
     })
 }
@@ -129,8 +187,8 @@ fn options(args: &ReplayArgs, rules: &Rules) -> Result<Options, u8> {
 fn init(log: &Path) -> u8 {
     match draft(log) {
         Ok(draft) => {
-            print(&draft.text);
-            draft.damaged.map_or(0, |error| fail(error.exit_code(), &error))
+            let printed = print(&draft.text);
+            draft.damaged.map_or(printed, |error| fail(error.exit_code(), &error))
         }
         Err(NoDraft::Input(error)) => fail(error.exit_code(), &error),
         Err(no_draft) => fail(FAILED, &format!("{}: {no_draft}", log.display())),
@@ -138,15 +196,13 @@ fn init(log: &Path) -> u8 {
 }
 
 fn schema() -> u8 {
-    print(&format!("{:#}\n", rules::schema()));
-    0
+    print(&format!("{:#}\n", rules::schema()))
 }
 
 fn completions(shell: clap_complete::Shell) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "limbeck", &mut script);
-    print(&String::from_utf8_lossy(&script));
-    0
+    print(&String::from_utf8_lossy(&script))
 }
 
 /// Refuses logs of which several are standard input.
@@ -183,13 +239,27 @@ fn resolve(log: &LogArg, rules: &Rules) -> Result<Log, u8> {
     Ok(Log { path: log.path(), source: 0 })
 }
 
+fn is_host(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_odd = |c: char| c.is_whitespace() || c.is_control();
+        !host.is_empty() && !host.contains(is_odd) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
 fn cluster(args: &ReplayArgs) -> Result<Option<Cluster>, u8> {
     let Some(file) = &args.hosts else { return Ok(None) };
-    let text = fs::read_to_string(file).map_err(|error| {
-        fail(MISSING, &format!("the hosts cannot be read: {}: {error}", file.display()))
-    })?;
-    let hosts: Vec<String> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let text = read(file, "the list of hosts")?;
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.lines().zip(1..).map(|(line, number)| (line.trim(), number));
+    let lines = lines.filter(|(line, _)| !line.is_empty());
+    let hosts = lines.map(|(line, number)| match is_host(line) {
+        true => Ok(line.to_owned()),
+        false => {
+            let what = format!("{}:{number}: write HOST:PORT, as 10.0.0.7:2101", file.display());
+            Err(fail(USAGE, &what))
+        }
+    });
+    let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
     let (processes, process) = (args.processes.unwrap_or(hosts.len()), args.process.unwrap_or(0));
     if hosts.len() < processes || process >= processes {
         let what = format!(

@@ -32,7 +32,7 @@ pub fn draw(explanation: &Explanation) -> String {
         text.push('\n');
         draw_rule(&mut text, rule, explanation.known_at);
     }
-    if explanation.damaged {
+    if !explanation.damaged.is_empty() {
         text.push_str("\nincomplete: a log could not be read to its end\n");
     }
     text

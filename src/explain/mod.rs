@@ -49,8 +49,9 @@ pub struct Explanation {
     pub rules: Vec<Explained>,
     /// Records of some signal that were not used.
     pub not_used: Vec<NotUsed>,
-    /// Whether a log could not be read to its end.
-    pub damaged: bool,
+    /// The logs that could not be read to their end; as JSON, whether there are any.
+    #[serde(serialize_with = "whether_any")]
+    pub damaged: Vec<InputError>,
 }
 
 /// What a rule made of an entity.
@@ -205,7 +206,7 @@ pub fn explain(
         lateness_ns: rules.lateness_ns,
         not_used: seen.not_used(&names),
         rules: (0..rules.rules.len()).filter_map(|rule| seen.rule(rules, rule, &names)).collect(),
-        damaged: !outcome.damaged.is_empty(),
+        damaged: outcome.damaged,
     })
 }
 
@@ -358,4 +359,9 @@ fn instant<S: Serializer>(nanos: &i64, serializer: S) -> Result<S::Ok, S::Error>
 
 fn maybe_instant<S: Serializer>(nanos: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     nanos.map(format_rfc3339).serialize(serializer)
+}
+
+#[expect(clippy::ptr_arg, reason = "serde hands over a reference to the field")]
+fn whether_any<T, S: Serializer>(all: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    (!all.is_empty()).serialize(serializer)
 }

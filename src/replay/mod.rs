@@ -3,6 +3,7 @@
 mod failure;
 mod progress;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,9 +17,10 @@ pub use failure::Failure;
 
 use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
+use crate::sinks::exit_without_outputs;
 use crate::sinks::report::{self, Reporter, Summary};
 use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, Traced, read};
-use crate::sources::{InputError, open};
+use crate::sources::{InputError, Interrupt, open_until};
 
 /// Batches that wait for a worker, and that a worker has on their way.
 const CHANNEL_MAX: usize = 2;
@@ -61,6 +63,8 @@ pub struct Options {
     pub fates: bool,
     /// Whether to draw a progress bar where standard error is a terminal.
     pub progress: bool,
+    /// What ends the reading early.
+    pub interrupt: Interrupt,
     /// How much of a log is read at once, where the intake's own choice will not do. It changes no
     /// result, which is what it is for: to be tested.
     #[doc(hidden)]
@@ -120,7 +124,7 @@ fn open_partitions(rules: &Rules, options: &Options) -> Result<Vec<Partition>, F
         options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
     let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
     mine.map(|(number, log)| {
-        let input = open(&log.path)?;
+        let input = open_until(&log.path, &options.interrupt)?;
         Ok(Partition::new(number, log.source, input, rules)?)
     })
     .collect()
@@ -213,8 +217,8 @@ impl Drop for StopsProcess {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let defect = Failure::Worker("the message above says which".to_owned());
-            eprintln!("limbeck: {defect}");
-            std::process::exit(i32::from(defect.exit_code()));
+            let _ = writeln!(io::stderr(), "limbeck: {defect}");
+            exit_without_outputs(i32::from(defect.exit_code()));
         }
     }
 }

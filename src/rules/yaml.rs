@@ -59,7 +59,7 @@ impl Node {
 /// Reads one document; `None` if nothing of it can be used.
 pub(super) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
     if file.len() > BYTES_MAX {
-        let message = format!("a rule file has at most {BYTES_MAX} bytes, not {}", file.len());
+        let message = format!("a rule file has at most {BYTES_MAX} bytes; this one has more");
         problems.error(&(0..0), message);
         return None;
     }

@@ -3,38 +3,61 @@
 //! Guarantee: the files of a set get their names only after all of them are complete and on disk,
 //! the last of them (the *seal*) after the others. Wherever that breaks off, there is either no
 //! seal or a seal with all its files; a seal that stood there before is removed first, so that it
-//! never stands beside files that are not its own.
+//! never stands beside files that are not its own. What a killed process left under temporary names
+//! is removed by the next that writes to the directory; it is locked, so that nobody else's is.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::OutputError;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// A directory that can be written.
+/// The files that have their temporary names still.
+static PARTIAL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Ends the process at once, and leaves no file behind that is not whole.
+pub fn exit_without_outputs(code: i32) -> ! {
+    // Held to the end, so that no file comes after.
+    let partial = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in partial.iter() {
+        let _ = fs::remove_file(path);
+    }
+    process::exit(code)
+}
+
+/// A directory that can be written, by nobody else as long as this lives.
 #[derive(Clone, Debug)]
 pub struct OutputDir {
     path: PathBuf,
+    /// None where the file system has no locks.
+    _lock: Option<Arc<File>>,
 }
 
 impl OutputDir {
-    /// Makes the directory if it is not there, and tries that files can be made in it.
+    /// Makes the directory if it is not there, tries that files can be made in it, and removes
+    /// those that a killed process has left unfinished.
     ///
     /// # Errors
-    /// [`OutputError::CannotCreate`], if it can be neither found nor made, is no directory, or
-    /// cannot be written.
+    /// [`OutputError::CannotCreate`], if it can be neither found nor made, is no directory, cannot
+    /// be written, or another process writes to it.
     pub fn create(path: &Path) -> Result<Self, OutputError> {
         fs::create_dir_all(path).map_err(|error| match path.is_file() {
             true => OutputError::cannot_create(path, &"it is a file"),
             false => OutputError::cannot_create(path, &error),
         })?;
+        let lock = lock(path)?;
         let (_, probe) = create_unique(path, "probe")?;
         fs::remove_file(&probe).map_err(|error| OutputError::cannot_create(path, &error))?;
-        Ok(Self { path: path.to_owned() })
+        if lock.is_some() {
+            remove_unfinished(path);
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock.map(Arc::new) })
     }
 
     /// Where it is.
@@ -98,7 +121,10 @@ impl AtomicFile {
         if whole.is_dir() {
             return Err(OutputError::cannot_create(&whole, &"it is a directory"));
         }
+        // Not to miss it if the process exits in between.
+        let mut unfinished = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, partial) = create_unique(dir, name)?;
+        unfinished.insert(partial.clone());
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         let names = Names { partial, whole, renamed: false };
         Ok(Self { dir: dir.to_owned(), file, names })
@@ -178,15 +204,47 @@ impl Drop for Names {
             // Nothing can be done about a failure here, and the name says what the file is.
             let _ = fs::remove_file(&self.partial);
         }
+        PARTIAL.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.partial);
     }
 }
+
+/// Locks a directory; none where that is not possible at all.
+fn lock(dir: &Path) -> Result<Option<File>, OutputError> {
+    let Ok(file) = File::open(dir) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(OutputError::cannot_create(dir, &"another process is writing its outputs to it"))
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Removes what nobody will finish. What cannot be removed does no harm.
+fn remove_unfinished(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_partial) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a name is one that [`create_unique`] gives.
+fn is_partial(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbers = name.strip_prefix('.').and_then(|name| name.rsplit_once(PARTIAL_MARK));
+    let numbers = numbers.and_then(|(_, numbers)| numbers.split_once('-'));
+    numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
+}
+
+const PARTIAL_MARK: &str = ".partial-";
 
 /// Makes a file that no one else has: `.NAME.partial-PROCESS-NUMBER`.
 pub(super) fn create_unique(dir: &Path, name: &str) -> Result<(File, PathBuf), OutputError> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = dir.join(format!(".{name}.partial-{}-{number}", process::id()));
+        let path = dir.join(format!(".{name}{PARTIAL_MARK}{}-{number}", process::id()));
         match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -18,6 +18,6 @@ pub mod sort;
 #[cfg(test)]
 mod tests;
 
-pub use atomic::{AtomicFile, OutputDir};
+pub use atomic::{AtomicFile, OutputDir, exit_without_outputs};
 pub use error::OutputError;
 pub use sort::{Sorted, Sorter};

@@ -61,6 +61,28 @@ pub enum InputError {
         /// The line that the damage cut off, which is not a record; `None` if it cut none.
         line: Option<u64>,
     },
+    /// The file has become shorter while it was read. What was there has been delivered.
+    Shrunk {
+        /// The input as the user named it.
+        input: String,
+        /// Where it ends now, in bytes.
+        offset: u64,
+        /// How long it was when it was opened.
+        size_bytes: u64,
+        /// The line that was cut off, which is not a record; `None` if none was.
+        line: Option<u64>,
+    },
+    /// A signal asked not to read on. What came before it has been delivered.
+    Interrupted {
+        /// The input as the user named it.
+        input: String,
+        /// How many bytes of the input as it is stored had been read.
+        offset: u64,
+        /// The number of the signal.
+        signal: i32,
+        /// The line that was cut off, which is not a record; `None` if none was.
+        line: Option<u64>,
+    },
     /// Reading failed on the way. What came before it has been delivered.
     ReadFailed {
         /// The input as the user named it.
@@ -85,6 +107,8 @@ impl InputError {
             | Self::Header { input, .. }
             | Self::Misfit { input, .. }
             | Self::Damaged { input, .. }
+            | Self::Shrunk { input, .. }
+            | Self::Interrupted { input, .. }
             | Self::ReadFailed { input, .. } => input,
         }
     }
@@ -99,6 +123,8 @@ impl InputError {
             Self::Header { .. } => "the header cannot be read",
             Self::Misfit { .. } => "the header does not fit the rule file",
             Self::Damaged { .. } => "the archive is damaged",
+            Self::Shrunk { .. } => "the input has become shorter while it was read",
+            Self::Interrupted { .. } => "interrupted",
             Self::ReadFailed { .. } => "reading the input failed",
         }
     }
@@ -115,8 +141,14 @@ impl InputError {
             Self::Misfit { input, line, detail } => format!("{input}:{line}: {detail}"),
             Self::Damaged { input, offset, detail, line }
             | Self::ReadFailed { input, offset, detail, line } => {
-                let cut = line.map(|line| format!(", line {line} is cut off"));
-                format!("{input}: at byte {offset}: {detail}{}", cut.unwrap_or_default())
+                format!("{input}: at byte {offset}: {detail}{}", cut_off(*line))
+            }
+            Self::Shrunk { input, offset, size_bytes, line } => {
+                let cut = cut_off(*line);
+                format!("{input}: it had {size_bytes} bytes, and ends at byte {offset}{cut}")
+            }
+            Self::Interrupted { input, offset, line, .. } => {
+                format!("{input}: at byte {offset}{}", cut_off(*line))
             }
         }
     }
@@ -135,6 +167,10 @@ impl InputError {
                 "change the mapping in `sources`, or read the file by another source"
             }
             Self::Damaged { .. } => "what was whole has been read; fetch or make the archive again",
+            Self::Shrunk { .. } => {
+                "what was left has been read; replay a log that nobody truncates, or a copy"
+            }
+            Self::Interrupted { .. } => "what came before has been read",
             Self::ReadFailed { .. } => "what came before has been read; check the device",
         }
     }
@@ -148,17 +184,27 @@ impl InputError {
             | Self::Unsupported { .. }
             | Self::Header { .. } => 66,
             Self::Misfit { .. } => 78,
-            Self::Damaged { .. } => 65,
+            Self::Damaged { .. } | Self::Shrunk { .. } => 65,
+            // As a shell says it of a process that a signal ends.
+            Self::Interrupted { signal, .. } => 128_u8.wrapping_add(*signal as u8),
             Self::ReadFailed { .. } => 74,
         }
     }
 
     /// Notes the line that was cut off, where the kind of error has one.
     pub(super) fn cut_off(&mut self, number: u64) {
-        if let Self::Damaged { line, .. } | Self::ReadFailed { line, .. } = self {
+        if let Self::Damaged { line, .. }
+        | Self::Shrunk { line, .. }
+        | Self::Interrupted { line, .. }
+        | Self::ReadFailed { line, .. } = self
+        {
             *line = Some(number);
         }
     }
+}
+
+fn cut_off(line: Option<u64>) -> String {
+    line.map_or_else(String::new, |line| format!(", line {line} is cut off"))
 }
 
 impl fmt::Display for InputError {

@@ -6,6 +6,7 @@
 //! - `blocks`: the stream becomes numbered blocks of whole lines.
 //! - `decode`: a line becomes a record.
 //! - `intake`: files to workers: decoding threads, arrival, lateness, backpressure.
+//! - `interrupt`: asking readers to stop where they are.
 //! - `error`: why an input cannot be read, or not to its end.
 
 pub mod blocks;
@@ -14,6 +15,7 @@ pub mod error;
 mod gzip;
 mod header;
 pub mod intake;
+pub mod interrupt;
 pub mod open;
 mod raw;
 mod zstd;
@@ -23,4 +25,5 @@ mod tests;
 
 pub use blocks::{Block, Blocks, Oversized};
 pub use error::InputError;
-pub use open::{Opened, open};
+pub use interrupt::{Interrupt, Interrupter};
+pub use open::{Opened, open, open_until};

@@ -3,15 +3,19 @@
 //! The format is told by the first bytes, never by the name: gzip, Zstandard, or plain. An empty
 //! input is plain and empty.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use rustix::fs::OFlags;
+
 use super::error::InputError;
 use super::gzip::{self, Gzip};
+use super::interrupt::Interrupt;
 use super::raw::{Chunks, Raw};
 use super::zstd::{self, Zstd};
 
@@ -41,6 +45,14 @@ enum Format {
 /// [`InputError`], if it is missing, a directory, not to be opened, an archive of a kind that is
 /// not read.
 pub fn open(path: &Path) -> Result<Opened, InputError> {
+    open_until(path, &Interrupt::default())
+}
+
+/// The same, to be read until its end or an interrupt.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_until(path: &Path, interrupt: &Interrupt) -> Result<Opened, InputError> {
     let standard_input = path.as_os_str() == "-";
     let name = match standard_input {
         true => "standard input".to_owned(),
@@ -48,7 +60,8 @@ pub fn open(path: &Path) -> Result<Opened, InputError> {
     };
     let opened = match standard_input {
         true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-        false => File::open(path),
+        // To open a named pipe that nobody writes to would wait, and hear of no interrupt.
+        false => OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path),
     };
     let described = opened.and_then(|file| Ok((file.metadata()?, file)));
     let (metadata, file) = described.map_err(|error| match error.kind() {
@@ -58,8 +71,33 @@ pub fn open(path: &Path) -> Result<Opened, InputError> {
     if metadata.is_dir() {
         return Err(InputError::Directory { input: name });
     }
-    let size_bytes = metadata.is_file().then_some(metadata.len());
-    Opened::from_reader(name, Box::new(file), size_bytes)
+    let (reader, size_bytes): (Box<dyn Read + Send>, _) = match metadata.is_file() {
+        true => (Box::new(file), Some(metadata.len())),
+        false => (Box::new(Pipe { file, interrupt: interrupt.clone() }), None),
+    };
+    let raw = Raw::new(name, reader).until(interrupt).at_least(size_bytes.unwrap_or_default());
+    Opened::from_raw(raw, size_bytes)
+}
+
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
+/// What may have to be waited for.
+struct Pipe {
+    file: File,
+    interrupt: Interrupt,
+}
+
+impl Read for Pipe {
+    /// An interrupt is the end.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.interrupt.wait_for(&self.file, None)? {
+            match self.file.read(out) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+        Ok(0)
+    }
 }
 
 impl Opened {
@@ -73,7 +111,10 @@ impl Opened {
         reader: Box<dyn Read + Send>,
         size_bytes: Option<u64>,
     ) -> Result<Self, InputError> {
-        let mut raw = Raw::new(name, reader);
+        Self::from_raw(Raw::new(name, reader), size_bytes)
+    }
+
+    fn from_raw(mut raw: Raw, size_bytes: Option<u64>) -> Result<Self, InputError> {
         let format = format_of(raw.peek(tells_the_format));
         let stream = match format {
             Format::Plain => Stream::Plain(raw),

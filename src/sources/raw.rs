@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::InputError;
+use super::interrupt::Interrupt;
 
 /// How much of a compressed input is held at once; more than a decoder asks for at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -18,14 +19,36 @@ pub(super) struct Raw {
     head_at: usize,
     /// What went wrong while reading ahead; it is told when the head has been read.
     failure: Option<io::Error>,
+    interrupt: Interrupt,
+    /// How long the input is at least, unless it is cut while it is read.
+    size_bytes_min: u64,
     offset: u64,
     consumed: Arc<AtomicU64>,
 }
 
 impl Raw {
     pub(super) fn new(name: String, inner: Box<dyn Read + Send>) -> Self {
-        let (head, consumed) = (Vec::new(), Arc::default());
-        Self { name, inner, head, head_at: 0, failure: None, offset: 0, consumed }
+        Self {
+            name,
+            inner,
+            head: Vec::new(),
+            head_at: 0,
+            failure: None,
+            interrupt: Interrupt::default(),
+            size_bytes_min: 0,
+            offset: 0,
+            consumed: Arc::default(),
+        }
+    }
+
+    /// The same, not to be read on after an interrupt.
+    pub(super) fn until(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone(), ..self }
+    }
+
+    /// The same, known to be so long.
+    pub(super) fn at_least(self, size_bytes_min: u64) -> Self {
+        Self { size_bytes_min, ..self }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -63,6 +86,8 @@ impl Raw {
             Ok(count)
         } else if let Some(error) = self.failure.take() {
             Err(error)
+        } else if self.interrupt.signal().is_some() {
+            Ok(0)
         } else {
             read_uninterrupted(&mut self.inner, out)
         };
@@ -72,9 +97,25 @@ impl Raw {
             detail: error.to_string(),
             line: None,
         })?;
+        if count == 0 && !out.is_empty() {
+            self.check_end()?;
+        }
         self.offset += count as u64;
         self.consumed.store(self.offset, Ordering::Relaxed);
         Ok(count)
+    }
+
+    /// Whether the end is that of the input.
+    fn check_end(&self) -> Result<(), InputError> {
+        let (input, offset, line) = (self.name.clone(), self.offset, None);
+        if let Some(signal) = self.interrupt.signal() {
+            return Err(InputError::Interrupted { input, offset, signal, line });
+        }
+        if offset < self.size_bytes_min {
+            let size_bytes = self.size_bytes_min;
+            return Err(InputError::Shrunk { input, offset, size_bytes, line });
+        }
+        Ok(())
     }
 }
 

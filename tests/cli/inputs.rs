@@ -1,10 +1,9 @@
 //! Where the logs come from: missing, damaged, empty, piped.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::process::Command;
 
-use super::{PROBES, Place, ran};
+use super::{PROBES, Place, Ran, ran};
 
 const REPLAY: &str = "replay --rules rules.yaml --out out";
 
@@ -119,10 +118,7 @@ fn standard_input_is_a_log() {
 fn a_named_pipe_is_a_log() {
     let place = Place::new();
     let wanted = place.replay(PROBES).unnamed();
-    let made = Command::new("mkfifo").arg(place.path("pipe")).status().expect("mkfifo runs");
-    assert!(made.success());
-    let child = place.command(&format!("{REPLAY} --log pipe")).spawn().expect("it can be run");
-    let mut pipe = OpenOptions::new().write(true).open(place.path("pipe")).expect("it is read");
+    let (child, mut pipe) = place.replay_pipe(&format!("{REPLAY} --log pipe"));
     // In pieces that end within lines.
     for piece in PROBES.chunks(777) {
         pipe.write_all(piece).expect("it is read");
@@ -130,4 +126,59 @@ fn a_named_pipe_is_a_log() {
     drop(pipe);
     ran(child.wait_with_output().expect("it ends")).assert(0, &[]);
     place.outputs("out").unnamed().assert_equal(&wanted, "a named pipe");
+}
+
+/// What cannot be read twice is not waited for twice.
+#[test]
+fn what_can_be_read_once_is_not_looked_through_first() {
+    let place = Place::new();
+    place.pipe("pipe");
+    for line in [
+        "explain --rules rules.yaml --log pipe --record pipe:1",
+        "explain --rules rules.yaml --log - --source a --id b",
+        "explain --rules rules.yaml --log - --log - a",
+    ] {
+        place.run(line).assert(2, &["can be read once"]);
+    }
+}
+
+/// A second log, a pipe, says when the first has been opened.
+fn while_it_is_read(place: &Place, log: &str, change: impl FnOnce(&mut File)) -> Ran {
+    let (child, pipe) = place.replay_pipe(&format!("{REPLAY} --log {log} pipe"));
+    let file = OpenOptions::new().append(true).open(place.path(log));
+    change(&mut file.expect("it can be opened"));
+    drop(pipe);
+    ran(child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn a_log_that_shrinks_is_damaged() {
+    let place = Place::new();
+    let log = super::cloudevents_log(2_000);
+    let whole = log.split_inclusive(|byte| *byte == b'\n').take(1_000).flatten().count();
+    let packed = zstd::encode_all(&log[..], 1).expect("a Vec takes every write");
+    for (stored, left) in [(&log, whole), (&log, whole + 50), (&log, 0), (&packed, 10_000)] {
+        place.write("log", stored);
+        let cut = |file: &mut File| file.set_len(left as u64).expect("it can be cut");
+        let ran = while_it_is_read(&place, "log", cut);
+        ran.assert(65, &["shorter", &format!("it had {} bytes", stored.len())]);
+        assert_eq!(ran.complained.contains("line 1001 is cut off"), left == whole + 50, "{ran:?}");
+        let mut outputs = place.outputs("out");
+        assert_eq!(outputs.summary["complete"], false);
+        if *stored == log {
+            outputs.summary["complete"] = true.into();
+            let wanted = place.replay(&log[..left.min(whole)]).unnamed();
+            outputs.unnamed().assert_equal(&wanted, &format!("{left} bytes are left"));
+        }
+    }
+}
+
+#[test]
+fn a_log_that_grows_is_read_to_its_new_end() {
+    let place = Place::new();
+    let (before, after) = PROBES.split_at(PROBES.len() / 2);
+    place.write("log", before);
+    let ran = while_it_is_read(&place, "log", |file| file.write_all(after).expect("it grows"));
+    ran.assert(0, &[]);
+    place.outputs("out").unnamed().assert_equal(&place.replay(PROBES).unnamed(), "a grown log");
 }

@@ -11,8 +11,10 @@ mod explain;
 mod formats;
 mod init;
 mod inputs;
+mod mess;
 mod outputs;
 mod processes;
+mod signals;
 mod skew;
 mod usage;
 

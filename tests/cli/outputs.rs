@@ -1,10 +1,11 @@
 //! Where the outputs go: not a folder, not writable, full.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use super::{Place, listing};
+use super::{Place, listing, ran};
 
 const REPLAY: &str = "replay --rules rules.yaml --log probes.ndjson";
 
@@ -46,6 +47,89 @@ fn the_summary_is_said() {
     assert!(ran.said.contains(digest) && ran.said.contains("outputs in out"), "{ran:?}");
 }
 
+/// What is asked for on standard output must come there; who closes it has read enough.
+#[test]
+fn a_result_that_cannot_be_said_is_a_failure() {
+    let place = Place::new();
+    for line in [
+        &format!("{REPLAY} --out out"),
+        "check rules.yaml --plan",
+        "check rules.yaml --sample probes.ndjson",
+        "explain --rules rules.yaml --log probes.ndjson shop/cart-0",
+        "explain --rules rules.yaml --log probes.ndjson shop/cart-0 --json",
+        "explain --rules rules.yaml --log probes.ndjson --record probes.ndjson:7",
+        "init probes.ndjson",
+        "schema",
+        "completions bash",
+        "--help",
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+        let ran = ran(place.command(line).stdout(full).output().expect("it can be run"));
+        ran.assert(74, &["standard output cannot be written", "No space left"]);
+        let (reader, closed) = io::pipe().expect("a pipe can be made");
+        drop(reader);
+        let ran = self::ran(place.command(line).stdout(closed).output().expect("it can be run"));
+        ran.assert(0, &[]);
+    }
+}
+
+/// The exit code says it, even if nobody listens.
+#[test]
+fn a_complaint_that_cannot_be_said_changes_no_exit_code() {
+    let place = Place::new();
+    place.write("bad.yaml", b"version: 2\n");
+    for (line, code) in [
+        (&*format!("{REPLAY} missing --out out"), 66),
+        ("check bad.yaml", 78),
+        ("check no.yaml", 66),
+        ("init no.ndjson", 66),
+        ("replay", 2),
+        ("explain --rules rules.yaml --log probes.ndjson nobody", 1),
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+        let (reader, closed) = io::pipe().expect("a pipe can be made");
+        drop(reader);
+        for stderr in [Stdio::from(full), Stdio::from(closed)] {
+            let status = place.command(line).stderr(stderr).status().expect("it can be run");
+            assert_eq!(status.code(), Some(code), "{line}");
+        }
+    }
+}
+
+/// Outputs that need more than a disk has.
+fn large(place: &Place) {
+    let mut flapping = Vec::new();
+    for number in 0..6_000 {
+        let state = if number % 2 == 0 { "ready" } else { "unready" };
+        let (minute, second) = (number / 60 % 60, number % 60);
+        let time = format!("2026-01-01T{:02}:{minute:02}:{second:02}Z", number / 3600);
+        flapping.push(format!(
+            r#"{{"id":"{number}","source":"s","type":"probe.readiness","subject":"a","time":"{time}","data":{{"state":"{state}"}}}}"#
+        ));
+    }
+    place.write("flapping.ndjson", flapping.join("\n").as_bytes());
+    let eager = super::READINESS.replace("{ unready: 30s, ready: 10s }", "{ ready: 0s }");
+    place.write("eager.yaml", eager.as_bytes());
+}
+
+/// Nobody needs rights to limit the size of files; a file may then not grow, as on a full disk.
+#[test]
+fn where_files_may_not_grow_nothing_is_in_place() {
+    let place = Place::new();
+    large(&place);
+    for workers in [1, 2] {
+        let line = format!(
+            "replay --rules eager.yaml --log flapping.ndjson --out out --workers {workers}"
+        );
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -f 512 && exec \"$@\"", "sh"]);
+        limited.arg(env!("CARGO_BIN_EXE_limbeck")).args(line.split_whitespace());
+        let limited = limited.current_dir(place.path("")).output().expect("a shell runs");
+        ran(limited).assert(74, &["writing the output failed", "too large"]);
+        place.assert_holds("out", &[]);
+    }
+}
+
 /// A small file system of its own, until dropped.
 struct SmallDisk(PathBuf);
 
@@ -74,18 +158,7 @@ fn on_a_full_disk_nothing_is_in_place() {
         eprintln!("skipped: no file system can be mounted here");
         return;
     };
-    let mut flapping = Vec::new();
-    for number in 0..6_000 {
-        let state = if number % 2 == 0 { "ready" } else { "unready" };
-        let (minute, second) = (number / 60 % 60, number % 60);
-        let time = format!("2026-01-01T{:02}:{minute:02}:{second:02}Z", number / 3600);
-        flapping.push(format!(
-            r#"{{"id":"{number}","source":"s","type":"probe.readiness","subject":"a","time":"{time}","data":{{"state":"{state}"}}}}"#
-        ));
-    }
-    place.write("flapping.ndjson", flapping.join("\n").as_bytes());
-    let eager = super::READINESS.replace("{ unready: 30s, ready: 10s }", "{ ready: 0s }");
-    place.write("eager.yaml", eager.as_bytes());
+    large(&place);
     for workers in [1, 2] {
         let line = format!(
             "replay --rules eager.yaml --log flapping.ndjson --out disk/out --workers {workers}"

@@ -15,6 +15,8 @@ fn what_cannot_be_asked_is_usage() {
         (format!("{replay} --workers 0"), "--workers"),
         (format!("{replay} --workers=-1"), "--workers"),
         (format!("{replay} --workers many"), "--workers"),
+        (format!("{replay} --workers 257"), "1 to 256"),
+        (format!("{replay} --workers 99999999999999999999"), "1 to 256"),
         (format!("{replay} --tick 0s"), "--tick"),
         (format!("{replay} --tick 5"), "--tick"),
         (format!("{replay} --tick=-1s"), "--tick"),
@@ -98,4 +100,14 @@ fn a_right_rule_file_is_said_to_be() {
         ran.said,
         "rules.yaml: ok (1 source, 1 signal, 1 rule)\nflat.yaml: ok (1 source, 1 signal, 1 rule)\n"
     );
+}
+
+/// What has no end is not read to it.
+#[test]
+fn a_rule_file_or_a_list_of_hosts_without_end_is_refused() {
+    let place = Place::new();
+    place.run("check /dev/zero").assert(78, &["at most 1048576 bytes"]);
+    place
+        .run("replay --rules rules.yaml --log probes.ndjson --out out --hosts /dev/zero")
+        .assert(2, &["/dev/zero:1", "HOST:PORT"]);
 }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, Once};
 
 use limbeck::replay::{Log, Options, Replayed, replay};
 use limbeck::rules::Rules;
+use limbeck::sources::Interrupt;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -117,6 +118,7 @@ impl Lab {
             cluster: None,
             progress: false,
             fates: false,
+            interrupt: Interrupt::default(),
             block_bytes: None,
         }
     }
