@@ -44,8 +44,9 @@ pub(super) enum Command {
         SIGINT or SIGTERM ends it with what has been read by then, marked as incomplete; a second\n\
         one, a second later or more, at once and without outputs.\n\n\
         Exits with 0 if all was read; 65 if a log is damaged (what was whole is output), 66 if one\n\
-        is missing, 73 if the outputs cannot be created, 74 if reading or writing fails on the\n\
-        way, 78 if the rule file is wrong, 130 for SIGINT, 143 for SIGTERM.")]
+        is missing, 69 if another process does not come or is lost, 73 if the outputs cannot be\n\
+        created, 74 if reading or writing fails on the way, 78 if the rule file is wrong, 130 for\n\
+        SIGINT, 143 for SIGTERM.")]
     Replay(ReplayArgs),
     /// Says why there is an episode, or none: of an entity, or of one record.
     #[command(after_help = "Examples:\n  \
@@ -186,6 +187,9 @@ pub(super) struct ReplayArgs {
     /// A file with HOST:PORT of each process, a line each.
     #[arg(long, value_name = "FILE")]
     pub(super) hosts: Option<PathBuf>,
+    /// How long the other processes are waited for, or told why this one cannot take part.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub(super) wait: i64,
 }
 
 #[derive(Debug, clap::Args)]

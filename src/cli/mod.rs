@@ -1,7 +1,7 @@
 //! The command line: what is asked for, what is said back, and the exit code (after sysexits).
 //!
 //! 0 done, 1 the work itself found differences, 2 usage, 65 the input is damaged, 66 it is missing
-//! or unreadable, 69 workers cannot be had, 70 a defect, 73 the output cannot be
+//! or unreadable, 69 workers or other processes cannot be had, 70 a defect, 73 the output cannot be
 //! created, 74 reading or writing failed, 78 configuration; 130 and 143 a signal.
 
 mod args;
@@ -16,11 +16,13 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
+use crate::model::duration::format_duration;
 use crate::replay::{self, Cluster, Log, Options, Replayed};
 use crate::rules::{self, Rules};
 use crate::sources::{InputError, Interrupt};
@@ -134,17 +136,39 @@ fn replay(args: &ReplayArgs) -> u8 {
         Ok(interrupt) => interrupt,
         Err(error) => return fail(UNAVAILABLE, &format!("signals cannot be heard: {error}")),
     };
+    let cluster = match cluster(args) {
+        Ok(cluster) => cluster,
+        Err(code) => return code,
+    };
+    // Of several processes, the others wait for one that cannot take part.
+    let decline = |code: u8, reason: &str| {
+        if let Some(cluster) = &cluster {
+            let wait = format_duration(cluster.wait.as_nanos() as i64);
+            complain(&format_args!("limbeck: the other processes are told; for {wait} at most"));
+            cluster.decline(reason, &interrupt);
+        }
+        code
+    };
     let rules = match load(&args.rules) {
         Ok(file) => file.rules,
-        Err(code) => return code,
+        Err(code) => return decline(code, "its rule file is wrong"),
     };
-    let options = match options(args, &rules, interrupt) {
+    let options = match options(args, &rules, cluster.clone(), interrupt.clone()) {
         Ok(options) => options,
-        Err(code) => return code,
+        Err(code) => return decline(code, "its arguments are wrong"),
     };
-    match replay::replay(&rules, &options) {
-        Ok(replayed) => outcome(&replayed, &options),
-        Err(failure) => fail(failure.exit_code(), &failure),
+    match replay::prepare(&rules, &options) {
+        Ok(prepared) => match prepared.run() {
+            Ok(replayed) => outcome(&replayed, &options),
+            Err(failure) => {
+                let code = fail(failure.exit_code(), &failure);
+                interrupt.signal().map_or(code, signals::exit_code)
+            }
+        },
+        Err(failure) => {
+            let code = fail(failure.exit_code(), &failure);
+            decline(code, &failure.to_string())
+        }
     }
 }
 
@@ -163,7 +187,12 @@ fn outcome(replayed: &Replayed, options: &Options) -> u8 {
     code.unwrap_or(if elsewhere { DAMAGED } else { printed })
 }
 
-fn options(args: &ReplayArgs, rules: &Rules, interrupt: Interrupt) -> Result<Options, u8> {
+fn options(
+    args: &ReplayArgs,
+    rules: &Rules,
+    cluster: Option<Cluster>,
+    interrupt: Interrupt,
+) -> Result<Options, u8> {
     let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
     read_standard_input_once(&logs)?;
     let workers = match args.workers {
@@ -176,7 +205,7 @@ fn options(args: &ReplayArgs, rules: &Rules, interrupt: Interrupt) -> Result<Opt
         workers,
         until_ns: args.until,
         tick_ns: args.tick,
-        cluster: cluster(args)?,
+        cluster,
         fates: args.fates,
         progress: true,
         interrupt,
@@ -270,5 +299,6 @@ fn cluster(args: &ReplayArgs) -> Result<Option<Cluster>, u8> {
         return Err(fail(USAGE, &what));
     }
     let hosts = hosts.into_iter().take(processes).collect();
-    Ok(Some(Cluster { hosts, process }))
+    let wait = Duration::from_nanos(args.wait.cast_unsigned());
+    Ok(Some(Cluster { hosts, process, wait }))
 }

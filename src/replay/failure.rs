@@ -14,6 +14,8 @@ pub enum Failure {
     Output(OutputError),
     /// The workers could not be started.
     Start(String),
+    /// Another process did not come, cannot take part, or was lost.
+    Processes(String),
     /// A worker stopped: a broken invariant, which is a defect.
     Worker(String),
 }
@@ -24,7 +26,7 @@ impl Failure {
         match self {
             Self::Input(error) => error.exit_code(),
             Self::Output(error) => error.exit_code(),
-            Self::Start(_) => 69,
+            Self::Start(_) | Self::Processes(_) => 69,
             Self::Worker(_) => 70,
         }
     }
@@ -36,6 +38,9 @@ impl fmt::Display for Failure {
             Self::Input(error) => error.fmt(f),
             Self::Output(error) => error.fmt(f),
             Self::Start(detail) => write!(f, "the workers cannot be started: {detail}"),
+            Self::Processes(detail) => {
+                write!(f, "the processes cannot replay together: {detail}")
+            }
             Self::Worker(detail) => {
                 write!(f, "a worker stopped on a defect of limbeck: {detail}; nothing was output")
             }

@@ -1,6 +1,7 @@
 //! A replay: logs through the flow into outputs, on any number of workers and processes.
 
 mod failure;
+mod processes;
 mod progress;
 
 use std::io::{self, Write};
@@ -11,14 +12,15 @@ use std::time::Instant;
 
 use limbeck_operators::intake::{Feed, Intake, intake};
 use limbeck_operators::timeline::Timing;
-use timely::CommunicationConfig;
+use timely::{CommunicationConfig, WorkerConfig};
 
 pub use failure::Failure;
+pub use processes::Cluster;
 
 use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
 use crate::sinks::exit_without_outputs;
-use crate::sinks::report::{self, Reporter, Summary};
+use crate::sinks::report::{self, Reporter, Summary, Writing};
 use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, Traced, read};
 use crate::sources::{InputError, Interrupt, open_until};
 
@@ -33,15 +35,6 @@ pub struct Log {
     pub path: PathBuf,
     /// The number of the source.
     pub source: usize,
-}
-
-/// Several processes that replay together; all are started with the same logs.
-#[derive(Clone, Debug)]
-pub struct Cluster {
-    /// `HOST:PORT` of each process.
-    pub hosts: Vec<String>,
-    /// Which of them this is, from 0; process 0 writes the outputs.
-    pub process: usize,
 }
 
 /// What to replay, and how.
@@ -86,6 +79,25 @@ pub struct Replayed {
 ///
 /// [`Failure`], if there are no outputs.
 pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
+    prepare(rules, options)?.run()
+}
+
+/// A replay whose inputs and outputs are open: of several processes, this one can take part.
+pub struct Prepared<'r> {
+    rules: &'r Rules,
+    options: &'r Options,
+    started: Instant,
+    partitions: Vec<Partition>,
+    /// None on a process that writes no outputs.
+    writing: Option<(Reporter, Writing)>,
+}
+
+/// Opens inputs and outputs.
+///
+/// # Errors
+///
+/// [`Failure::Input`] or [`Failure::Output`].
+pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r>, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the engine's own metric: events per second")]
     let started = Instant::now();
     let partitions = open_partitions(rules, options)?;
@@ -94,27 +106,46 @@ pub fn replay(rules: &Rules, options: &Options) -> Result<Replayed, Failure> {
         true => Some(report::start(&options.out, rules, names(options), options.fates)?),
         false => None,
     };
-    let (reporter, writing) = writing.unzip();
+    Ok(Prepared { rules, options, started, partitions, writing })
+}
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let (feeds, intakes): (Vec<_>, Vec<_>) =
-        (0..options.workers).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
-    let workers = start_workers(rules, options, intakes, reporter, &stop)?;
-    let outcome = feed(partitions, rules, options, &feeds, &stop);
-    drop(feeds);
-    for worker in workers.join() {
-        worker.map_err(Failure::Worker)?;
+impl Prepared<'_> {
+    /// Replays.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], if there are no outputs.
+    pub fn run(self) -> Result<Replayed, Failure> {
+        let Self { rules, options, started, partitions, writing } = self;
+        let (reporter, writing) = writing.unzip();
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let (feeds, intakes): (Vec<_>, Vec<_>) =
+            (0..options.workers).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
+        let workers = match start_workers(rules, options, intakes, reporter, &stop) {
+            Ok(workers) => workers,
+            Err(failure) => {
+                // The unfinished outputs shall be gone before the process is.
+                drop(writing.map(Writing::finish));
+                return Err(failure);
+            }
+        };
+        let outcome = feed(partitions, rules, options, &feeds, &stop);
+        drop(feeds);
+        for worker in workers.join() {
+            worker.map_err(Failure::Worker)?;
+        }
+
+        let mut damaged = outcome.damaged;
+        damaged.sort_by_key(|error| error.input().to_owned());
+        let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
+        let mut written = writing.finish()?;
+        written.summary.complete &= !outcome.stopped;
+        written.summary.events_per_second =
+            (written.summary.records as f64 / started.elapsed().as_secs_f64()).round();
+        written.summary.peak_rss_bytes = peak_rss_bytes();
+        Ok(Replayed { summary: Some(written.commit()?), damaged })
     }
-
-    let mut damaged = outcome.damaged;
-    damaged.sort_by_key(|error| error.input().to_owned());
-    let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
-    let mut written = writing.finish()?;
-    written.summary.complete &= !outcome.stopped;
-    written.summary.events_per_second =
-        (written.summary.records as f64 / started.elapsed().as_secs_f64()).round();
-    written.summary.peak_rss_bytes = peak_rss_bytes();
-    Ok(Replayed { summary: Some(written.commit()?), damaged })
 }
 
 /// The partitions that this process reads, in the order of the command line. All logs are opened,
@@ -166,18 +197,14 @@ fn start_workers(
     reporter: Option<Reporter>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Workers, Failure> {
-    let communication = match &options.cluster {
-        None if options.workers == 1 => CommunicationConfig::Thread,
-        None => CommunicationConfig::Process(options.workers),
-        Some(cluster) => CommunicationConfig::Cluster {
-            threads: options.workers,
-            process: cluster.process,
-            addresses: cluster.hosts.clone(),
-            report: false,
-            zerocopy: false,
-        },
+    let alone = match options.workers {
+        1 => CommunicationConfig::Thread,
+        workers => CommunicationConfig::Process(workers),
     };
-    let config = timely::Config { communication, worker: timely::WorkerConfig::default() };
+    let (builders, others) = match &options.cluster {
+        None => alone.try_build().map_err(Failure::Start)?,
+        Some(cluster) => processes::together(cluster, rules, options)?,
+    };
     let intakes: Mutex<Vec<Option<Intake<Batch>>>> =
         Mutex::new(intakes.into_iter().map(Some).collect());
     let reporter = Mutex::new(reporter);
@@ -187,7 +214,7 @@ fn start_workers(
         traced: options.fates,
     };
     let (rules, local, stop) = (rules.clone(), options.workers, Arc::clone(stop));
-    timely::execute(config, move |worker| {
+    timely::execute::execute_from(builders, others, WorkerConfig::default(), move |worker| {
         let taken = |slot: usize| intakes.lock().ok().and_then(|mut all| all[slot].take());
         let mine = taken(worker.index() % local).expect("each worker takes its own intake");
         let reporter = match worker.index() {

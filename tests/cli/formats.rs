@@ -6,7 +6,7 @@ use super::common::rows;
 use super::{Outputs, Place, Ran};
 
 /// Every state lasts at once, so that each change is an episode.
-fn rules(source: &str) -> String {
+pub(crate) fn rules(source: &str) -> String {
     format!(
         r#"version: 1
 sources:
@@ -25,7 +25,7 @@ rules: [{{ name: r, signal: state, hold: {{ up: 30s }} }}]
     )
 }
 
-const ROWS: &str = "    format: csv
+pub(crate) const ROWS: &str = "    format: csv
     time: { field: ts, unit: s }
     subject: { field: '`host.name`' }";
 

@@ -17,6 +17,7 @@ fn what_cannot_be_asked_is_usage() {
         (format!("{replay} --workers many"), "--workers"),
         (format!("{replay} --workers 257"), "1 to 256"),
         (format!("{replay} --workers 99999999999999999999"), "1 to 256"),
+        (format!("{replay} --wait 0s"), "--wait"),
         (format!("{replay} --tick 0s"), "--tick"),
         (format!("{replay} --tick 5"), "--tick"),
         (format!("{replay} --tick=-1s"), "--tick"),
