@@ -193,16 +193,16 @@ pub(super) struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["entity", "record", "id"]))]
+#[command(group = clap::ArgGroup::new("what").args(["entity", "record", "id"]))]
 pub(super) struct ExplainArgs {
     /// The rule file.
     #[arg(long)]
     pub(super) rules: PathBuf,
-    /// The logs, as for replay.
-    #[arg(long, required = true, action = clap::ArgAction::Append, value_name = "[SOURCE=]PATH")]
-    pub(super) log: Vec<LogArg>,
+    /// The logs, as for replay; an entity may stand behind the last of several.
+    #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
+    log: Vec<LogArg>,
     /// The entity: all of its lanes are drawn.
-    pub(super) entity: Option<String>,
+    entity: Option<String>,
     /// A line of a log: what became of that record.
     #[arg(long, value_name = "FILE:LINE", value_parser = place, allow_hyphen_values = true)]
     pub(super) record: Option<(PathBuf, u64)>,
@@ -218,6 +218,20 @@ pub(super) struct ExplainArgs {
     /// Writes everything as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl ExplainArgs {
+    /// The logs, and the entity. `--log A B ENTITY` has taken the entity for a log: where nothing else
+    /// is asked for, the last of several logs is the entity.
+    pub(super) fn logs_and_entity(&self) -> (&[LogArg], Option<String>) {
+        let asked = self.entity.is_some() || self.record.is_some() || self.id.is_some();
+        match self.log.split_last() {
+            Some((last, logs)) if !asked && !logs.is_empty() => {
+                (logs, Some(last.text().into_owned()))
+            }
+            _ => (&self.log, self.entity.clone()),
+        }
+    }
 }
 
 /// A log as it was written.

@@ -15,7 +15,8 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
         Ok(file) => file.rules,
         Err(code) => return code,
     };
-    let logs: Result<Vec<Log>, u8> = args.log.iter().map(|log| resolve(log, &rules)).collect();
+    let (logs, entity) = args.logs_and_entity();
+    let logs: Result<Vec<Log>, u8> = logs.iter().map(|log| resolve(log, &rules)).collect();
     let logs = match logs {
         Ok(logs) => logs,
         Err(code) => return code,
@@ -33,10 +34,10 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
                     read once: give the log as a file";
         return fail(USAGE, &what);
     }
-    match (which, &args.entity) {
+    match (which, &entity) {
         (Some(which), _) => record(args, &rules, &logs, &which),
         (None, Some(entity)) => with(args, &rules, &logs, entity, draw),
-        (None, None) => fail(USAGE, &"name an entity, a --record, or --source and --id"),
+        (None, None) => fail(USAGE, &"name an ENTITY, a --record, or --source and --id"),
     }
 }
 

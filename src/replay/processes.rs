@@ -101,6 +101,7 @@ fn asked(cluster: &Cluster, rules: &Rules, options: &Options) -> Asked {
         ("--log", fixed_hash(&logs)),
         ("--tick", fixed_hash(&options.tick_ns)),
         ("--until", fixed_hash(&options.until_ns)),
+        ("--fates", fixed_hash(&options.fates)),
     ];
     asked.map(|(name, hash)| (name.to_owned(), hash)).into()
 }

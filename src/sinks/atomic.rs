@@ -73,19 +73,23 @@ impl OutputDir {
         AtomicFile::create(&self.path, name)
     }
 
-    /// Puts a set of files of this directory in place, in this order; the last is the seal.
+    /// Puts a set of files of this directory in place, in this order; the last is the seal. Files
+    /// `without` which the set is complete are removed: they are of an earlier set.
     ///
     /// # Errors
     /// [`OutputError::WriteFailed`]. As long as nothing had been renamed, nothing has changed but
     /// that an earlier seal may be gone; in any case there is no seal.
-    pub fn commit(&self, files: Vec<AtomicFile>) -> Result<(), OutputError> {
+    pub fn commit(&self, files: Vec<AtomicFile>, without: &[&str]) -> Result<(), OutputError> {
         let mut synced = Vec::with_capacity(files.len());
         for file in files {
             debug_assert_eq!(file.dir, self.path, "a set of files is of one directory");
             synced.push(file.sync()?);
         }
         let Some(seal) = synced.pop() else { return Ok(()) };
-        seal.remove_earlier()?;
+        remove_if_there(&seal.whole)?;
+        for name in without {
+            remove_if_there(&self.path.join(name))?;
+        }
         sync_dir(&self.path)?;
         for file in synced {
             file.rename()?;
@@ -187,14 +191,14 @@ impl Names {
         self.renamed = true;
         Ok(())
     }
+}
 
-    fn remove_earlier(&self) -> Result<(), OutputError> {
-        match fs::remove_file(&self.whole) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(OutputError::write_failed(&self.whole, &error))
-            }
-            _ => Ok(()),
+fn remove_if_there(path: &Path) -> Result<(), OutputError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(OutputError::write_failed(path, &error))
         }
+        _ => Ok(()),
     }
 }
 

@@ -19,6 +19,8 @@ use crate::model::sighting::Position;
 use crate::model::time::format_rfc3339;
 use crate::rules::Rules;
 
+/// The name of the file.
+pub(super) const FATES: &str = "fates.ndjson";
 const SORT_BYTES_MAX: usize = 32 << 20;
 
 /// Collects traces, and writes the fates.
@@ -93,7 +95,7 @@ impl Fates {
                 };
                 more + if key.entity.is_heap_allocated() { 2 * key.entity.len() } else { 0 }
             }),
-            file: dir.file("fates.ndjson")?,
+            file: dir.file(FATES)?,
         })
     }
 

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use super::digest::Digest;
-use super::fates::Fates;
+use super::fates::{FATES, Fates};
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
 use crate::model::account::{Account, SourceKey};
@@ -163,6 +163,8 @@ pub struct Writing {
 pub struct Written {
     dir: OutputDir,
     files: Vec<AtomicFile>,
+    /// Whether one of them has the fates.
+    has_fates: bool,
     summary_file: AtomicFile,
     /// To be completed by whoever knows the rest.
     pub summary: Summary,
@@ -244,7 +246,8 @@ impl Written {
         text.push(b'\n');
         self.summary_file.put(&text)?;
         self.files.push(self.summary_file);
-        self.dir.commit(self.files)?;
+        let without: &[&str] = if self.has_fates { &[] } else { &[FATES] };
+        self.dir.commit(self.files, without)?;
         Ok(self.summary)
     }
 }
@@ -397,10 +400,11 @@ impl Writer {
             ..Summary::default()
         };
         let mut files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
+        let has_fates = self.fates.is_some();
         if let Some(fates) = self.fates {
             files.push(fates.finish(&self.files)?);
         }
-        Ok(Written { dir: self.dir, files, summary_file: self.summary_file, summary })
+        Ok(Written { dir: self.dir, files, has_fates, summary_file: self.summary_file, summary })
     }
 }
 

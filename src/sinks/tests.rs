@@ -116,14 +116,14 @@ fn a_set_of_files_is_sealed_by_its_last() {
             file.put(content).unwrap();
             files.push(file);
         }
-        out.commit(files).unwrap();
+        out.commit(files, &[]).unwrap();
         assert_eq!(names(out.path()), ["data", "more", "summary"]);
         assert_eq!(fs::read(out.path().join("summary")).unwrap(), content);
     }
     // A set that breaks off half-way leaves no seal, and no temporary files.
     let files: Vec<_> = ["data", "late", "summary"].map(|name| out.file(name).unwrap()).into();
     fs::create_dir(out.path().join("late")).unwrap();
-    let error = out.commit(files).expect_err("a directory took the name");
+    let error = out.commit(files, &[]).expect_err("a directory took the name");
     assert!(matches!(error, OutputError::WriteFailed { .. }), "{error:?}");
     assert_eq!(error.exit_code(), 74);
     assert_eq!(names(out.path()), ["data", "late", "more"]);

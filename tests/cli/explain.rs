@@ -96,6 +96,27 @@ fn each_record_has_a_sentence() {
     assert!(said.contains(&by_id) && by_id.starts_with("probes.ndjson:4,"), "{by_id}");
 }
 
+/// `--log PATH... ENTITY`, as for replay but for the entity, which may stand elsewhere too.
+#[test]
+fn the_entity_may_stand_behind_several_logs() {
+    let place = Place::new();
+    place.write("more.ndjson", b"");
+    let said = |line: &str| {
+        let ran = place.run(&format!("explain --rules rules.yaml {line}"));
+        ran.assert(0, &[]);
+        ran.said
+    };
+    let wanted = said("--log probes.ndjson shop/cart-0");
+    for line in [
+        "--log probes.ndjson more.ndjson shop/cart-0",
+        "--log probes.ndjson --log more.ndjson shop/cart-0",
+        "shop/cart-0 --log probes.ndjson more.ndjson",
+        "--log probes.ndjson more.ndjson -- shop/cart-0",
+    ] {
+        assert_eq!(said(line), wanted, "{line}");
+    }
+}
+
 #[test]
 fn what_is_not_there_is_said() {
     let place = Place::new();

@@ -35,6 +35,16 @@ fn folders_are_made_and_other_files_stay() {
     place.outputs("a/b/c").assert_equal(&first, "a second run");
 }
 
+/// Fates of a replay before would not be those of the files beside them.
+#[test]
+fn earlier_fates_are_removed() {
+    let place = Place::new();
+    place.run(&format!("{REPLAY} --out out --fates")).assert(0, &[]);
+    assert!(place.path("out/fates.ndjson").exists());
+    place.run(&format!("{REPLAY} --out out")).assert(0, &[]);
+    assert!(!place.path("out/fates.ndjson").exists());
+}
+
 /// What is said on standard output is about the outputs; a closed pipe is no failure.
 #[test]
 fn the_summary_is_said() {
