@@ -205,8 +205,14 @@ fn record() -> impl Strategy<Value = Json> {
     })
 }
 
+/// A few, or a hundredth of what all fuzzing is told to be.
+fn cases() -> u32 {
+    let all = std::env::var("LIMBECK_FUZZ").map_or(0, |all| all.parse().expect("a number"));
+    (all / 100).max(4_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn every_verdict_is_the_interpreters(

@@ -57,6 +57,11 @@ impl Diagnostics {
     }
 
     fn new(severity: Severity, file_name: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
+        for Diagnostic { span, .. } in &mut list {
+            // What is missing at the end of the file has its place behind it.
+            let end = floor_boundary(text, span.end);
+            *span = floor_boundary(text, span.start).min(end)..end;
+        }
         list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
         Self { severity, file_name: file_name.to_owned(), text: text.to_owned(), list }
     }

@@ -13,6 +13,7 @@ mod shape;
 mod tests;
 mod time;
 mod token;
+mod value;
 mod walk;
 
 use std::borrow::Cow;
@@ -24,7 +25,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 use self::layout::{Fill, Form, From, Layout, Made, Part, TimeFrom};
 pub use self::shape::Shapes;
-use self::walk::{Captured, FirstWins};
+use self::value::value;
+use self::walk::Captured;
 use crate::model::time::parse_rfc3339;
 use crate::model::{Id, Scalar, Sequence};
 use crate::rules::{Paths, RecordView, Source, TimeForm, TimeUnit};
@@ -175,20 +177,15 @@ impl<'a> Lines<'a> {
         let around = self.around.get_or_init(|| {
             let start = offset(self.line, self.array);
             let (before, after) = (&self.line[..start], &self.line[start + self.array.len()..]);
-            json(&format!("{before}null{after}"))
+            value(&format!("{before}null{after}"))
         });
         let mut record = around.clone();
         let place = path.iter().try_fold(&mut record, |at, key| at.get_mut(key.as_str()));
         if let Some(place) = place {
-            *place = json(self.element);
+            *place = value(self.element);
         }
         record
     }
-}
-
-/// A valid text as a value; one that is nested too deeply is the empty object.
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).map_or_else(|_| Value::Object(Map::new()), |FirstWins(json)| json)
 }
 
 impl RecordView for Lines<'_> {
@@ -207,7 +204,7 @@ impl RecordView for Lines<'_> {
     fn data(&self) -> Value {
         let Some(layout) = self.layout else { return Value::Object(Map::new()) };
         match &layout.form {
-            Form::Json => match (layout.data_key, json(self.line)) {
+            Form::Json => match (layout.data_key, value(self.line)) {
                 (Some(key), Value::Object(mut record)) => {
                     record.remove(key).unwrap_or_else(|| Value::Object(Map::new()))
                 }

@@ -1,0 +1,189 @@
+//! Rule files, mutated: each is right, or has errors that point into it.
+
+use limbeck::rules::{Diagnostics, Rules};
+use limbeck::sources::decode::Shapes;
+
+use super::lines::{SEEDS, Target};
+use super::mutate::Corpus;
+use super::{Executing, executions, kind, random, report};
+
+const FILES: &[&str] = &[
+    include_str!("../data/flat.yaml"),
+    include_str!("../data/readiness.yaml"),
+    include_str!("../golden/adversarial/rules.yaml"),
+    include_str!("../../datasets/flap-generated/rules.yaml"),
+    "version: 1
+sources:
+  rows: { format: csv, delimiter: tab, header: [ts, 'x y'], time: { field: ts, unit: s }, subject: { field: '`x y`' }, source: { const: s }, type: { const: t } }
+  lines:
+    format: regex
+    pattern: '^(?<ts>\\S+) (?<host>.*)$'
+    time: { field: ts, unit: rfc3339 }
+    subject: { template: \"{host}/x\" }
+    source: { const: s }
+    type: { const: t }
+  polls: { format: json, explode: pods, time: { field: at, unit: ms }, subject: { field: pods.name }, source: { field: s }, type: { field: t }, id: { field: id }, sequence: { field: n }, arrival: { field: seen, unit: us } }
+signals:
+  a: { from: rows, where: 'data.x > 1', states: { up: data.ts == 'x', down: 'true' } }
+  b: { from: polls, states: { 'on': has(data.pods.x), 'off': '!has(data.pods.x)' } }
+rules:
+  - { name: r, signal: a, hold: { up: 1h30m, down: 100ms } }
+  - { name: q, signal: b }
+",
+    "version: 1\nsignals: {a: {states: {up: 'true'}}}\nrules: [{name: r, signal: a}]\n",
+    "",
+];
+
+const WORDS: &[&str] = &[
+    "version",
+    "lateness",
+    "max_advance",
+    "expire_after",
+    "sources",
+    "signals",
+    "rules",
+    "format",
+    "json",
+    "csv",
+    "regex",
+    "cloudevents",
+    "explode",
+    "delimiter",
+    "header",
+    "pattern",
+    "time",
+    "arrival",
+    "subject",
+    "source",
+    "type",
+    "sequence",
+    "id",
+    "field",
+    "unit",
+    "const",
+    "template",
+    "from",
+    "where",
+    "states",
+    "name",
+    "signal",
+    "hold",
+    "s",
+    "ms",
+    "rfc3339",
+    "30s",
+    "0s",
+    "-1s",
+    "1",
+    "2",
+    "~",
+    "null",
+    "true",
+    "on",
+    "yes",
+    "&a",
+    "*a",
+    "!!str",
+    "!x",
+    "<<",
+    "|",
+    ">",
+    "|-",
+    ">+2",
+    "---",
+    "...",
+    "? ",
+    "- ",
+    ": ",
+    ", ",
+    "#",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    "\"",
+    "\\x",
+    "\\u12",
+    "\\",
+    "`a.b`",
+    "{a}",
+    "{",
+    "data.x",
+    "data[",
+    "(?<ts>",
+    "(?<",
+    ")",
+    "[[:x:]]",
+    "\\p{L}",
+    "*",
+    "\u{feff}",
+    "\u{85}",
+    "\u{2028}",
+    "\t",
+    "\r\n",
+    "\n  ",
+    "\n",
+    "\n- ",
+    "\u{0}",
+    "é",
+    "🦀",
+    "%YAML 1.2\n",
+    "%TAG",
+];
+
+/// Fails unless every error points into the file, can be found and be shown.
+pub(crate) fn check_errors(text: &str, errors: &Diagnostics) {
+    assert!(errors.len() > 0);
+    let lines = text.split('\n').count();
+    for error in errors.iter() {
+        assert!(error.span.start <= error.span.end, "{error:?}");
+        assert!(error.span.end <= text.len(), "{error:?}: behind the end, {}", text.len());
+        assert!(!error.message.is_empty());
+        let (line, column) = errors.position(error);
+        assert!((1..=lines).contains(&line), "{error:?}: line {line} of {lines}");
+        let wanted = text.split('\n').nth(line - 1).map_or(0, |line| line.chars().count());
+        assert!((1..=wanted + 1).contains(&column), "{error:?}: column {column} of {wanted}");
+    }
+}
+
+/// Reads a rule file, and tries what is right on some records; says what came of it.
+pub(crate) fn execute(text: &str, shown: bool) -> (bool, u64) {
+    match Rules::parse("rules.yaml", text) {
+        Err(errors) => {
+            check_errors(text, &errors);
+            if shown {
+                assert!(errors.render(false).contains("rules.yaml:"));
+            }
+            (false, kind(&errors.iter().map(|error| &*error.message).collect::<String>()))
+        }
+        Ok(rules) => {
+            for warning in rules.lint() {
+                assert!(warning.span.start <= warning.span.end && warning.span.end <= text.len());
+            }
+            let mut outcomes = String::new();
+            if rules.sources.len() == 1 {
+                let seeds: Vec<_> = SEEDS.iter().map(|seed| seed.as_bytes().to_vec()).collect();
+                let target = Target::new(rules, &["ts", "entity", "kind", "state"]);
+                target.execute(&mut Shapes::default(), &seeds, |_, outcome| outcomes += outcome);
+            }
+            (true, kind(&outcomes))
+        }
+    }
+}
+
+#[test]
+fn rule_files_and_their_errors() {
+    let (executions, mut random) = (executions(10), random(4));
+    let mut corpus = Corpus::new(FILES, WORDS);
+    let mut good = 0;
+    for number in 0..executions {
+        let bytes = corpus.draw(&mut random);
+        let text = String::from_utf8_lossy(&bytes);
+        let _executing = Executing("rule files", text.as_bytes());
+        let (right, kind) = execute(&text, number % 16 == 0);
+        corpus.learn(text.as_bytes(), kind);
+        good += u64::from(right);
+    }
+    report("rule files", executions, good, corpus.kinds());
+}
