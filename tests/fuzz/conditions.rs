@@ -179,9 +179,11 @@ const WORDS: &[&str] = &[
 
 /// Judges all records with a condition, if it is legal; says what came of it.
 fn execute(text: &str) -> (bool, u64) {
+    // As a value, too, whatever it comes to.
     let quoted = serde_json::Value::from(text);
+    let value = serde_json::Value::from(format!("string({text})"));
     let yaml = format!(
-        "version: 1\nsignals: {{ s: {{ states: {{ up: {quoted} }} }} }}\n\
+        "version: 1\nsignals: {{ s: {{ labels: {{ l: {value} }}, states: {{ up: {quoted} }} }} }}\n\
          rules: [{{ name: r, signal: s }}]\n"
     );
     let rules = match Rules::parse("rules.yaml", &yaml) {
@@ -199,8 +201,9 @@ fn execute(text: &str) -> (bool, u64) {
         matcher.decoder(0).decode(record.as_bytes(), &mut lines).expect("the record is good");
         let condition = &rules.signals[0].states[0].when;
         let verdict = condition.eval(&lines);
-        verdicts.push_str(&format!("{verdict:?}"));
-        again.push_str(&format!("{:?}", condition.eval(&lines)));
+        let label = &rules.signals[0].labels[0].from;
+        verdicts.push_str(&format!("{verdict:?} '{:?}\n", label.eval(&lines)));
+        again.push_str(&format!("{:?} '{:?}\n", condition.eval(&lines), label.eval(&lines)));
         let constant = condition.constant();
         assert!(constant.is_none_or(|constant| constant == verdict), "{constant:?}, {verdict:?}");
         let slots = rules.paths.as_slice().len();

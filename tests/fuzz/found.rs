@@ -29,7 +29,7 @@ fn what_has_no_value_takes_nothing_else_with_it() {
         target.execute(&mut shapes, &twice, |_, _| ())
     });
     // Four of them by the mapping of such lines, twice, and the last element.
-    assert_eq!(good.collect::<Vec<_>>(), [0, 8, 0, 2, 0, 0, 0, 0]);
+    assert_eq!(good.collect::<Vec<_>>(), [0, 8, 0, 2, 0, 0, 0, 0, 0, 0]);
 }
 
 /// What is missing at the end of a file was told to be behind it.

@@ -196,16 +196,20 @@ const CONDITIONS: &str = r#"
 signals:
   s:
     where: type != "x" && (has(data.c) || data.a.b == 1 || true)
+    labels: { a: data.a, kind: type, tier: 'data.load > 0.5 ? "large" : string(data.state)' }
+    value: data.load
     states:
       up: data.state == "up" || data.load > 0.5 || severity == "high"
       down: data.pods.state in ["down", "gone"] || size(data.c.d) > 1
       other: string(data.a) == "y" || data == {} || sequence == "7" || id == "" || subject != source
-rules: [{ name: r, signal: s, hold: { up: 1s } }]
+rules:
+  - { name: r, signal: s, hold: { up: 1s } }
+  - { name: q, signal: s, where: labels.tier != "large", dedup: { by: [data.state, data.c.d], within: 1m } }
 "#;
 
 /// The formats, with the columns where they are not in the log.
 pub(crate) fn targets() -> Vec<Target> {
-    let sources: [(&str, &[&str]); 8] = [
+    let sources: [(&str, &[&str]); 10] = [
         ("", &[]),
         (
             "{ format: json, time: { field: ts, unit: ms }, subject: { field: entity },
@@ -243,6 +247,17 @@ pub(crate) fn targets() -> Vec<Target> {
             &["ts", "entity", "kind", "seq"],
         ),
         (
+            "{ format: csv, time: { field: ts, format: '%d/%b/%Y:%H:%M:%S %z' },
+               subject: { field: entity }, source: { const: p }, type: { const: t } }",
+            &["ts", "entity", "state"],
+        ),
+        (
+            "{ format: json, time: { field: ts, format: '%Y%m%d%H%M%S', zone: '+02:00' },
+               arrival: { field: at, format: '%a %e %b %y %I:%M:%S%.f %p' },
+               subject: { field: entity }, source: { const: p }, type: { const: t } }",
+            &[],
+        ),
+        (
             r"{ format: regex, pattern: '^(?<ts>\S+) (?<entity>\w+)(?: is (?<state>[^ ]*))?(.*)$',
                time: { field: ts, unit: s }, subject: { field: entity }, source: { const: p },
                type: { const: t } }",
@@ -268,6 +283,8 @@ pub(crate) const SEEDS: &[&str] = &[
     r#"{"ts":1767225600000.5,"pods":[],"load":1e5,"c":{},"a":{"b":1,"b":2}}"#,
     "1767225600,web,readiness,\"up, \"\"and\"\" running\",7,x,y",
     "2026-01-01T00:00:00Z;web;\"a;b\";",
+    "02/Jan/2026:03:04:05 +0100,web,up",
+    r#"{"ts":20260102030405,"at":"Fri  2 Jan 26 03:04:05.678 AM","entity":"web","state":"up"}"#,
     "1767225600 web is up (why)",
     "1767225600 web",
 ];
@@ -320,6 +337,10 @@ pub(crate) const WORDS: &[&str] = &[
     "日本 🦀",
     "\u{2028}",
     ";",
+    "31/Dec/9999:23:59:60 -2359",
+    "Feb",
+    "AM",
+    "20260230",
     "\"\"\"",
     "tab",
 ];

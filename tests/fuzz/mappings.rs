@@ -40,6 +40,17 @@ const GROUPS: &[&[&str]] = &[&["ts"], &["a"], &["b"], &["at"]];
 const PATTERN: &str = "(?<ts>[^ ]*) (?<a>[^ ]*)(?: (?<b>.*?))?(?: (?<at>\\d+))?$";
 const ARRAYS: &[Keys] = &[&["pods"], &["a"], &["pods", "b"], &["data"]];
 const UNITS: &[&str] = &["s", "ms", "us", "ns", "rfc3339"];
+/// Formats of times, each with times in it.
+const FORMATS: &[(&str, &[&str])] = &[
+    ("%Y-%m-%d %H:%M:%S", &["2026-01-01 00:00:00", "0000-01-01 00:00:00", "2026-02-30 00:00:00"]),
+    ("%F %T,%f", &["2026-01-01 00:00:00,123", "2026-01-01 00:00:00,", "9999-12-31 23:59:59,9"]),
+    ("%d/%b/%Y:%H:%M:%S %z", &["01/Jan/2026:00:00:00 +0000", "01/jan/2026:00:00:00 -2359"]),
+    ("%a %e %B %y %I:%M %p", &["Thu  1 January 26 12:00 AM", "Mon 1 May 99 13:00 PM"]),
+    ("%j/%Y %R%:z", &["001/2026 00:00+00:00", "366/2025 24:00-24:00"]),
+    ("%D %T%.f", &["01/01/26 00:00:00.5", "13/32/00 99:99:99"]),
+    ("%Y%m%d%H%M%S", &["20260101000000", "1", ""]),
+    ("%Q %s", &["x"]),
+];
 
 type Keys = &'static [&'static str];
 
@@ -93,12 +104,23 @@ impl Draft {
 
     fn map(&mut self, random: &mut Random) {
         for (name, percent) in [("time", 100), ("arrival", 40)] {
-            if random.chance(percent) {
-                let (keys, unit) = (*random.pick(self.fields), *random.pick(UNITS));
-                self.mapped.push((keys, Some(unit)));
-                let keys = quoted(keys);
-                self.source += &format!("    {name}: {{ field: {keys}, unit: {unit} }}\n");
+            if !random.chance(percent) {
+                continue;
             }
+            let keys = *random.pick(self.fields);
+            let (form, unit) = match random.chance(70) {
+                true => {
+                    let unit = *random.pick(UNITS);
+                    (format!("unit: {unit}"), unit)
+                }
+                false => {
+                    let (format, _) = random.pick(FORMATS);
+                    let zone = if random.chance(30) { ", zone: '-09:30'" } else { "" };
+                    (format!("format: {}{zone}", json!(format)), *format)
+                }
+            };
+            self.mapped.push((keys, Some(unit)));
+            self.source += &format!("    {name}: {{ field: {}, {form} }}\n", quoted(keys));
         }
         let texts =
             [("subject", 100), ("source", 100), ("type", 100), ("sequence", 50), ("id", 50)];
@@ -129,9 +151,11 @@ impl Draft {
     }
 
     fn yaml(&self, random: &mut Random) -> String {
-        let (source, up) = (&self.source, json!(condition(random)));
+        let [up, label] = [(); 2].map(|()| json!(condition(random)));
+        let source = &self.source;
         format!(
             "version: 1\nsources:\n  s:\n{source}signals: {{ s: {{ where: 'has(data.a) || true', \
+             labels: {{ a: data.a, l: {label} }}, value: data.b, \
              states: {{ up: {up}, down: data.b == 1 }} }} }}\nrules: [{{ name: r, signal: s }}]\n"
         )
     }
@@ -221,6 +245,9 @@ fn put(at: &mut Value, keys: &[&str], value: &Value) {
 
 fn time(random: &mut Random, unit: &str) -> Value {
     let seconds = 1_767_225_600 + random.below(100);
+    if let Some((_, times)) = FORMATS.iter().find(|(format, _)| *format == unit) {
+        return json!(*random.pick(times));
+    }
     match unit {
         "rfc3339" => json!(format!("2026-01-01T00:00:{:02}Z", random.below(61))),
         _ if random.chance(5) => json!(*random.pick(&["", "x", "-1", "1.5", "1e300"])),
