@@ -182,9 +182,12 @@ fn outcome(replayed: &Replayed, options: &Options) -> u8 {
         code = Some(fail(error.exit_code(), &what));
     }
     let summary = replayed.summary.as_ref();
+    if code.is_none() && summary.is_some_and(|summary| !summary.complete) {
+        let what = "another process could not read a log to its end; what was whole is output";
+        code = Some(fail(DAMAGED, &what));
+    }
     let printed = summary.map_or(0, |summary| print(&say::summary(summary, &options.out)));
-    let elsewhere = summary.is_some_and(|summary| !summary.complete);
-    code.unwrap_or(if elsewhere { DAMAGED } else { printed })
+    code.unwrap_or(printed)
 }
 
 fn options(

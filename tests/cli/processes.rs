@@ -219,3 +219,22 @@ fn the_others_notice_that_one_is_lost() {
         assert_eq!(left.len(), if lost == 0 { 4 } else { 0 }, "{left:?}");
     }
 }
+
+/// Whoever is interrupted has done a part of its share; who writes says so.
+#[test]
+fn a_signal_to_one_leaves_the_outputs_incomplete() {
+    let place = Place::new();
+    place.pipe("pipe");
+    let line = "--rules rules.yaml --workers 1 --out out --log probes.ndjson pipe";
+    let mut children = start(&place, &[line, line]);
+    let mut pipe = place.open_pipe("pipe");
+    // More than a pipe holds: it is read, so the processes have met.
+    pipe.write_all(&super::PROBES.repeat(100)).expect("it is read");
+    super::signals::send("INT", &children[1]);
+    let interrupted = ran(children.remove(1).wait_with_output().expect("it ends"));
+    interrupted.assert(130, &["interrupted"]);
+    let writes = end(children).pop().expect("the other");
+    writes.assert(65, &["another process could not read"]);
+    assert!(writes.said.contains("incomplete"), "{writes:?}");
+    assert_eq!(place.outputs("out").summary["complete"], false);
+}

@@ -1,7 +1,9 @@
 //! A replay that is told to stop, or killed.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -109,9 +111,12 @@ fn standard_input_hears_signals_too() {
 fn another_signal_ends_at_once() {
     let place = Place::new();
     place.pipe("pipe");
-    // It cannot end by itself: nobody takes what it says.
-    let (taken, mut said) = io::pipe().expect("a pipe can be made");
-    said.write_all(&[b'.'; PIPE_BYTES_MAX]).expect("a pipe holds that much");
+    // It cannot end by itself: nobody takes what it says, and there is no room for more.
+    let (mut said, taken) = UnixStream::pair().expect("a socket can be made");
+    said.set_nonblocking(true).expect("a socket can be asked not to wait");
+    while said.write(&[b'.'; 4096]).is_ok() {}
+    said.set_nonblocking(false).expect("a socket can wait");
+    let said = OwnedFd::from(said);
     let mut child =
         place.command(&format!("{REPLAY} --log pipe")).stdout(said).spawn().expect("it can be run");
     let pipe = place.open_pipe("pipe");
