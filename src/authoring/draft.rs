@@ -1,27 +1,27 @@
-//! A first rule file for a log of JSON lines: what its fields mean is guessed from their names and
-//! values, and every guess says why.
+//! A first rule file for a log of JSON lines or of rows: what its fields mean is guessed from their
+//! names and values, and every guess says why.
 //!
 //! Guarantees: the file has no errors; what it requires of a record (time, source, type) stands in
 //! every record that was looked at and has a time. State: the records that were looked at.
 
 mod fields;
+mod log;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use self::fields::{Field, Names, Pick, Role, Table, TimePick};
+use self::log::{Beginning, Format, Record, beginning};
 use self::yaml::{Lines, condition, flow, scalar};
-use super::{first_lines, grouped, usual_interval};
+use super::{grouped, usual_interval};
 use crate::model::duration::format_duration;
 use crate::rules::{Attribute, TimeForm};
 use crate::sources::InputError;
 
-/// So many records are looked at.
-const RECORDS_MAX: usize = 20_000;
 /// Beyond this a record is a dead letter, unless the rule file says otherwise.
 const MAX_ADVANCE_NS: i64 = 30 * 86_400_000_000_000;
 
@@ -39,8 +39,8 @@ pub struct Draft {
 pub enum NoDraft {
     /// The log cannot be read.
     Input(InputError),
-    /// So many lines, and none is a JSON object.
-    NoObjects(usize),
+    /// So many lines, and none is a JSON object or a row under a header.
+    NoRecords(usize),
     /// No field of the records is a time; these are the fields.
     NoTime(Vec<String>),
 }
@@ -49,11 +49,14 @@ impl fmt::Display for NoDraft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(error) => error.fmt(f),
-            Self::NoObjects(0) => f.write_str("no rules can be guessed: the log is empty"),
-            Self::NoObjects(lines) => {
-                let lines = grouped(*lines as u64);
-                write!(f, "no rules can be guessed: none of {lines} lines is a JSON object")
-            }
+            Self::NoRecords(0) => f.write_str("no rules can be guessed: the log is empty"),
+            Self::NoRecords(lines) => write!(
+                f,
+                "no rules can be guessed: none of {} lines is a JSON object, or a row under a \
+                 header; of other lines say in `pattern`, with `format: regex`, what their parts \
+                 are",
+                grouped(*lines as u64)
+            ),
             Self::NoTime(fields) => write!(
                 f,
                 "no rules can be guessed: no field is a time in every record (RFC 3339, a usual \
@@ -69,35 +72,29 @@ impl fmt::Display for NoDraft {
 /// # Errors
 /// [`NoDraft`], if the log cannot be opened or has no records with a time.
 pub fn draft(path: &Path) -> Result<Draft, NoDraft> {
-    let (mut lines, mut records) = (0, Vec::new());
-    let read = first_lines(path, RECORDS_MAX, |_, _, line| {
-        lines += 1;
-        let object = line.ok().and_then(|line| serde_json::from_slice::<Value>(line).ok());
-        if let Some(Value::Object(object)) = object {
-            records.push(object);
-        }
-    });
-    let read = read.map_err(NoDraft::Input)?;
-    if records.is_empty() {
-        return Err(NoDraft::NoObjects(lines));
-    }
+    let Beginning { format, records, lines, more, damaged } = beginning(path)?;
     let count = grouped(records.len() as u64);
-    let seen = match (read.more, records.len() == lines) {
+    let (all, what) = match format {
+        Format::Json => (records.len() == lines, "JSON objects"),
+        Format::Csv(_) => (records.len() == lines, "rows"),
+    };
+    let seen = match (more, all) {
         (true, _) => format!("the first {count} records"),
         (false, true) => format!("{count} records"),
         (false, false) => {
-            format!("{count} of {} lines; the others are no JSON objects", grouped(lines as u64))
+            format!("{count} of {} lines; the others are no {what}", grouped(lines as u64))
         }
     };
     let title =
         format!("# A first rule file, guessed from {seen}.\n# The comments say why: check them.\n");
-    let text = title + &Guess::new(records)?.text();
-    Ok(Draft { text, damaged: read.damaged })
+    let text = title + &Guess::new(format, records)?.text();
+    Ok(Draft { text, damaged })
 }
 
 /// What the fields are taken for.
 struct Guess {
     table: Table,
+    format: Format,
     cloudevents: bool,
     time: TimePick,
     arrival: Option<TimePick>,
@@ -110,15 +107,15 @@ struct Guess {
 }
 
 impl Guess {
-    fn new(records: Vec<Map<String, Value>>) -> Result<Self, NoDraft> {
+    fn new(format: Format, records: Vec<Record>) -> Result<Self, NoDraft> {
         const ATTRIBUTES: [&str; 4] = ["id", "source", "type", "time"];
-        let is_event = |record: &Map<String, Value>| {
+        let is_event = |record: &Record| {
             let strings =
                 ATTRIBUTES.iter().all(|key| record.get(*key).is_some_and(Value::is_string));
             strings && record.contains_key("specversion")
         };
         let events = records.iter().filter(|record| is_event(record)).count();
-        let cloudevents = events * 10 >= records.len() * 9;
+        let cloudevents = format == Format::Json && events * 10 >= records.len() * 9;
         let mut table = Table::new(records);
         let no_time = |table: &Table| NoDraft::NoTime(table.names());
         if cloudevents {
@@ -132,6 +129,7 @@ impl Guess {
             let (source, sequence, id) = (None, None, None);
             return Ok(Self {
                 table,
+                format,
                 cloudevents,
                 time,
                 arrival,
@@ -153,7 +151,19 @@ impl Guess {
         let sequence = table.pick(Role::Sequence);
         let source = table.pick(Role::Source);
         let subject = table.pick(Role::Subject);
-        Ok(Self { table, cloudevents, time, arrival, state, type_, subject, source, sequence, id })
+        Ok(Self {
+            table,
+            format,
+            cloudevents,
+            time,
+            arrival,
+            state,
+            type_,
+            subject,
+            source,
+            sequence,
+            id,
+        })
     }
 
     fn text(&self) -> String {
@@ -203,7 +213,20 @@ impl Guess {
     fn push_source(&self, lines: &mut Lines) {
         lines.push("sources:", "");
         lines.push("  log:", "");
-        lines.push("    format:   json", "one JSON object a line");
+        match self.format {
+            Format::Json => lines.push("    format:   json", "one JSON object a line"),
+            Format::Csv(delimiter) => {
+                lines.push(
+                    "    format:   csv",
+                    "rows under the first line, which names the columns",
+                );
+                match delimiter {
+                    b',' => {}
+                    b'\t' => lines.push("    delimiter: tab", ""),
+                    mark => lines.push(&format!("    delimiter: \"{}\"", mark as char), ""),
+                }
+            }
+        }
         let mut field = |name: &str, value: String, why: &str| {
             lines.push(&format!("    {:10}{value}", format!("{name}:")), why);
         };
@@ -247,7 +270,7 @@ impl Guess {
     /// The signal, and a rule on it.
     fn push_signal(&self, lines: &mut Lines) {
         let kind = self.kind();
-        let of_kind = |record: &&Map<String, Value>| match &kind {
+        let of_kind = |record: &&Record| match &kind {
             Some((field, value)) => field.text_of(record).as_deref() == Some(value),
             None => true,
         };
@@ -321,9 +344,11 @@ impl Guess {
     }
 
     /// Asks for the state, where records lack it: without it no condition can be judged.
-    fn has_state(&self, records: &[&Map<String, Value>]) -> Option<String> {
+    fn has_state(&self, records: &[&Record]) -> Option<String> {
         let state = self.state.as_ref()?;
-        let lacks = records.iter().any(|record| state.field.value_of(record).is_none());
+        // An empty field of a row is there.
+        let lacks = self.format == Format::Json
+            && records.iter().any(|record| state.field.value_of(record).is_none());
         let path = Attribute::Data(state.field.keys_in_data(self.cloudevents));
         // `has` asks for the last key alone, and only where that is a plain name.
         let askable = matches!(&path, Attribute::Data(keys) if keys.len() == 1)
@@ -333,7 +358,7 @@ impl Guess {
 
     /// Name, condition and number of records of each state, the most frequent first. Spellings that
     /// differ in case and marks alone are one state.
-    fn states(&self, records: &[&Map<String, Value>]) -> Vec<(String, String, Option<u64>)> {
+    fn states(&self, records: &[&Record]) -> Vec<(String, String, Option<u64>)> {
         let Some(state) = &self.state else {
             return vec![("seen".to_owned(), "true".to_owned(), None)];
         };
@@ -380,7 +405,7 @@ impl Guess {
     }
 
     /// How long a state should last, and why.
-    fn hold(&self, records: &[&Map<String, Value>]) -> (String, String) {
+    fn hold(&self, records: &[&Record]) -> (String, String) {
         const USUAL: [i64; 17] = [
             1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200,
             86_400,

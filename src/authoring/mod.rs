@@ -6,11 +6,13 @@ pub mod sample;
 
 use std::path::Path;
 
-use crate::sources::decode::{Unreadable, trimmed};
+use crate::sources::decode::trimmed;
 use crate::sources::intake::RECORD_BYTES_MAX;
 use crate::sources::{Blocks, InputError, open};
 
 const BLOCK_BYTES: usize = 256 << 10;
+/// So much of a log is looked at, if its lines are long.
+const BYTES_MAX: usize = 64 << 20;
 
 /// How the reading of the beginning of a log ended.
 struct Beginning {
@@ -20,15 +22,15 @@ struct Beginning {
     damaged: Option<InputError>,
 }
 
-/// Gives the first `max` lines that are not blank, without white space around them: number, bytes
-/// before it in the line, and the line, or why it cannot be a record.
+/// Gives the first `max` lines that are not blank, or fewer long ones; none for a line that is too
+/// long to be a record.
 fn first_lines(
     path: &Path,
     max: usize,
-    mut each: impl FnMut(u64, usize, Result<&[u8], Unreadable>),
+    mut each: impl FnMut(Option<&[u8]>),
 ) -> Result<Beginning, InputError> {
     let mut blocks = Blocks::new(open(path)?, BLOCK_BYTES, RECORD_BYTES_MAX);
-    let mut left = max;
+    let (mut left, mut bytes_left) = (max, BYTES_MAX);
     while let Some(block) = blocks.next_block(Vec::new()) {
         let block = match block {
             Ok(block) => block,
@@ -43,15 +45,15 @@ fn first_lines(
             if left == 0 && (skipped.is_some() || next < u64::MAX) {
                 return Ok(Beginning { more: true, damaged: None });
             }
-            if let Some(line) = skipped {
-                each(line.line, 0, Err(Unreadable { column: 1, reason: line.reason() }));
-            } else if let Some((number, bytes, _)) = lines.next() {
-                let (before, line) = trimmed(bytes);
-                each(number, before, Ok(line));
+            if skipped.is_some() {
+                each(None);
+            } else if let Some((_, line, _)) = lines.next() {
+                each(Some(line.strip_suffix(b"\r").unwrap_or(line)));
+                bytes_left = bytes_left.saturating_sub(line.len());
             } else {
                 break;
             }
-            left -= 1;
+            left = if bytes_left == 0 { 0 } else { left - 1 };
         }
     }
     Ok(Beginning { more: false, damaged: None })

@@ -58,8 +58,10 @@ pub struct SignalSample {
     pub states: Vec<u64>,
     /// The median time between two observations of an entity.
     pub usual_interval_ns: Option<i64>,
-    /// Event times by entity.
-    observed: BTreeMap<SmolStr, Vec<i64>>,
+    /// Whether entities are observed again and again, and not only when something happens.
+    probed: bool,
+    /// Event times and states by entity.
+    observed: BTreeMap<SmolStr, Vec<(i64, u16)>>,
     needs: Vec<Need>,
 }
 
@@ -103,6 +105,7 @@ impl SignalSample {
             records: 0,
             states: vec![0; signal.states.len()],
             usual_interval_ns: None,
+            probed: false,
             observed: BTreeMap::new(),
             needs: filter.chain(states).collect(),
         }
@@ -132,6 +135,25 @@ impl SignalSample {
             }
         }
     }
+}
+
+/// Whether observations of entities are due now and then. Where most of them change the state, or
+/// some come far sooner than others, they tell of events.
+fn probed<'o>(entities: impl Iterator<Item = &'o Vec<(i64, u16)>>) -> bool {
+    const SPREAD_MAX: i64 = 8;
+    let (mut intervals, mut repeats) = (Vec::new(), 0);
+    for observed in entities {
+        let mut observed = observed.clone();
+        observed.sort_unstable();
+        for pair in observed.windows(2).filter(|pair| pair[0].0 < pair[1].0) {
+            intervals.push(pair[1].0.saturating_sub(pair[0].0));
+            repeats += usize::from(pair[0].1 == pair[1].1);
+        }
+    }
+    intervals.sort_unstable();
+    let quarter = |quarters: usize| intervals.get(intervals.len() * quarters / 4).copied();
+    let even = quarter(3) <= quarter(1).map(|quarter| quarter.saturating_mul(SPREAD_MAX));
+    even && repeats * 2 >= intervals.len()
 }
 
 impl<'r> Sample<'r> {
@@ -167,7 +189,10 @@ impl<'r> Sample<'r> {
         log.damaged = read.err();
         self.logs.push(log);
         for signal in &mut self.signals {
-            signal.usual_interval_ns = usual_interval(signal.observed.values().cloned());
+            let times =
+                |observed: &Vec<(i64, u16)>| observed.iter().map(|(time, _)| *time).collect();
+            signal.usual_interval_ns = usual_interval(signal.observed.values().map(times));
+            signal.probed = probed(signal.observed.values());
         }
         Ok(())
     }
@@ -192,7 +217,7 @@ impl<'r> Sample<'r> {
             let sample = &mut self.signals[usize::from(found.signal)];
             sample.states[usize::from(found.state)] += 1;
             let times = sample.observed.entry(SmolStr::new(subject)).or_default();
-            times.push(record.event_time_ns);
+            times.push((record.event_time_ns, found.state));
         }
         log.condition_errors += u64::from(errors);
     }
@@ -250,7 +275,10 @@ impl<'r> Sample<'r> {
 
     fn short_holds(&self, list: &mut Vec<Diagnostic>) {
         for rule in &self.rules.rules {
-            let Some(interval) = self.signals[rule.signal].usual_interval_ns else { continue };
+            let signal = &self.signals[rule.signal];
+            let Some(interval) = signal.usual_interval_ns.filter(|_| signal.probed) else {
+                continue;
+            };
             let states = &self.rules.signals[rule.signal].states;
             let holds = rule.hold_ns.iter().zip(&rule.hold_spans).zip(states);
             for ((hold, span), state) in

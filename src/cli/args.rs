@@ -70,8 +70,8 @@ pub(super) enum Command {
     /// Looks at a log and writes a first rule file for it to standard output.
     #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \
         limbeck check rules.yaml --sample probes.ndjson.zst\n\n\
-        The log has a JSON object a line; CloudEvents are recognised. What the fields mean is guessed\n\
-        from their names and values, and every guess has a comment that says why.\n\n\
+        The log has a JSON object a line, or rows under a header; CloudEvents are recognised. What the\n\
+        fields mean is guessed from their names and values, and every guess has a comment that says why.\n\n\
         Exits with 0 if a file was written, with 1 if nothing could be guessed.")]
     Init {
         /// The log: a file (plain, gzip, zstd) or `-` for standard input.

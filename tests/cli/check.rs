@@ -219,6 +219,41 @@ rules:
     "#]].assert_eq(&ran.complained);
 }
 
+/// Where records come when something happens, no hold is too short for the next.
+#[test]
+fn a_hold_is_short_beside_what_is_due_alone() {
+    let place = Place::new();
+    let rules = super::FLAT.replace("30s", "5s");
+    assert!(rules.contains("5s"), "{rules}");
+    place.write("rules.yaml", rules.as_bytes());
+    let log = |seconds: &dyn Fn(u64) -> u64, state: &dyn Fn(u64) -> bool| {
+        let line = |number: u64| {
+            let state = if state(number) { "ready" } else { "unready" };
+            format!(
+                "{{\"ts\":{},\"entity\":\"a\",\"source\":\"p\",\"kind\":\"readiness\",\
+                 \"state\":\"{state}\"}}\n",
+                1_767_225_600_000 + seconds(number) * 1_000
+            )
+        };
+        (0..60).map(line).collect::<String>()
+    };
+    let (even, bursts) = (|number: u64| number * 20, |number: u64| number / 4 * 600 + number % 4);
+    for (seconds, state, warned) in [
+        (
+            &even as &dyn Fn(u64) -> u64,
+            &(|number: u64| number % 4 > 0) as &dyn Fn(u64) -> bool,
+            true,
+        ),
+        (&even, &|number| number % 2 > 0, false),
+        (&bursts, &|number| number % 16 > 0, false),
+    ] {
+        place.write("log", log(seconds, state).as_bytes());
+        let ran = place.run("check rules.yaml --sample log");
+        ran.assert(0, &[]);
+        assert_eq!(ran.complained.contains("shorter than the usual"), warned, "{ran:?}");
+    }
+}
+
 #[test]
 fn samples_are_read_by_their_sources() {
     let place = Place::new();

@@ -48,6 +48,26 @@ fn drafts_read_the_logs_of_the_repository() {
     }
 }
 
+/// The states of its column are spelt in more ways than a state can have.
+#[test]
+fn a_draft_reads_the_recorded_checks() {
+    let place = Place::new();
+    let log = repository("datasets/haproxy/checks.csv.zst");
+    let log = log.to_str().expect("a path");
+    let ran = place.run(&format!("init {log}"));
+    ran.assert(0, &[]);
+    for line in [
+        "    format:   csv ",
+        "    time:     { field: asked, unit: rfc3339 } ",
+        "    arrival:  { field: recorded, unit: rfc3339 } ",
+        "    subject:  { field: svname } ",
+    ] {
+        assert!(ran.said.contains(line), "{line}: {}", ran.said);
+    }
+    place.write("draft.yaml", ran.said.as_bytes());
+    assert_eq!(dead_lines(&place, "draft.yaml", log), BTreeSet::new());
+}
+
 #[test]
 fn a_draft_gives_its_evidence() {
     let place = Place::new();
@@ -89,6 +109,62 @@ fn a_draft_gives_its_evidence() {
 }
 
 #[test]
+fn rows_are_recognised_whatever_stands_between_their_columns() {
+    let place = Place::new();
+    let mut log = "\u{feff}seen;code;unit;\"health; as said\";status;note\r\n".to_owned();
+    for number in 0..40 {
+        let status = if number % 8 < 6 { "passing" } else { "critical" };
+        let (minute, unit) = (number / 4, number % 4);
+        log += &format!("2026-01-01 00:{minute:02}:0{unit};{};u{unit};x;{status};\r\n", unit % 2);
+    }
+    log += "not a row\r\n";
+    place.write("rows", log.as_bytes());
+    let ran = place.run("init rows");
+    ran.assert(0, &[]);
+    expect![[r##"
+        # A first rule file, guessed from 40 of 41 lines; the others are no rows.
+        # The comments say why: check them.
+        version: 1
+        lateness: 5s                                # the records are in order; this leaves some room
+
+        sources:
+          log:
+            format:   csv                           # rows under the first line, which names the columns
+            delimiter: ";"
+            # this format in 40 of 40 records: 2026-01-01 00:00:00; taken for UTC, unless there is zone: "+02:00"
+            time:     { field: seen, format: "%Y-%m-%d %H:%M:%S%.f" }
+            subject:  { field: unit }               # 4 values in 40 records: u0 (10), u1 (10), u2 (10), u3 (10)
+            source:   { const: log }                # no field says who reports
+            type:     { const: record }             # no field says of what kind a record is
+
+        signals:
+          status:
+            from: log
+            states:                                 # 2 values in 40 records: passing (30), critical (10)
+              passing: data.status == "passing"     # 30 records
+              critical: data.status == "critical"   # 10 records
+
+        rules:
+          - name: unit-status
+            signal: status
+            hold: { passing: 5m, critical: 5m }     # three times the usual 1m between observations, or more
+    "##]]
+    .assert_eq(&ran.said);
+    place.write("draft.yaml", ran.said.as_bytes());
+    assert_eq!(dead_lines(&place, "draft.yaml", "rows"), BTreeSet::from([42]));
+    for mark in [",", "\t", "|"] {
+        place.write("others", log.replace("; as", "").replace(';', mark).as_bytes());
+        let ran = place.run("init others");
+        ran.assert(0, &[]);
+        let delimiter = if mark == "\t" { "tab".to_owned() } else { format!("\"{mark}\"") };
+        let said = ran.said.contains(&format!("    delimiter: {delimiter}\n"));
+        assert_eq!(said, mark != ",", "{}", ran.said);
+        place.write("draft.yaml", ran.said.as_bytes());
+        assert_eq!(dead_lines(&place, "draft.yaml", "others"), BTreeSet::from([42]));
+    }
+}
+
+#[test]
 fn cloudevents_are_recognised() {
     let place = Place::new();
     let ran = place.run("init probes.ndjson");
@@ -125,9 +201,14 @@ fn what_cannot_be_guessed_is_said() {
     let place = Place::new();
     place.write("empty", b"\n\n");
     place.write("text", b"a line\nanother\n");
+    // Values are no names of columns.
+    place.write("headless", b"2026-01-01T00:00:00Z,a,up\n2026-01-01T00:00:01Z,a,up\n");
+    place.write("prose", b"Well, then\nthis, that, and\nno more\n");
     place.write("timeless", b"{\"state\":\"up\",\"count\":7}\n");
     place.run("init empty").assert(1, &["empty", "the log is empty"]);
-    place.run("init text").assert(1, &["none of 2 lines is a JSON object"]);
+    place.run("init text").assert(1, &["none of 2 lines is a JSON object, or a row", "regex"]);
+    place.run("init headless").assert(1, &["none of 2 lines"]);
+    place.run("init prose").assert(1, &["none of 3 lines"]);
     place.run("init timeless").assert(1, &["no field is a time", "count, state"]);
     place.run("init missing").assert(66, &["missing"]);
 }

@@ -45,6 +45,7 @@ impl Names {
     pub(super) const ARRIVAL: &[&str] = &[
         "recordedtime",
         "recordedat",
+        "recorded",
         "arrival",
         "arrivaltime",
         "receivedat",
@@ -268,6 +269,8 @@ impl Field {
 struct Column {
     present: usize,
     strings: usize,
+    /// Of these, numbers.
+    numerals: usize,
     bools: usize,
     values: BTreeMap<String, usize>,
 }
@@ -281,6 +284,8 @@ impl Column {
             };
             column.present += 1;
             column.strings += usize::from(value.is_string());
+            let numeral = value.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
+            column.numerals += usize::from(numeral);
             column.bools += usize::from(value.is_boolean());
             *column.values.entry(text).or_default() += 1;
         }
@@ -490,7 +495,9 @@ impl Table {
             }
             Role::Subject => {
                 let repeats = column.distinct() > 1 && column.distinct() * 3 <= column.present;
-                repeats.then(|| records - column.distinct())
+                // What is written as a number rather counts something.
+                let counts = if column.numerals == column.present { records } else { 0 };
+                repeats.then(|| records - column.distinct() + counts)
             }
             _ => None,
         })

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::rules::Rules;
 
-fn objects(records: impl IntoIterator<Item = Value>) -> Vec<Map<String, Value>> {
+fn objects(records: impl IntoIterator<Item = Value>) -> Vec<Record> {
     let object = |record| match record {
         Value::Object(object) => object,
         other => panic!("no object: {other}"),
@@ -16,7 +16,9 @@ fn objects(records: impl IntoIterator<Item = Value>) -> Vec<Map<String, Value>> 
 }
 
 fn text(records: impl IntoIterator<Item = Value>) -> String {
-    Guess::new(objects(records)).unwrap_or_else(|no_draft| panic!("{no_draft}")).text()
+    Guess::new(Format::Json, objects(records))
+        .unwrap_or_else(|no_draft| panic!("{no_draft}"))
+        .text()
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn usual_formats_of_times_are_recognized() {
     }
     // It may be the first of February.
     let records = (0..20).map(|_| json!({ "logged": "01/02/2026 03:04:05", "up": true }));
-    assert!(Guess::new(objects(records)).is_err());
+    assert!(Guess::new(Format::Json, objects(records)).is_err());
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn a_gap_raises_max_advance() {
 #[test]
 fn without_a_time_there_is_no_draft() {
     let records = || objects((0..10).map(|n| json!({ "state": "up", "count": n, "at": "noon" })));
-    let error = Guess::new(records()).err().map(|no_draft| no_draft.to_string());
+    let error = Guess::new(Format::Json, records()).err().map(|no_draft| no_draft.to_string());
     assert!(error.is_some_and(|error| error.contains("at, count, state")), "all fields are named");
 }
 

@@ -11,7 +11,7 @@ use memchr::{memchr, memchr2};
 use super::Unreadable;
 
 /// The fields of a line, each with where it starts; after an error there are no more.
-pub(in crate::sources) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     line: &'a str,
     delimiter: u8,
     /// Where the next field starts.
@@ -19,7 +19,7 @@ pub(in crate::sources) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(in crate::sources) fn new(line: &'a str, delimiter: u8) -> Self {
+    pub(crate) fn new(line: &'a str, delimiter: u8) -> Self {
         Self { line, delimiter, next: Some(0) }
     }
 

@@ -4,7 +4,7 @@
 //! object, the attributes present, of their type and not repeated); otherwise the reason and the
 //! column come back. Of other repeated keys the first counts. State: buffers only.
 
-pub(super) mod csv;
+pub(crate) mod csv;
 mod explode;
 mod layout;
 mod learn;
