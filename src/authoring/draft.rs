@@ -41,8 +41,13 @@ pub enum NoDraft {
     Input(InputError),
     /// So many lines, and none is a JSON object or a row under a header.
     NoRecords(usize),
-    /// No field of the records is a time; these are the fields.
-    NoTime(Vec<String>),
+    /// No field of the records is a time.
+    NoTime {
+        /// These are the fields.
+        fields: Vec<String>,
+        /// This one is an array of objects.
+        array: Option<String>,
+    },
 }
 
 impl fmt::Display for NoDraft {
@@ -57,12 +62,24 @@ impl fmt::Display for NoDraft {
                  are",
                 grouped(*lines as u64)
             ),
-            Self::NoTime(fields) => write!(
-                f,
-                "no rules can be guessed: no field is a time in every record (RFC 3339, a usual \
-                 format, or a number since 1970); there are: {}",
-                fields.join(", ")
-            ),
+            Self::NoTime { fields, array } => {
+                write!(
+                    f,
+                    "no rules can be guessed: no field is a time in every record (RFC 3339, a usual \
+                     format, or a number since 1970 that rises or is called a time)"
+                )?;
+                if !fields.is_empty() {
+                    write!(f, "; there are: {}", fields.join(", "))?;
+                }
+                match array {
+                    Some(array) => write!(
+                        f,
+                        "; with `explode: {array}` each element of that array is a record, which \
+                         may have one"
+                    ),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -117,7 +134,8 @@ impl Guess {
         let events = records.iter().filter(|record| is_event(record)).count();
         let cloudevents = format == Format::Json && events * 10 >= records.len() * 9;
         let mut table = Table::new(records);
-        let no_time = |table: &Table| NoDraft::NoTime(table.names());
+        let no_time =
+            |table: &Table| NoDraft::NoTime { fields: table.names(), array: table.array() };
         if cloudevents {
             let time = table.time_at("time").ok_or_else(|| no_time(&table))?;
             table.keep_records_with(&time);
@@ -226,6 +244,10 @@ impl Guess {
                     mark => lines.push(&format!("    delimiter: \"{}\"", mark as char), ""),
                 }
             }
+        }
+        if let Some(array) = self.table.array() {
+            let why = "an array of objects: without the #, each element is a record";
+            lines.push(&format!("    # explode: {}", flow(&array)), why);
         }
         let mut field = |name: &str, value: String, why: &str| {
             lines.push(&format!("    {:10}{value}", format!("{name}:")), why);

@@ -5,7 +5,8 @@ mod processes;
 mod progress;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -19,8 +20,8 @@ pub use processes::Cluster;
 
 use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
-use crate::sinks::exit_without_outputs;
-use crate::sinks::report::{self, Reporter, Summary, Writing};
+use crate::sinks::report::{self, OUTPUTS, Reporter, Summary, Writing};
+use crate::sinks::{OutputError, exit_without_outputs};
 use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, Traced, read};
 use crate::sources::{InputError, Interrupt, open_until};
 
@@ -101,6 +102,7 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     #[expect(clippy::disallowed_methods, reason = "the engine's own metric: events per second")]
     let started = Instant::now();
     let partitions = open_partitions(rules, options)?;
+    spare_logs(options)?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
         true => Some(report::start(&options.out, rules, names(options), options.fates)?),
@@ -146,6 +148,19 @@ impl Prepared<'_> {
         written.summary.peak_rss_bytes = peak_rss_bytes();
         Ok(Replayed { summary: Some(written.commit()?), damaged })
     }
+}
+
+/// Refuses outputs that would take the place of a log.
+fn spare_logs(options: &Options) -> Result<(), OutputError> {
+    let file = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    let logs: Vec<_> = options.logs.iter().filter_map(|log| file(&log.path)).collect();
+    for name in OUTPUTS {
+        let path = options.out.join(name);
+        if file(&path).is_some_and(|output| logs.contains(&output)) {
+            return Err(OutputError::cannot_create(&path, &"it is one of the logs"));
+        }
+    }
+    Ok(())
 }
 
 /// The partitions that this process reads, in the order of the command line. All logs are opened,

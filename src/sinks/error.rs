@@ -31,7 +31,7 @@ pub enum OutputError {
 }
 
 impl OutputError {
-    pub(super) fn cannot_create(path: &Path, detail: &dyn fmt::Display) -> Self {
+    pub(crate) fn cannot_create(path: &Path, detail: &dyn fmt::Display) -> Self {
         Self::CannotCreate { path: path.to_owned(), detail: detail.to_string() }
     }
 

@@ -170,6 +170,10 @@ pub struct Written {
     pub summary: Summary,
 }
 
+/// What the outputs are called, the optional ones too.
+pub const OUTPUTS: [&str; 5] =
+    ["episodes.ndjson", "updates.ndjson", "dead-letter.ndjson", "fates.ndjson", "summary.json"];
+
 /// Creates the outputs in a directory and starts the thread that writes them.
 ///
 /// # Errors

@@ -103,7 +103,10 @@ impl Zstd {
 
     fn corrupt(&self, detail: &str) -> InputError {
         if detail.contains("too much memory") {
-            return self.input.damaged(format!("{detail}: its window is larger than 128 MiB"));
+            return self.input.damaged(
+                "a window larger than 128 MiB is not read; compress it with --long=27, or without \
+                 --long",
+            );
         }
         self.input.damaged(detail)
     }

@@ -201,6 +201,10 @@ fn what_cannot_be_guessed_is_said() {
     let place = Place::new();
     place.write("empty", b"\n\n");
     place.write("text", b"a line\nanother\n");
+    place.write("numbers", b",seen,ec2\n1,1700000000,0.5\n2,1700000009,0.7\n3,1700000019,0.5\n");
+    let numbers = place.run("init numbers");
+    numbers.assert(0, &[]);
+    assert!(numbers.said.contains("subject:  { const: all }"), "{}", numbers.said);
     // Values are no names of columns.
     place.write("headless", b"2026-01-01T00:00:00Z,a,up\n2026-01-01T00:00:01Z,a,up\n");
     place.write("prose", b"Well, then\nthis, that, and\nno more\n");

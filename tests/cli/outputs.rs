@@ -24,6 +24,27 @@ fn outputs_that_cannot_be_created_are_said_to_be() {
     place.assert_holds("out", &["updates.ndjson"]);
 }
 
+/// Neither by its name nor through a link.
+#[test]
+fn no_output_takes_the_place_of_a_log() {
+    let place = Place::new();
+    let log = fs::read(place.path("probes.ndjson")).expect("it is there");
+    fs::create_dir(place.path("logs")).expect("a folder can be made");
+    place.write("logs/episodes.ndjson", &log);
+    std::os::unix::fs::symlink(place.path("logs"), place.path("link")).expect("a link can be made");
+    fs::hard_link(place.path("probes.ndjson"), place.path("link/fates.ndjson")).expect("one, too");
+    let before = place.listing();
+    for (log, out) in [
+        ("logs/episodes.ndjson", "link"),
+        ("link/episodes.ndjson", "logs"),
+        ("probes.ndjson", "logs"),
+    ] {
+        let ran = place.run(&format!("replay --rules rules.yaml --log {log} --out {out}"));
+        ran.assert(73, &[out, "it is one of the logs", "name a directory"]);
+        place.assert_untouched(&before);
+    }
+}
+
 #[test]
 fn folders_are_made_and_other_files_stay() {
     let place = Place::new();

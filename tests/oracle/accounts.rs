@@ -125,7 +125,7 @@ fn account(spec: &Spec, of: &[&Arrived]) -> Account {
 fn spans(of: &[&Arrived]) -> Vec<Vec<i64>> {
     let mut spans: Vec<(i64, Vec<i64>)> = Vec::new();
     for one in of {
-        let age = i128::from(one.arrival) - i128::from(one.record.event_time);
+        let age = i128::from(one.said) - i128::from(one.record.event_time);
         let age = age.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         match spans.last_mut() {
             Some((start, ages)) if one.arrival - *start < 300 * S || ages.len() < 32 => {
@@ -175,9 +175,12 @@ impl Life {
 
 fn count_numbers(of: &[&Arrived], account: &mut Account) {
     let mut life: Option<Life> = None;
+    // The last in a row that came before, each ahead of all others and above the last.
+    let mut again: Vec<u64> = Vec::new();
     for (index, one) in of.iter().enumerate() {
         let Some(number) = number(&one.record) else { continue };
         account.numbered += 1;
+        let row = std::mem::take(&mut again);
         let Some(now) = &mut life else {
             life = Some(Life::begin(number));
             continue;
@@ -187,6 +190,18 @@ fn count_numbers(of: &[&Arrived], account: &mut Account) {
         if number <= now.highest && apart < 1_024 {
             let fills = number > now.first && now.came.insert(number);
             account.strays += u64::from(!fills);
+            if !fills && ahead {
+                let rises = row.last().is_none_or(|last| *last < number);
+                again = if rises { row } else { Vec::new() };
+                again.push(number);
+            }
+            if again.len() == 32 {
+                account.strays -= 32;
+                account.missing += now.missing();
+                account.restarts += 1;
+                let (first, highest) = (again[0], number);
+                life = Some(Life { first, highest, came: again.drain(..).collect() });
+            }
         } else if number > now.highest && (apart <= 1_024 || ahead) {
             now.highest = number;
             now.came.insert(number);

@@ -45,6 +45,8 @@ pub(crate) struct Intake {
 /// A record that moves the clock.
 pub(crate) struct Arrived {
     pub(crate) arrival: i64,
+    /// What it says itself, if it does.
+    pub(crate) said: i64,
     /// Whether it says that it arrived before the record ahead of it.
     pub(crate) regresses: bool,
     /// The event time that counts.
@@ -152,8 +154,7 @@ fn arrive(
             return;
         }
         previous = Some(arrival);
-        let (time, regresses) =
-            (record.event_time, record.recorded_time.is_some_and(|t| t < arrival));
-        arrived.push(Arrived { arrival, regresses, time, at, record });
+        let (time, said) = (record.event_time, record.recorded_time.unwrap_or(arrival));
+        arrived.push(Arrived { arrival, said, regresses: said < arrival, time, at, record });
     }
 }

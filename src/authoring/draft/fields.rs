@@ -391,7 +391,11 @@ impl Table {
             let (form, why) = self.form(field)?;
             let rank = names.iter().position(|name| *name == bare(field.last()));
             let text = matches!(form, TimeForm::Unit(TimeUnit::Rfc3339) | TimeForm::Format(_));
-            let unlikely = named || (!text && !self.mostly_rises(field));
+            // Other numbers may be large as well.
+            let speaks = ["time", "date", "stamp", "epoch", "nanos", "millis"]
+                .iter()
+                .any(|word| bare(field.last()).contains(word));
+            let unlikely = named || (!text && !speaks && !self.mostly_rises(field));
             if rank.is_none() && unlikely {
                 return None;
             }
@@ -433,6 +437,30 @@ impl Table {
         let example: String = example.chars().take(40).collect();
         let example = example.escape_debug();
         Some((form, format!("{how} in {count} of {records} records: {example}{zone}")))
+    }
+
+    /// The first field that is an array of objects in at least half of the records.
+    pub(super) fn array(&self) -> Option<String> {
+        let of_objects = |value: &Value| {
+            value.as_array().is_some_and(|all| all.first().is_some_and(Value::is_object))
+        };
+        let mut counts: BTreeMap<Vec<SmolStr>, usize> = BTreeMap::new();
+        for record in &self.records {
+            for (key, value) in record {
+                let above = SmolStr::new(key);
+                if of_objects(value) {
+                    *counts.entry(vec![above.clone()]).or_default() += 1;
+                }
+                for (key, _) in
+                    value.as_object().into_iter().flatten().filter(|(_, v)| of_objects(v))
+                {
+                    *counts.entry(vec![above.clone(), SmolStr::new(key)]).or_default() += 1;
+                }
+            }
+        }
+        let often = counts.into_iter().filter(|(_, count)| count * 2 >= self.records.len());
+        let mut paths = often.filter_map(|(path, _)| FieldPath::new(&path));
+        paths.next().map(|path| path.to_string())
     }
 
     fn mostly_rises(&self, field: &Field) -> bool {
@@ -495,9 +523,9 @@ impl Table {
             }
             Role::Subject => {
                 let repeats = column.distinct() > 1 && column.distinct() * 3 <= column.present;
-                // What is written as a number rather counts something.
-                let counts = if column.numerals == column.present { records } else { 0 };
-                repeats.then(|| records - column.distinct() + counts)
+                // What is written as a number rather measures something.
+                let counts = column.numerals == column.present;
+                (repeats && !counts).then(|| records - column.distinct())
             }
             _ => None,
         })

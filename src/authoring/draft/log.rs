@@ -96,7 +96,8 @@ impl Table {
             return;
         }
         // What is empty is not there.
-        let filled = self.header.iter().zip(values).filter(|(_, value)| !value.is_empty());
+        let filled = self.header.iter().zip(values);
+        let filled = filled.filter(|(name, value)| !name.is_empty() && !value.is_empty());
         self.rows.push(filled.map(|(name, value)| (name.clone(), Value::from(value))).collect());
     }
 }
@@ -106,12 +107,13 @@ fn fields(line: &str, delimiter: u8) -> Option<Vec<String>> {
     fields.map(|field| field.map(|(_, text)| text.into_owned()).ok()).collect()
 }
 
-/// Whether these can be the names of columns: at least two, all different, and none a value.
+/// Whether these can be the names of columns: at least two, all different, and none a number or a
+/// time. The first may be empty: so are called what some tools number rows by.
 fn are_names(names: &[String]) -> bool {
     let is_name = |(at, name): (usize, &String)| {
-        name.starts_with(|c: char| c.is_alphabetic() || "_@#$".contains(c))
-            && name.len() <= 64
-            && !names[..at].contains(name)
+        let digit = name.starts_with(|c: char| c.is_ascii_digit());
+        let value = name.parse::<f64>().is_ok() || (digit && name.contains([':', '-', '/']));
+        (at == 0 || !name.is_empty()) && !value && !names[..at].contains(name)
     };
     names.len() >= 2 && names.iter().enumerate().all(is_name)
 }

@@ -129,6 +129,32 @@ fn a_gap_raises_max_advance() {
 }
 
 #[test]
+fn numbers_that_are_called_times_need_not_rise() {
+    let record = |number: u64, key: &str| {
+        let nanos = 1_700_000_000_000_000_000 + number * 7_919 % 100 * 1_000_000_000;
+        json!({ key: nanos, "n": 1_700_000_000 + number * 7_919 % 100, "up": number.is_multiple_of(2) })
+    };
+    let draft = text((0..50).map(|number| record(number, "StartTimeUnixNano")));
+    assert!(draft.contains("time:     { field: StartTimeUnixNano, unit: ns }"), "{draft}");
+    assert!(Guess::new(Format::Json, objects((0..50).map(|number| record(number, "x")))).is_err());
+}
+
+#[test]
+fn an_array_of_objects_is_pointed_out() {
+    let record = |number: u64| {
+        let at = 1_700_000_000 + number;
+        json!({ "at": at, "group": { "pods.all": [{ "name": "a" }], "n": [1] }, "pods": [{}] })
+    };
+    let draft = text((0..20).map(record));
+    assert!(draft.contains("    # explode: \"group.`pods.all`\" "), "{draft}");
+    Rules::parse("draft.yaml", &draft.replace("# explode", "explode"))
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    let timeless = objects([json!({ "spans": [{ "at": 1 }] })]);
+    let error = Guess::new(Format::Json, timeless).err().expect("no time").to_string();
+    assert!(error.contains("called a time); with `explode: spans` each"), "{error}");
+}
+
+#[test]
 fn without_a_time_there_is_no_draft() {
     let records = || objects((0..10).map(|n| json!({ "state": "up", "count": n, "at": "noon" })));
     let error = Guess::new(Format::Json, records()).err().map(|no_draft| no_draft.to_string());

@@ -1,7 +1,7 @@
 //! How far a source's clock is behind the collector's, estimated from the records themselves.
 //!
-//! The *age* of a record is its arrival less its event time: how far the source's clock is behind,
-//! plus the delay on the way. Delays are never below zero and often close to the smallest there is,
+//! The *age* of a record is its arrival, as the record says it, less its event time: how far the
+//! source's clock is behind, plus the delay on the way. Delays are never below zero and often close to the smallest there is,
 //! so the smallest age tells the clock, up to the smallest delay. A clock drifts, or is set, so only
 //! some of the latest records are asked: those of the current span and of the span before. A span
 //! goes on until it has lasted for [`SPAN_NS`] of arrival and has [`SPAN_RECORDS_MIN`] records, so
@@ -46,12 +46,11 @@ impl Clock {
 
     /// Takes the next record into account.
     #[inline]
-    pub(super) fn see(&mut self, arrival_ns: i64, event_time_ns: i64) {
+    pub(super) fn see(&mut self, arrival_ns: i64, age_ns: i64) {
         if arrival_ns >= self.ends_ns && self.records >= SPAN_RECORDS_MIN {
             self.begin_span(arrival_ns);
         }
         self.records += 1;
-        let age_ns = arrival_ns.saturating_sub(event_time_ns);
         if age_ns < self.current_ns[1] {
             self.current_ns = [self.current_ns[0].min(age_ns), self.current_ns[0].max(age_ns)];
             self.estimate();

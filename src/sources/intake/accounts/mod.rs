@@ -72,7 +72,9 @@ impl Accounts {
     pub(super) fn enter(&mut self, number: usize, head: &Head, arrival_ns: i64) -> i64 {
         let source = &mut self.sources[number];
         let event_time_ns = head.event_time_ns;
-        source.clock.see(arrival_ns, event_time_ns);
+        // What came out of order was no longer on the way than it says.
+        let said_ns = if head.dated { head.arrival_ns } else { arrival_ns };
+        source.clock.see(arrival_ns, said_ns.saturating_sub(event_time_ns));
         let time_ns = match self.corrects && source.name.is_some() {
             true => source.clock.corrected(arrival_ns, event_time_ns),
             false => event_time_ns,
