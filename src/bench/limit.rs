@@ -1,5 +1,6 @@
 //! The limit program beside the replay: the same file, in turn, and the same rows.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +23,8 @@ struct Said {
 }
 
 /// Measures the replay of a file and the limit program with one thread; and both on the file in
-/// two parts, where the limit program has two threads.
+/// two parts, where the limit program has two threads. What it does with what it reads is held
+/// against reading alone, its own and a library's.
 pub(super) fn in_turn(
     bench: &mut Bench<'_>,
     replays: &Replays,
@@ -35,33 +37,40 @@ pub(super) fn in_turn(
     let whole = [replays.log().to_owned()];
     let out = bench.place.dir.join("limit.ndjson");
     let events = bench.settings.workload.events;
-    let mut costs: [Vec<Cost>; 4] = Default::default();
+    let mut costs: [Vec<Cost>; 6] = Default::default();
     for _ in 0..bench.settings.runs {
+        // What an earlier run wrote must not pass for what this one has.
+        let _ = fs::remove_file(&out);
         costs[0].push(replays.run()?);
-        costs[1].push(run(limit, &whole, &out, events)?);
+        costs[1].push(run(limit, &whole, &["--out".as_ref(), out.as_os_str()], events)?);
         compare(&replays.episodes(), &out)?;
+        let _ = fs::remove_file(&out);
         costs[2].push(of_parts.run()?);
-        costs[3].push(run(limit, &parts, &out, events)?);
+        costs[3].push(run(limit, &parts, &["--out".as_ref(), out.as_os_str()], events)?);
         compare(&of_parts.episodes(), &out)?;
+        costs[4].push(run(limit, &whole, &["--parse-only".as_ref()], events)?);
+        costs[5].push(run(limit, &whole, &["--parse-lazily".as_ref()], events)?);
     }
     let workers = bench.settings.workers;
-    let [whole, limit_whole, in_parts, limit_parts] = costs;
+    let [whole, limit_whole, in_parts, limit_parts, parsing, lazy] = costs;
     let rows = [
         Row::new("end-to-end/flat", Some(workers), whole),
         Row::new("limit, 1 thread", Some(1), limit_whole),
         Row::new("end-to-end/flat in 2 files", Some(workers), in_parts),
         Row::new("limit, 2 threads on 2 files", Some(2), limit_parts),
+        Row::new("limit, only parsing", Some(1), parsing),
+        Row::new("4 fields by sonic-rs, lazily", Some(1), lazy),
     ];
     bench.ratios.push(Ratio::new(&rows[0], &rows[1]));
     bench.ratios.push(Ratio::new(&rows[2], &rows[3]));
+    bench.ratios.push(Ratio::new(&rows[1], &rows[4]));
+    bench.ratios.push(Ratio::new(&rows[1], &rows[5]));
     bench.rows.extend(rows);
     Ok(())
 }
 
-fn run(limit: &Path, logs: &[PathBuf], out: &Path, events: u64) -> Result<Cost, Failure> {
-    // What an earlier run wrote must not pass for what this one has.
-    let _ = fs::remove_file(out);
-    let (cost, output) = program(Command::new(limit).args(logs).arg("--out").arg(out))?;
+fn run(limit: &Path, logs: &[PathBuf], args: &[&OsStr], events: u64) -> Result<Cost, Failure> {
+    let (cost, output) = program(Command::new(limit).args(logs).args(args))?;
     let said = String::from_utf8_lossy(&output.stderr);
     match said.lines().last().and_then(|line| serde_json::from_str(line).ok()) {
         Some(Said { events: read, .. }) if read != events => {
