@@ -30,9 +30,11 @@ impl Stops {
         self.words.clear();
         self.words.extend(words.iter().map(stops_of_word));
         if !rest.is_empty() {
-            let mut word = [b' '; WORD_BYTES];
-            word[..rest.len()].copy_from_slice(rest);
-            self.words.push(stops_of_word(&word));
+            // The last bytes, some of which have been looked at.
+            self.words.push(match line.last_chunk() {
+                Some(last) => stops_of_word(last) >> (WORD_BYTES - rest.len()),
+                None => stops_of_short(rest),
+            });
         }
     }
 
@@ -66,6 +68,13 @@ impl Stops {
             stop = self.next(stop)?;
         }
     }
+}
+
+#[cold]
+fn stops_of_short(line: &[u8]) -> u64 {
+    let mut word = [b' '; WORD_BYTES];
+    word[..line.len()].copy_from_slice(line);
+    stops_of_word(&word)
 }
 
 #[inline(always)]
