@@ -318,11 +318,66 @@ enum Bytes {
     Long(Arc<[u8]>),
 }
 
+/// How the ties of a source begin.
+#[derive(Clone, Debug)]
+pub struct TieStart {
+    source: SmolStr,
+    /// None if it leaves no room for the rest.
+    words: Option<Words>,
+}
+
+impl TieStart {
+    /// Encodes a source.
+    pub fn new(source: &str) -> Self {
+        let mut bytes = Vec::new();
+        push_text(&mut bytes, source);
+        let words = (bytes.len() + 1 + CONTENT_BYTES <= SHORT_BYTES_MAX).then(|| {
+            let mut words = Words::default();
+            words.push_all(&bytes);
+            words
+        });
+        Self { source: source.into(), words }
+    }
+
+    /// The source.
+    pub fn source(&self) -> &SmolStr {
+        &self.source
+    }
+
+    /// Encodes the rest.
+    #[inline]
+    pub fn tie(&self, sequence: &Sequence, id: &Id) -> Tie {
+        let short = self.short(sequence, id);
+        short.unwrap_or_else(|| Tie::long(&self.source, sequence, id).as_slice().into())
+    }
+
+    /// The usual: a short source, a number, and an id that is a hash.
+    #[inline]
+    fn short(&self, sequence: &Sequence, id: &Id) -> Option<Tie> {
+        let Id::Content(hash) = id else { return None };
+        let (number, number_len) = match sequence {
+            Sequence::Absent => (0, 0),
+            // As many bytes as it needs, their number before them: more bytes is more.
+            Sequence::Number(number) => {
+                let len = number_bytes(*number);
+                (*number | (1 + len as u64).checked_shl(8 * len as u32)?, len)
+            }
+            _ => return None,
+        };
+        let mut words = self.words.clone()?;
+        if words.len + 1 + number_len + CONTENT_BYTES > SHORT_BYTES_MAX {
+            return None;
+        }
+        words.push(number << (56 - 8 * number_len), 1 + number_len);
+        words.push((hash >> 64) as u64, CONTENT_BYTES);
+        Some(Tie(words.bytes()))
+    }
+}
+
 impl Tie {
     /// Encodes the three.
     pub fn new(source: &str, sequence: &Sequence, id: &Id) -> Self {
-        let short = Self::short(source, sequence, id);
-        short.unwrap_or_else(|| Self::long(source, sequence, id).as_slice().into())
+        TieStart::new(source).tie(sequence, id)
     }
 
     /// The same, and behind it a time: tells records apart whose event times have become one.
@@ -334,37 +389,12 @@ impl Tie {
         bytes.into()
     }
 
-    /// The usual: a short source, a number, and an id that is a hash.
-    fn short(source: &str, sequence: &Sequence, id: &Id) -> Option<Self> {
-        let Id::Content(hash) = id else { return None };
-        let (number, number_len) = match sequence {
-            Sequence::Absent => (0, 0),
-            Sequence::Number(number) => (*number, number_bytes(*number)),
-            _ => return None,
-        };
-        let source = source.as_bytes();
-        if source.len() + 3 + number_len + CONTENT_BYTES > SHORT_BYTES_MAX || source.contains(&0) {
-            return None;
-        }
-        let mut words = Words::default();
-        words.push_all(source);
-        words.push(0, 2);
-        match sequence {
-            Sequence::Number(_) => words.push((1 + number_len as u64) << 56, 1),
-            _ => words.push(0, 1),
-        }
-        words.push(number.checked_shl(64 - 8 * number_len as u32).unwrap_or(0), number_len);
-        words.push((hash >> 64) as u64, CONTENT_BYTES);
-        Some(Self(words.bytes()))
-    }
-
     #[cold]
     fn long(source: &str, sequence: &Sequence, id: &Id) -> Vec<u8> {
         let mut bytes = Vec::new();
         push_text(&mut bytes, source);
         match sequence {
             Sequence::Absent => bytes.push(0),
-            // As many bytes as it needs, their number before them: more bytes is more.
             Sequence::Number(number) => {
                 let len = number_bytes(*number);
                 bytes.push(1 + len as u8);
@@ -415,7 +445,7 @@ impl Bytes {
 
 /// Short bytes while they are put together: in words, for what is written by the byte and read by
 /// the word has to wait for the memory.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Words {
     words: [u64; 4],
     len: usize,

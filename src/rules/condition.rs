@@ -208,7 +208,7 @@ pub struct Condition {
 
 impl Condition {
     /// Judges a record.
-    #[inline]
+    #[inline(always)]
     pub fn eval(&self, record: &impl RecordView) -> Verdict {
         self.node.eval(record)
     }

@@ -65,7 +65,7 @@ pub(super) enum Literal {
 }
 
 impl Node {
-    #[inline]
+    #[inline(always)]
     pub(super) fn eval(&self, record: &impl RecordView) -> Verdict {
         // The usual condition: worth not being called for.
         match self {

@@ -51,31 +51,53 @@ impl Oversized {
 }
 
 impl Block {
-    /// The lines that are not oversized: number, bytes without the newline (`\n` or `\r\n`), and
-    /// where in `self.bytes` these bytes are.
-    pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8], Range<usize>)> {
-        let mut newlines = memchr_iter(b'\n', &self.bytes);
-        let mut oversized = self.oversized.iter().peekable();
-        let mut number = self.first_line;
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            if start == self.bytes.len() {
-                return None;
-            }
-            while oversized.next_if(|line| line.line == number).is_some() {
-                number += 1;
-            }
-            let newline = newlines.next();
-            let mut end = newline.unwrap_or(self.bytes.len());
-            let next = newline.map_or(end, |at| at + 1);
-            if newline.is_some() && end > start && self.bytes[end - 1] == b'\r' {
-                end -= 1;
-            }
-            let line = (number, &self.bytes[start..end], start..end);
-            number += 1;
-            start = next;
-            Some(line)
-        })
+    /// The lines that are not oversized.
+    pub fn lines(&self) -> BlockLines<'_> {
+        let oversized = self.oversized.iter();
+        BlockLines { bytes: &self.bytes, oversized, number: self.first_line, start: 0 }
+    }
+}
+
+/// The lines of a block that are not oversized: number, bytes without the newline (`\n` or
+/// `\r\n`), and where in the block these bytes are.
+#[derive(Clone, Debug)]
+pub struct BlockLines<'b> {
+    bytes: &'b [u8],
+    oversized: std::slice::Iter<'b, Oversized>,
+    number: u64,
+    start: usize,
+}
+
+impl<'b> BlockLines<'b> {
+    /// Where in the block the next line begins.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The next line, which is known to end at this newline, or where the block ends.
+    #[inline]
+    pub fn next_until(&mut self, newline: usize) -> (u64, &'b [u8], Range<usize>) {
+        while self.oversized.as_slice().first().is_some_and(|line| line.line == self.number) {
+            self.oversized.next();
+            self.number += 1;
+        }
+        let (number, start, mut end) = (self.number, self.start, newline);
+        self.number += 1;
+        self.start = self.bytes.len().min(newline + 1);
+        if newline < self.bytes.len() && end > start && self.bytes[end - 1] == b'\r' {
+            end -= 1;
+        }
+        (number, &self.bytes[start..end], start..end)
+    }
+}
+
+impl<'b> Iterator for BlockLines<'b> {
+    type Item = (u64, &'b [u8], Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.bytes[self.start..];
+        let len = memchr(b'\n', rest).unwrap_or(rest.len());
+        (!rest.is_empty()).then(|| self.next_until(self.start + len))
     }
 }
 

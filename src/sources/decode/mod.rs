@@ -50,6 +50,17 @@ pub struct Decoded<'a> {
     pub content: u64,
 }
 
+/// A line that looks like one before.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownLine<'a> {
+    /// Where it begins in its text, without white space.
+    pub start: usize,
+    /// Its newline, or where its text ends.
+    pub newline: usize,
+    /// The line without white space around it.
+    pub line: &'a str,
+}
+
 /// Why a line is not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -114,11 +125,21 @@ impl<'a> Lines<'a> {
     /// Captures what a line has where the layout looks, and checks the rest.
     fn capture(&mut self, line: &'a str, layout: &Layout) -> Result<(), serde_json::Error> {
         let (nodes, captures) = (&layout.nodes, layout.captures);
-        let Some(shapes) = &mut self.shapes else {
-            return self.captured.walk(line, nodes, captures);
-        };
-        if !shapes.read(line, nodes, captures, &mut self.captured) {
-            self.captured.walk(line, nodes, captures)?;
+        if let Some(shapes) = &mut self.shapes {
+            shapes.look_at(line, nodes);
+            if shapes.read(line, 0, nodes, captures, &mut self.captured) == Some(line.len()) {
+                return Ok(());
+            }
+        }
+        self.capture_unknown(line, layout)
+    }
+
+    /// The same for a line that has none of the shapes.
+    #[inline(never)]
+    fn capture_unknown(&mut self, line: &'a str, layout: &Layout) -> Result<(), serde_json::Error> {
+        let (nodes, captures) = (&layout.nodes, layout.captures);
+        self.captured.walk(line, nodes, captures)?;
+        if let Some(shapes) = &mut self.shapes {
             shapes.learn(line, nodes, captures);
         }
         Ok(())
@@ -189,7 +210,7 @@ impl<'a> Lines<'a> {
 }
 
 impl RecordView for Lines<'_> {
-    #[inline]
+    #[inline(always)]
     fn slot(&self, slot: usize) -> &Scalar<'_> {
         match self.fills[slot] {
             Fill::Capture(capture) => &self.captured.values[capture],
@@ -277,13 +298,76 @@ impl Decoder {
         lines: &mut Lines<'a>,
     ) -> Result<Decoded<'a>, Unreadable> {
         let layout = &self.layout;
-        lines.line = line;
         lines.layout = Some(layout);
         if layout.flat {
             self.capture_flat(line, lines)?;
         } else {
             lines.capture(line, layout).map_err(|error| syntax(&error))?;
         }
+        self.whole(line, lines)
+    }
+
+    /// Begins with a text, of which [`known_line`](Self::known_line) then reads lines; whether it can.
+    pub fn look_at<'a>(&'a self, text: &'a str, lines: &mut Lines<'a>) -> bool {
+        let Layout { nodes, form, .. } = &self.layout;
+        let shapes = lines.shapes.as_mut().filter(|_| matches!(form, Form::Json));
+        lines.layout = Some(&self.layout);
+        shapes.map(|shapes| shapes.look_at(text, nodes)).is_some()
+    }
+
+    /// The line that begins here in the text, if it looks like one before: where it begins and ends
+    /// without white space, and its newline or the end of the text. [`whole`](Self::whole) makes a
+    /// record of it.
+    #[inline(always)]
+    pub fn known_line<'a>(
+        &'a self,
+        text: &'a str,
+        mut start: usize,
+        lines: &mut Lines<'a>,
+    ) -> Option<KnownLine<'a>> {
+        let Layout { nodes, captures, .. } = &self.layout;
+        let after_space = |mut at: usize| {
+            while let Some(b' ' | b'\t' | b'\r') = text.as_bytes().get(at) {
+                at += 1;
+            }
+            at
+        };
+        start = after_space(start);
+        let shapes = lines.shapes.as_mut()?;
+        let end = shapes.read(text, start, nodes, *captures, &mut lines.captured)?;
+        let newline = after_space(end);
+        if text.as_bytes().get(newline).is_some_and(|byte| *byte != b'\n') {
+            return None;
+        }
+        Some(KnownLine { start, newline, line: text.get(start..end)? })
+    }
+
+    /// Reads a line of the text that does not look like one before.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no record.
+    pub fn unknown_line<'a>(
+        &'a self,
+        line: &'a str,
+        lines: &mut Lines<'a>,
+    ) -> Result<Decoded<'a>, Unreadable> {
+        lines.capture_unknown(line, &self.layout).map_err(|error| syntax(&error))?;
+        self.whole(line, lines)
+    }
+
+    /// Makes a record of a line that has been captured.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no record.
+    #[inline(always)]
+    pub fn whole<'a>(
+        &'a self,
+        line: &'a str,
+        lines: &mut Lines<'a>,
+    ) -> Result<Decoded<'a>, Unreadable> {
+        lines.line = line;
         self.record(line, (0, line.len()), lines, |arrival, id| identify(line, arrival, id))
     }
 
@@ -315,7 +399,9 @@ impl Decoder {
             return Err(reader.missing("id"));
         }
         let source = reader.required(&layout.source)?;
-        let type_ = reader.required(&layout.type_)?;
+        if !reader.has_plain_text(&layout.type_) {
+            reader.required(&layout.type_)?;
+        }
         let event_time_ns = reader.required_time(&layout.time)?;
         let arrival_ns = match &layout.arrival {
             Some(from) => reader.time(from)?,
@@ -327,7 +413,9 @@ impl Decoder {
         let (identity, content) = identify(arrival, id.as_deref());
 
         lines.fills = &layout.slots;
-        lines.made.resize_with(layout.slots.len(), Scalar::default);
+        if lines.made.len() != layout.slots.len() {
+            lines.made.resize_with(layout.slots.len(), Scalar::default);
+        }
         for (slot, made) in &layout.made {
             if let Fill::Text(capture, _) = layout.slots[*slot]
                 && matches!(values[capture], Scalar::Str(_))
@@ -341,7 +429,7 @@ impl Decoder {
                 },
                 Made::Id => Scalar::Str(id.clone().unwrap_or_else(|| hexadecimal(&identity))),
                 Made::Source => Scalar::Str(source.clone()),
-                Made::Type => Scalar::Str(type_.clone()),
+                Made::Type => reader.lenient(&layout.type_).map_or(Scalar::Missing, Scalar::Str),
                 Made::Subject => subject.clone().map_or(Scalar::Missing, Scalar::Str),
                 Made::Sequence => match &layout.sequence {
                     Some(From::Capture(..)) if sequence == Sequence::Absent && layout.flat => {
@@ -473,6 +561,18 @@ impl<'a> Reader<'_, 'a> {
     #[inline(always)]
     fn is_void(&self, text: &str) -> bool {
         self.flat && text.is_empty()
+    }
+
+    /// Whether a text is certainly there.
+    #[inline(always)]
+    fn has_plain_text(&self, from: &From) -> bool {
+        match from {
+            From::Const(_) => true,
+            From::Capture(capture, _) => {
+                matches!(&self.values[*capture], Scalar::Str(text) if !self.is_void(text))
+            }
+            From::Template(_) => false,
+        }
     }
 
     /// A text that may be absent; a mapping's may be written as a number.

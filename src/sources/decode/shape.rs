@@ -44,15 +44,8 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// Reads a line if it has one of the shapes; if not, the captures are void.
-    #[inline]
-    pub(super) fn read<'a>(
-        &mut self,
-        line: &'a str,
-        nodes: &Arc<[Node]>,
-        captures: usize,
-        captured: &mut Captured<'a>,
-    ) -> bool {
+    /// Looks at a text, of which [`Shapes::read`] then reads lines.
+    pub(super) fn look_at(&mut self, text: &str, nodes: &Arc<[Node]>) {
         if !self.of.as_ref().is_some_and(|known| Arc::ptr_eq(known, nodes)) {
             *self = Self {
                 of: Some(Arc::clone(nodes)),
@@ -60,20 +53,32 @@ impl Shapes {
                 ..Self::default()
             };
         }
-        if self.shapes.is_empty() || line.len() > LINE_BYTES_MAX {
-            return false;
+        self.stops.find(text.as_bytes());
+    }
+
+    /// Reads the line that begins here in the text if it has one of the shapes, and says where its
+    /// object ends; if not, the captures are void.
+    #[inline]
+    pub(super) fn read<'a>(
+        &mut self,
+        text: &'a str,
+        at: usize,
+        nodes: &[Node],
+        captures: usize,
+        captured: &mut Captured<'a>,
+    ) -> Option<usize> {
+        if captured.values.len() != captures {
+            captured.clear(captures);
         }
-        captured.values.resize_with(captures, Scalar::default);
-        self.stops.find(line.as_bytes());
         for (place, shape) in self.shapes.iter().enumerate() {
-            if shape.read(line, &self.stops, nodes, captured).is_some() {
+            if let Some(end) = shape.read(text, at, &self.stops, nodes, captured) {
                 if place > 0 {
                     self.shapes[..=place].rotate_right(1);
                 }
-                return true;
+                return Some(end);
             }
         }
-        false
+        None
     }
 
     /// Learns the shape of a line that [`Shapes::read`] has refused and a walk has not.
@@ -83,6 +88,10 @@ impl Shapes {
             return;
         }
         self.credit -= LINES_PER_LESSON;
+        // What a shape reads must not go beyond a line.
+        if line.contains('\n') {
+            return;
+        }
         let Some(shape) = learn::shape(line, nodes, captures) else { return };
         // A known shape may still refuse a line, for the sake of a value.
         if !self.shapes.contains(&shape) {
@@ -128,19 +137,18 @@ impl Shape {
     #[inline]
     fn read<'a>(
         &self,
-        line: &'a str,
+        text: &'a str,
+        mut at: usize,
         stops: &Stops,
         nodes: &[Node],
         captured: &mut Captured<'a>,
-    ) -> Option<()> {
-        let bytes = line.as_bytes();
-        let mut at = 0;
+    ) -> Option<usize> {
+        let bytes = text.as_bytes();
         for step in &self.steps {
             at = step.literal_end(bytes, at)?;
-            at = step.value_end(line, at, stops, nodes, captured)?;
+            at = step.value_end(text, at, stops, nodes, captured)?;
         }
-        let rest = bytes.get(at..)?.strip_prefix(&*self.tail)?;
-        if !rest.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+        if !bytes.get(at..)?.starts_with(&self.tail) {
             return None;
         }
         for capture in &self.composites {
@@ -149,7 +157,7 @@ impl Shape {
         for capture in &self.missing {
             captured.values[*capture] = Scalar::Missing;
         }
-        Some(())
+        Some(at + self.tail.len())
     }
 }
 

@@ -88,8 +88,10 @@ fn stops_of_word(bytes: &[u8; WORD_BYTES]) -> u64 {
 #[inline(always)]
 fn stops(window: &[u8; WINDOW_BYTES]) -> u32 {
     let text = u8x32::new(*window);
-    let controls = text.min(u8x32::splat(0x1f)).simd_eq(text);
-    let stops = text.simd_eq(u8x32::splat(b'"')) | text.simd_eq(u8x32::splat(b'\\')) | controls;
+    // With this bit turned, a quote comes to stand behind the last control character.
+    let turned = text ^ u8x32::splat(b'"' ^ 0x20);
+    let quotes_and_controls = turned.min(u8x32::splat(0x20)).simd_eq(turned);
+    let stops = quotes_and_controls | text.simd_eq(u8x32::splat(b'\\'));
     stops.to_bitmask()
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
+use std::ops::Range;
 
 use limbeck_operators::hash::{FixedState, fixed_hash};
 use smol_str::SmolStr;
@@ -12,7 +13,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::matcher::Matcher;
 use crate::model::ledger::DeadLetter;
-use crate::model::sighting::{Matches, Position, Sighting, Tie};
+use crate::model::sighting::{Matches, Position, Sighting, TieStart};
 use crate::model::{Id, Sequence};
 use crate::sources::blocks::Block;
 use crate::sources::decode::{self, Decoded, Lines, Shapes, Unreadable};
@@ -68,31 +69,41 @@ pub(super) struct Together {
 /// The sources of a block's records, numbered as they come.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    pub(super) names: Vec<SmolStr>,
-    hashes: Vec<u64>,
+    known: Vec<KnownSource>,
     numbers: HashMap<SmolStr, usize, FixedState>,
     /// That of the last record: neighbours mostly share it.
     last: usize,
 }
 
+/// What is the same for all records of a source.
+#[derive(Debug)]
+struct KnownSource {
+    hash: u64,
+    ties: TieStart,
+}
+
 impl Sources {
-    /// The number of a source, and a hash of it.
+    /// What they are called, by number.
+    pub(super) fn names(&self) -> impl Iterator<Item = &SmolStr> {
+        self.known.iter().map(|known| known.ties.source())
+    }
+
+    /// The number of a source.
     #[inline]
-    fn number(&mut self, source: &str) -> (u32, u64) {
-        if self.names.get(self.last).is_none_or(|name| name != source) {
+    fn number(&mut self, source: &str) -> usize {
+        if self.known.get(self.last).is_none_or(|known| known.ties.source() != source) {
             self.find(source);
         }
-        (self.last as u32, self.hashes[self.last])
+        self.last
     }
 
     #[inline(never)]
     fn find(&mut self, source: &str) {
         self.last = self.numbers.get(source).copied().unwrap_or_else(|| {
-            let number = self.names.len();
-            let name = SmolStr::new(source);
-            self.names.push(name.clone());
-            self.hashes.push(xxh3_64(source.as_bytes()));
-            self.numbers.insert(name, number);
+            let number = self.known.len();
+            let ties = TieStart::new(source);
+            self.numbers.insert(ties.source().clone(), number);
+            self.known.push(KnownSource { hash: xxh3_64(source.as_bytes()), ties });
             number
         });
     }
@@ -149,29 +160,32 @@ impl Matcher {
         if let Some(header) = &header {
             lines = lines.under(header, decoder);
         }
-        for (line, bytes, range) in block.lines() {
-            let (skipped, bytes) = decoder.trim(bytes);
-            if bytes.is_empty() {
+        let quick = text.is_some_and(|text| decoder.look_at(text, &mut lines));
+        let mut rest = block.lines();
+        loop {
+            let place = |(line, range): (u64, Range<usize>), skipped| Place {
+                source,
+                line,
+                skipped,
+                text: (range.start as u32, range.end as u32),
+            };
+            if let Some(text) = text.filter(|_| quick)
+                && let Some(known) = decoder.known_line(text, rest.start(), &mut lines)
+            {
+                let skipped = known.start - rest.start();
+                let (line, _, range) = rest.next_until(known.newline);
+                let place = place((line, range), skipped);
+                let record = decoder.whole(known.line, &mut lines);
+                decoded.add(self, &place, known.line.as_bytes(), &lines, &record);
                 continue;
             }
-            let start = range.start + skipped;
-            let text = match text.and_then(|text| text.get(start..start + bytes.len())) {
-                Some(text) => Ok(text),
-                None => decode::text(bytes),
-            };
-            let place =
-                Place { source, line, skipped, text: (range.start as u32, range.end as u32) };
-            match text {
-                Ok(text) if decoder.explodes() => {
-                    decoder.explode(text, &mut lines, &mut |lines, element, record| {
-                        decoded.add(self, &place, element.as_bytes(), lines, record);
-                    });
-                }
-                Ok(text) => {
-                    let record = decoder.decode_text(text, &mut lines);
-                    decoded.add(self, &place, bytes, &lines, record);
-                }
-                Err(error) => decoded.add(self, &place, bytes, &lines, Err(error)),
+            let Some((line, bytes, range)) = rest.next() else { break };
+            let (skipped, bytes) = decoder.trim(bytes);
+            if !bytes.is_empty() {
+                let start = range.start + skipped;
+                let text = text.and_then(|text| text.get(start..start + bytes.len()));
+                let place = place((line, range), skipped);
+                decoded.add_line(self, &place, bytes, text, quick, &mut lines);
             }
         }
         drop(lines);
@@ -195,6 +209,31 @@ impl DecodedBlock {
         self.dead.push(DeadLetter::new(self.partition as u32, line, column, reason, record));
     }
 
+    /// Adds the records of the next line, which does not look like one before if those are known.
+    #[inline(never)]
+    fn add_line<'a>(
+        &mut self,
+        matcher: &'a Matcher,
+        place: &Place,
+        bytes: &'a [u8],
+        text: Option<&'a str>,
+        is_unknown: bool,
+        lines: &mut Lines<'a>,
+    ) {
+        let decoder = matcher.decoder(place.source);
+        let record = match text.map_or_else(|| decode::text(bytes), Ok) {
+            Ok(text) if decoder.explodes() => {
+                return decoder.explode(text, lines, &mut |lines, element, record| {
+                    self.add(matcher, place, element.as_bytes(), lines, &record);
+                });
+            }
+            Ok(text) if is_unknown => decoder.unknown_line(text, lines),
+            Ok(text) => decoder.decode_text(text, lines),
+            Err(error) => Err(error),
+        };
+        self.add(matcher, place, bytes, lines, &record);
+    }
+
     /// Adds the next record, which `lines` shows to the conditions, with the bytes it is from.
     #[inline(always)]
     fn add(
@@ -203,13 +242,13 @@ impl DecodedBlock {
         place: &Place,
         bytes: &[u8],
         lines: &Lines<'_>,
-        record: Result<Decoded<'_>, Unreadable>,
+        record: &Result<Decoded<'_>, Unreadable>,
     ) {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                let column = error.column + place.skipped;
-                return self.bury(place.line, Unreadable { column, ..error }, bytes);
+                let (column, reason) = (error.column + place.skipped, error.reason.clone());
+                return self.bury(place.line, Unreadable { column, reason }, bytes);
             }
         };
         let mut condition_errors = 0;
@@ -220,7 +259,7 @@ impl DecodedBlock {
         let matched = matches.is_some();
         let (event_time_ns, dated) = (record.event_time_ns, record.arrival_ns.is_some());
         let arrival_ns = record.arrival_ns.unwrap_or(event_time_ns);
-        let (source, source_hash) = self.sources.number(&record.source);
+        let source = self.sources.number(&record.source);
         let sequence = match record.sequence {
             Sequence::Number(number) => NonZeroU64::new(number.wrapping_add(1)),
             _ => None,
@@ -232,8 +271,9 @@ impl DecodedBlock {
             && matcher.watches(record.subject.as_deref())
         {
             let position = Position::new(self.partition, place.line);
-            let (entity, mut sighting) = sighting(record, source_hash, matches, position);
-            sighting.arrival_ns = together.arrival_ns;
+            let entity = SmolStr::new(record.subject.as_deref().unwrap_or_default());
+            let known = &self.sources.known[source];
+            let sighting = sighting(record, known, matches, position, together.arrival_ns);
             let of = match self.rows.len() {
                 1 => 0,
                 workers => (fixed_hash(&entity) % workers as u64) as usize,
@@ -247,7 +287,7 @@ impl DecodedBlock {
             arrival_ns,
             event_time_ns,
             sequence,
-            source,
+            source: source as u32,
             text,
             worker,
             matched,
@@ -278,27 +318,26 @@ impl Together {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn sighting(
-    decoded: Decoded<'_>,
-    source_hash: u64,
+    decoded: &Decoded<'_>,
+    source: &KnownSource,
     matches: Matches,
     position: Position,
-) -> (SmolStr, Sighting) {
-    let by_time = source_hash ^ decoded.event_time_ns.cast_unsigned().rotate_left(17);
+    arrival_ns: i64,
+) -> Sighting {
+    let by_time = source.hash ^ decoded.event_time_ns.cast_unsigned().rotate_left(17);
     let fingerprint = match &decoded.id {
         Id::Content(hash) => *hash ^ u128::from(by_time),
         Id::Text(id) => xxh3_128_with_seed(id.as_bytes(), by_time),
     };
-    let entity = SmolStr::new(decoded.subject.unwrap_or_default());
-    let sighting = Sighting {
-        arrival_ns: 0,
+    Sighting {
+        arrival_ns,
         position,
         event_time_ns: decoded.event_time_ns,
         fingerprint: ((fingerprint >> 64) as u64, fingerprint as u64),
         content: decoded.content,
-        tie: Tie::new(&decoded.source, &decoded.sequence, &decoded.id),
+        tie: source.ties.tie(&decoded.sequence, &decoded.id),
         matches,
-    };
-    (entity, sighting)
+    }
 }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::model::Scalar;
 use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
 use crate::model::sighting::{Detailed, Match, Matches};
-use crate::rules::{Attribute, Dedup, Expression, RecordView, Rules, Signal, Verdict};
+use crate::rules::{Attribute, Condition, Dedup, Expression, RecordView, Rules, Signal, Verdict};
 use crate::sources::decode::Decoder;
 
 /// A state of a signal, by their numbers in the rule file.
@@ -81,21 +81,38 @@ impl Matcher {
         record: &impl RecordView,
         errors: &mut u32,
     ) -> SmallVec<[Fit; 4]> {
-        let mut holds = |verdict: Verdict| {
-            *errors += u32::from(verdict == Verdict::Error);
-            verdict.holds()
-        };
-        let mut fits = SmallVec::new();
-        for (number, signal) in self.rules.signals.iter().enumerate() {
-            let elsewhere = signal.from.is_some_and(|from| from != source);
-            if elsewhere || !signal.filter.as_ref().is_none_or(|when| holds(when.eval(record))) {
-                continue;
+        self.each_fit(source, record, errors).collect()
+    }
+
+    #[inline]
+    fn each_fit<'s>(
+        &'s self,
+        source: usize,
+        record: &'s impl RecordView,
+        errors: &'s mut u32,
+    ) -> impl Iterator<Item = Fit> + 's {
+        let signals = self.rules.signals.iter().enumerate();
+        signals.filter_map(move |(number, signal)| {
+            if signal.from.is_some_and(|from| from != source) {
+                return None;
             }
-            if let Some(state) = signal.states.iter().position(|s| holds(s.when.eval(record))) {
-                fits.push(Fit { signal: number as u16, state: state as u16 });
+            let mut holds = |condition: &Condition| {
+                let verdict = condition.eval(record);
+                *errors += u32::from(verdict == Verdict::Error);
+                verdict.holds()
+            };
+            if let Some(filter) = &signal.filter
+                && !holds(filter)
+            {
+                return None;
             }
-        }
-        fits
+            for (state, found) in signal.states.iter().enumerate() {
+                if holds(&found.when) {
+                    return Some(Fit { signal: number as u16, state: state as u16 });
+                }
+            }
+            None
+        })
     }
 
     /// What rules observe in a record of a source; `None` if it fits no signal.
@@ -105,17 +122,16 @@ impl Matcher {
         record: &impl RecordView,
         errors: &mut u32,
     ) -> Option<Matches> {
-        let fits = self.fits(source, record, errors);
         let observers = |fit: &Fit| &self.observers[usize::from(fit.signal)];
-        match fits.as_slice() {
-            [] => return None,
-            // The usual: one rule looks at the one signal.
-            [fit] if observers(fit).plain && observers(fit).rules.len() == 1 => {
-                let rule = observers(fit).rules[0];
-                return Some(Matches::One(Match { rule, state: fit.state }));
-            }
-            _ => {}
+        let mut each = self.each_fit(source, record, errors);
+        let (first, second) = (each.next()?, each.next());
+        // The usual: one rule looks at the one signal.
+        if let (Observers { rules, plain: true, .. }, None) = (observers(&first), second)
+            && let [rule] = rules[..]
+        {
+            return Some(Matches::One(Match { rule, state: first.state }));
         }
+        let fits: SmallVec<[Fit; 4]> = [first].into_iter().chain(second).chain(each).collect();
         if fits.iter().all(|fit| observers(fit).plain) {
             let matches = fits.iter().flat_map(|fit| {
                 let rules = observers(fit).rules.iter();

@@ -95,7 +95,7 @@ impl Sequencer {
         let mut ended = false;
         let mut taking = Taking {
             partition: block.partition,
-            sources: block.sources.names.iter().map(|name| self.accounts.number(name)).collect(),
+            sources: block.sources.names().map(|name| self.accounts.number(name)).collect(),
             cursors: vec![0; block.rows.len()],
             tally: Tally::default(),
         };
