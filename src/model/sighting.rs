@@ -322,8 +322,9 @@ enum Bytes {
 #[derive(Clone, Debug)]
 pub struct TieStart {
     source: SmolStr,
-    /// None if it leaves no room for the rest.
-    words: Option<Words>,
+    /// The source and its end, the first byte highest, and how many bytes these are; none if they
+    /// leave no room for the rest.
+    short: Option<(u128, usize)>,
 }
 
 impl TieStart {
@@ -331,12 +332,12 @@ impl TieStart {
     pub fn new(source: &str) -> Self {
         let mut bytes = Vec::new();
         push_text(&mut bytes, source);
-        let words = (bytes.len() + 1 + CONTENT_BYTES <= SHORT_BYTES_MAX).then(|| {
-            let mut words = Words::default();
-            words.push_all(&bytes);
-            words
+        let short = (bytes.len() + 1 + CONTENT_BYTES <= SHORT_BYTES_MAX).then(|| {
+            let mut first = [0; 16];
+            first[..bytes.len()].copy_from_slice(&bytes);
+            (u128::from_be_bytes(first), bytes.len())
         });
-        Self { source: source.into(), words }
+        Self { source: source.into(), short }
     }
 
     /// The source.
@@ -345,32 +346,37 @@ impl TieStart {
     }
 
     /// Encodes the rest.
-    #[inline]
+    #[inline(always)]
     pub fn tie(&self, sequence: &Sequence, id: &Id) -> Tie {
         let short = self.short(sequence, id);
         short.unwrap_or_else(|| Tie::long(&self.source, sequence, id).as_slice().into())
     }
 
     /// The usual: a short source, a number, and an id that is a hash.
-    #[inline]
+    #[inline(always)]
     fn short(&self, sequence: &Sequence, id: &Id) -> Option<Tie> {
+        let (source, source_len) = self.short?;
         let Id::Content(hash) = id else { return None };
+        // As many bytes as it needs, their number before them: more bytes is more.
         let (number, number_len) = match sequence {
-            Sequence::Absent => (0, 0),
-            // As many bytes as it needs, their number before them: more bytes is more.
+            Sequence::Absent => (0, 1),
             Sequence::Number(number) => {
                 let len = number_bytes(*number);
-                (*number | (1 + len as u64).checked_shl(8 * len as u32)?, len)
+                (u128::from(*number) | (1 + len as u128) << (8 * len), 1 + len)
             }
             _ => return None,
         };
-        let mut words = self.words.clone()?;
-        if words.len + 1 + number_len + CONTENT_BYTES > SHORT_BYTES_MAX {
+        let len = source_len + number_len + CONTENT_BYTES;
+        if len > SHORT_BYTES_MAX || number_len > 8 {
             return None;
         }
-        words.push(number << (56 - 8 * number_len), 1 + number_len);
-        words.push((hash >> 64) as u64, CONTENT_BYTES);
-        Some(Tie(words.bytes()))
+        let content = hash >> 64;
+        // Behind the source, which leaves 16 bytes or less; what does not fit in is the third word.
+        let rest = (number << 64 | content) << (64 - 8 * number_len);
+        let words = source | rest >> (8 * source_len);
+        let third = (rest << (128 - 8 * source_len)) >> 96;
+        let (first, second, third) = ((words >> 64) as u64, words as u64, third as u32);
+        Some(Tie(Bytes::Short { first, second, third, len: len as u8 }))
     }
 }
 
@@ -389,7 +395,7 @@ impl Tie {
         bytes.into()
     }
 
-    #[cold]
+    #[inline(never)]
     fn long(source: &str, sequence: &Sequence, id: &Id) -> Vec<u8> {
         let mut bytes = Vec::new();
         push_text(&mut bytes, source);
@@ -445,7 +451,7 @@ impl Bytes {
 
 /// Short bytes while they are put together: in words, for what is written by the byte and read by
 /// the word has to wait for the memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 struct Words {
     words: [u64; 4],
     len: usize,

@@ -4,7 +4,7 @@
 //! it. Lines with arrays, or with too many values or levels, have no shape. State: none.
 
 use super::layout::Node;
-use super::shape::{Expected, Shape, Step};
+use super::shape::{Expected, Literal, Shape, Step};
 use super::token::{Stops, bare_end};
 
 /// So many values make a shape at most.
@@ -26,7 +26,7 @@ pub(super) fn shape(line: &str, nodes: &[Node], captures: usize) -> Option<Shape
         met: vec![false; nodes.len()],
         shape: Shape {
             steps: Vec::new(),
-            tail: Box::default(),
+            tail: Literal::default(),
             composites: Vec::new(),
             missing: Vec::new(),
         },
@@ -34,8 +34,8 @@ pub(super) fn shape(line: &str, nodes: &[Node], captures: usize) -> Option<Shape
     learner.space();
     learner.object(Some(0))?;
     let Learner { at, literal_start, mut shape, .. } = learner;
-    shape.tail = line.as_bytes()[literal_start..at].into();
-    let steps = shape.steps.iter().filter_map(Step::capture);
+    shape.tail = Literal::new(&line.as_bytes()[literal_start..at]);
+    let steps = shape.steps.iter().filter_map(|step| step.value.capture);
     let present: Vec<usize> = steps.chain(shape.composites.iter().copied()).collect();
     shape.missing = (0..captures).filter(|capture| !present.contains(capture)).collect();
     Some(shape)
@@ -124,7 +124,9 @@ impl Learner<'_, '_> {
         if self.shape.steps.len() == VALUES_MAX {
             return None;
         }
-        self.shape.steps.push(Step::new(&bytes[self.literal_start..self.at], value));
+        self.shape
+            .steps
+            .push(Step { literal: Literal::new(&bytes[self.literal_start..self.at]), value });
         self.literal_start = end;
         // A string's closing quote belongs to the next literal.
         self.at = end + usize::from(bytes[end] == b'"');

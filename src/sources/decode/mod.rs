@@ -408,7 +408,10 @@ impl Decoder {
             None => None,
         };
         let subject = reader.lenient(&layout.subject).filter(|subject| !subject.is_empty());
-        let sequence = layout.sequence.as_ref().map_or(Sequence::Absent, |f| reader.sequence(f));
+        let sequence = match &layout.sequence {
+            Some(from) => reader.sequence(from),
+            None => Sequence::Absent,
+        };
         let arrival = layout.arrival.as_ref().map(|from| &values[from.capture]);
         let (identity, content) = identify(arrival, id.as_deref());
 
@@ -630,15 +633,22 @@ impl<'a> Reader<'_, 'a> {
         self.text(from).ok().flatten()
     }
 
-    #[inline]
+    #[inline(always)]
     fn sequence(&self, from: &'a From) -> Sequence {
+        if let From::Capture(capture, _) = from
+            && let Scalar::Int(number) = &self.values[*capture]
+        {
+            return u64::try_from(*number).map_or(Sequence::Absent, Sequence::Number);
+        }
+        self.unusual_sequence(from)
+    }
+
+    #[inline(never)]
+    fn unusual_sequence(&self, from: &'a From) -> Sequence {
         match from {
             From::Capture(capture, _) => match &self.values[*capture] {
                 Scalar::Str(text) if self.is_void(text) => Sequence::Absent,
                 Scalar::Str(text) => Sequence::parse(text),
-                Scalar::Int(number) => {
-                    u64::try_from(*number).map_or(Sequence::Absent, Sequence::Number)
-                }
                 Scalar::UInt(number) => Sequence::Number(*number),
                 _ => Sequence::Absent,
             },

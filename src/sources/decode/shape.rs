@@ -11,11 +11,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::DeserializeSeed;
-use wide::u8x32;
 
 use super::layout::Node;
 use super::learn;
-use super::token::{Stops, WINDOW_BYTES, bare_end, plain_integer};
+use super::token::{Stops, bare_end, plain_integer};
 use super::walk::{Captured, Object, Value};
 use crate::model::Scalar;
 
@@ -26,8 +25,6 @@ const SHAPES_MAX: usize = 8;
 const LINES_PER_LESSON: u32 = 16;
 /// Longer lines are not learnt.
 const LINE_BYTES_MAX: usize = 4096;
-/// As many bytes of a literal are compared without a loop.
-const FIRST_BYTES: usize = WINDOW_BYTES;
 
 /// The shapes of the last lines. They serve one decoder at a time and forget when it changes; they
 /// never change what is decoded.
@@ -106,7 +103,7 @@ impl Shapes {
 pub(super) struct Shape {
     pub(super) steps: Vec<Step>,
     /// What follows the last value.
-    pub(super) tail: Box<[u8]>,
+    pub(super) tail: Literal,
     /// Captures whose value is an object.
     pub(super) composites: Vec<usize>,
     /// Captures without a value.
@@ -116,12 +113,23 @@ pub(super) struct Shape {
 /// Some bytes, and the value that follows them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Step {
-    /// The beginning of the literal, and a bit for each byte of that.
-    first: [u8; FIRST_BYTES],
-    mask: u32,
-    literal: Box<[u8]>,
-    value: Expected,
+    pub(super) literal: Literal,
+    pub(super) value: Expected,
 }
+
+/// The bytes between two values: mostly few, and compared as a word.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Literal {
+    /// The first bytes, and ones for all bits of these.
+    first: u128,
+    mask: u128,
+    /// The last bytes of a longer one.
+    last: u128,
+    bytes: Box<[u8]>,
+}
+
+/// A word has so many bytes.
+const LITERAL_BYTES: usize = size_of::<u128>();
 
 /// A value as a shape expects it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,52 +153,60 @@ impl Shape {
     ) -> Option<usize> {
         let bytes = text.as_bytes();
         for step in &self.steps {
-            at = step.literal_end(bytes, at)?;
-            at = step.value_end(text, at, stops, nodes, captured)?;
+            at = step.literal.end(bytes, at)?;
+            at = step.value.end(text, at, stops, nodes, captured)?;
         }
-        if !bytes.get(at..)?.starts_with(&self.tail) {
-            return None;
-        }
+        at = self.tail.end(bytes, at)?;
         for capture in &self.composites {
             captured.values[*capture] = Scalar::Composite;
         }
         for capture in &self.missing {
             captured.values[*capture] = Scalar::Missing;
         }
-        Some(at + self.tail.len())
+        Some(at)
     }
 }
 
-impl Step {
-    pub(super) fn new(literal: &[u8], value: Expected) -> Self {
-        let len = literal.len().min(FIRST_BYTES);
-        let mut first = [0; FIRST_BYTES];
-        first[..len].copy_from_slice(&literal[..len]);
-        let mask = ((1_u64 << len) - 1) as u32;
-        Self { first, mask, literal: literal.into(), value }
-    }
-
-    /// Which capture takes its value.
-    pub(super) fn capture(&self) -> Option<usize> {
-        self.value.capture
-    }
-
-    #[inline(always)]
-    fn literal_end(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let rest = bytes.get(at..)?;
-        let len = self.literal.len();
-        let equal = match rest.first_chunk() {
-            Some(window) => {
-                let first = equal_bytes(window, &self.first) & self.mask == self.mask;
-                first && (len <= FIRST_BYTES || rest.starts_with(&self.literal))
-            }
-            None => rest.starts_with(&self.literal),
+impl Literal {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let word = |bytes: &[u8]| {
+            let mut word = [0; LITERAL_BYTES];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u128::from_le_bytes(word)
         };
-        equal.then_some(at + len)
+        let len = bytes.len().min(LITERAL_BYTES);
+        let (first, mask) = (word(&bytes[..len]), word(&[u8::MAX; LITERAL_BYTES][..len]));
+        Self { first, mask, last: word(&bytes[bytes.len() - len..]), bytes: bytes.into() }
     }
 
+    /// Where it ends if it stands here in the text.
     #[inline(always)]
-    fn value_end<'a>(
+    fn end(&self, text: &[u8], at: usize) -> Option<usize> {
+        let rest = text.get(at..)?;
+        let len = self.bytes.len();
+        let found = match rest.first_chunk() {
+            Some(word) => {
+                (u128::from_le_bytes(*word) ^ self.first) & self.mask == 0
+                    && (len <= LITERAL_BYTES || self.ends(rest))
+            }
+            None => rest.starts_with(&self.bytes),
+        };
+        found.then_some(at + len)
+    }
+
+    /// Whether a text that begins like it goes on like it.
+    #[inline(always)]
+    fn ends(&self, text: &[u8]) -> bool {
+        let len = self.bytes.len();
+        let last = text.get(len - LITERAL_BYTES..).and_then(<[u8]>::first_chunk);
+        last.is_some_and(|word| u128::from_le_bytes(*word) == self.last)
+            && (len <= 2 * LITERAL_BYTES || text.starts_with(&self.bytes))
+    }
+}
+
+impl Expected {
+    #[inline(always)]
+    fn end<'a>(
         &self,
         line: &'a str,
         at: usize,
@@ -199,8 +215,8 @@ impl Step {
         captured: &mut Captured<'a>,
     ) -> Option<usize> {
         let bytes = line.as_bytes();
-        let capture = self.value.capture;
-        if self.value.string {
+        let capture = self.capture;
+        if self.string {
             let end = stops.next(at)?;
             if bytes[end] != b'"' {
                 return self.odd_end(line, at, stops, nodes, captured);
@@ -231,24 +247,18 @@ impl Step {
         captured: &mut Captured<'a>,
     ) -> Option<usize> {
         let bytes = line.as_bytes();
-        let (value, end) = if self.value.string {
+        let (value, end) = if self.string {
             let end = stops.string_end(bytes, at)?;
             (at - 1..end + 1, end)
         } else {
             let end = bare_end(bytes, at)?;
             (at..end, end)
         };
-        if let Some(node) = self.value.node {
+        if let Some(node) = self.node {
             parse(line.get(value)?, node, nodes, captured)?;
         }
         Some(end)
     }
-}
-
-/// One bit for each byte that is the same in both, the first byte's lowest.
-#[inline(always)]
-fn equal_bytes(one: &[u8; FIRST_BYTES], other: &[u8; FIRST_BYTES]) -> u32 {
-    u8x32::new(*one).simd_eq(u8x32::new(*other)).to_bitmask()
 }
 
 /// Reads a value as a walk does.

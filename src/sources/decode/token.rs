@@ -6,7 +6,7 @@
 use wide::u8x32;
 
 /// So many bytes are looked at together.
-pub(super) const WINDOW_BYTES: usize = 32;
+const WINDOW_BYTES: usize = 32;
 /// A whole number of so many digits fits in 64 bits with a sign, whatever the digits.
 const DIGITS_MAX: usize = 18;
 const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);

@@ -81,38 +81,35 @@ impl Matcher {
         record: &impl RecordView,
         errors: &mut u32,
     ) -> SmallVec<[Fit; 4]> {
-        self.each_fit(source, record, errors).collect()
+        let signals = 0..self.rules.signals.len();
+        signals.filter_map(|signal| self.fit(signal, source, record, errors)).collect()
     }
 
-    #[inline]
-    fn each_fit<'s>(
-        &'s self,
+    /// The first of a signal's states that holds of a record of a source.
+    #[inline(always)]
+    fn fit(
+        &self,
+        number: usize,
         source: usize,
-        record: &'s impl RecordView,
-        errors: &'s mut u32,
-    ) -> impl Iterator<Item = Fit> + 's {
-        let signals = self.rules.signals.iter().enumerate();
-        signals.filter_map(move |(number, signal)| {
-            if signal.from.is_some_and(|from| from != source) {
-                return None;
+        record: &impl RecordView,
+        errors: &mut u32,
+    ) -> Option<Fit> {
+        let mut holds = |condition: &Condition| {
+            let verdict = condition.eval(record);
+            *errors += u32::from(verdict == Verdict::Error);
+            verdict.holds()
+        };
+        let signal = &self.rules.signals[number];
+        let elsewhere = signal.from.is_some_and(|from| from != source);
+        if elsewhere || signal.filter.as_ref().is_some_and(|filter| !holds(filter)) {
+            return None;
+        }
+        for (state, found) in signal.states.iter().enumerate() {
+            if holds(&found.when) {
+                return Some(Fit { signal: number as u16, state: state as u16 });
             }
-            let mut holds = |condition: &Condition| {
-                let verdict = condition.eval(record);
-                *errors += u32::from(verdict == Verdict::Error);
-                verdict.holds()
-            };
-            if let Some(filter) = &signal.filter
-                && !holds(filter)
-            {
-                return None;
-            }
-            for (state, found) in signal.states.iter().enumerate() {
-                if holds(&found.when) {
-                    return Some(Fit { signal: number as u16, state: state as u16 });
-                }
-            }
-            None
-        })
+        }
+        None
     }
 
     /// What rules observe in a record of a source; `None` if it fits no signal.
@@ -122,16 +119,28 @@ impl Matcher {
         record: &impl RecordView,
         errors: &mut u32,
     ) -> Option<Matches> {
-        let observers = |fit: &Fit| &self.observers[usize::from(fit.signal)];
-        let mut each = self.each_fit(source, record, errors);
-        let (first, second) = (each.next()?, each.next());
         // The usual: one rule looks at the one signal.
-        if let (Observers { rules, plain: true, .. }, None) = (observers(&first), second)
+        if let [Observers { rules, plain: true, .. }] = &self.observers[..]
             && let [rule] = rules[..]
         {
-            return Some(Matches::One(Match { rule, state: first.state }));
+            let fit = self.fit(0, source, record, errors)?;
+            return Some(Matches::One(Match { rule, state: fit.state }));
         }
-        let fits: SmallVec<[Fit; 4]> = [first].into_iter().chain(second).chain(each).collect();
+        self.all_matches(source, record, errors)
+    }
+
+    #[inline(never)]
+    fn all_matches(
+        &self,
+        source: usize,
+        record: &impl RecordView,
+        errors: &mut u32,
+    ) -> Option<Matches> {
+        let fits = self.fits(source, record, errors);
+        if fits.is_empty() {
+            return None;
+        }
+        let observers = |fit: &Fit| &self.observers[usize::from(fit.signal)];
         if fits.iter().all(|fit| observers(fit).plain) {
             let matches = fits.iter().flat_map(|fit| {
                 let rules = observers(fit).rules.iter();
