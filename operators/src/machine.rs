@@ -68,6 +68,12 @@ pub trait Machine: 'static {
         let _ = (key, state, out);
     }
 
+    /// Whether the same [holds](Self::current) in a state and in one that was folded from it. Where
+    /// this is said of states that differ, an event in order costs less.
+    fn holds_on(&self, before: &Self::State, after: &Self::State) -> bool {
+        before == after
+    }
+
     /// What is left to say of a key when [time has ended](crate::timeline::Timeline::ending_at),
     /// beyond what holds; `waiting` of its events were of a later instant.
     fn ended(

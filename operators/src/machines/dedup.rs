@@ -117,6 +117,10 @@ impl<K: Key, E: Fingerprinted, W: Windows<K, E>> Machine for Dedup<K, E, W> {
         seen.windows.retain(|window| window.until > at);
     }
 
+    fn holds_on(&self, _: &Seen, _: &Seen) -> bool {
+        true
+    }
+
     fn ended(&self, _: &K, _: &Seen, waiting: u32, out: &mut Vec<Verdict<E>>) {
         out.extend((waiting > 0).then_some(Verdict::Undecided(waiting)));
     }

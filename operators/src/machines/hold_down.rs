@@ -334,6 +334,15 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
         }
     }
 
+    fn holds_on(&self, before: &Self::State, after: &Self::State) -> bool {
+        let sustained = |held: &Self::State| {
+            let run = held.run.as_ref()?;
+            run.sustained.as_ref().map(|_| (run.since, run.decided))
+        };
+        // Of one life, one state was sustained since then; a life that ends has a deadline between.
+        !self.tells_runs && sustained(before) == sustained(after)
+    }
+
     fn ended(&self, _: &K, held: &Self::State, waiting: u32, out: &mut Vec<Self::Output>) {
         let pending = held.run.as_ref().filter(|run| !run.established);
         let undecided = pending.map_or(0, |run| run.observations) + waiting;

@@ -8,12 +8,16 @@
 //! `base` holds everything that no event can precede any more; without recent events it equals
 //! `head` and is not stored. An event behind all others is folded onto `head`; one that comes
 //! earlier is folded from the state before it, onward until a state agrees with the one stored.
+//!
+//! Where all came in order, and no deadline has passed since, a key keeps `head` alone: the rest
+//! stands in the [journal](super::journal) of all keys, and is taken out of it when it is needed.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::journal::Journal;
 use crate::machine::{Event, Machine};
 
 /// An output and the number of logical times at which it has changed, itself included.
@@ -41,6 +45,8 @@ pub(super) struct History<M: Machine> {
     head: M::State,
     /// The revision of the first output that holds at head; 0 if none does.
     revision: u32,
+    /// The number of its last note in the journal; 0 if it has none, or has taken them out.
+    noted: u64,
     unfinal: Option<Box<Unfinal<M>>>,
 }
 
@@ -68,7 +74,7 @@ struct Rare<M: Machine> {
 
 impl<M: Machine> Default for History<M> {
     fn default() -> Self {
-        Self { head: M::State::default(), revision: 0, unfinal: None }
+        Self { head: M::State::default(), revision: 0, noted: 0, unfinal: None }
     }
 }
 
@@ -141,8 +147,86 @@ impl<M: Machine> History<M> {
 
     /// Adds `diff` copies of an event, without evaluating it yet. No event before the horizon will
     /// come any more.
-    pub(super) fn insert(&mut self, event: M::Event, diff: i32, horizon: i64) {
-        self.unfinal.get_or_insert_default().insert(event, diff, horizon);
+    pub(super) fn insert(
+        &mut self,
+        event: M::Event,
+        diff: i32,
+        horizon: i64,
+        journal: &Journal<M>,
+    ) {
+        self.unfinal(horizon, journal).insert(event, diff, horizon);
+    }
+
+    /// Whether what may be amended stands in the journal, all of it. No event before the horizon
+    /// will come any more.
+    pub(super) fn is_straight(&mut self, horizon: i64) -> bool {
+        let Some(unfinal) = &mut self.unfinal else { return true };
+        if unfinal.stale.is_none() {
+            unfinal.compact(horizon);
+        }
+        let straight = unfinal.is_blank();
+        if straight {
+            self.unfinal = None;
+        }
+        straight
+    }
+
+    /// Folds an event onto the head of a straight key and tells what it says, if that is all there
+    /// is to do: if it comes behind all others, no deadline passes, and nothing is taken back.
+    /// Gives the key's next deadline; or the event, when nothing has been done.
+    pub(super) fn follow(
+        &mut self,
+        machine: &M,
+        key: &M::Key,
+        event: M::Event,
+        moment: Moment,
+        (journal, scratch): (&mut Journal<M>, &mut Scratch<M>),
+        tell: &mut impl FnMut(Revised<M::Output>, isize),
+    ) -> Result<Option<i64>, M::Event> {
+        let time = event.time();
+        let last = journal.event(self.noted, moment.horizon);
+        if time > moment.clock || last.is_some_and(|last| *last >= event) {
+            return Err(event);
+        }
+        let Scratch { held, fresh, .. } = scratch;
+        let before = self.head.clone();
+        fresh.clear();
+        machine.event(key, &mut self.head, &event, fresh);
+        let deadline = machine.deadline(key, &self.head);
+        let goes_on = match deadline {
+            Some(deadline) => deadline > moment.clock,
+            None => self.head != M::State::default(),
+        };
+        let mut is_new = |value: &M::Output| {
+            held.clear();
+            machine.current(key, &before, held);
+            !held.iter().any(|held| held == value || machine.same(held, value))
+        };
+        let straight = goes_on && machine.holds_on(&before, &self.head);
+        if !straight || !fresh.iter().all(&mut is_new) {
+            self.head = before;
+            return Err(event);
+        }
+        let is_final = time < moment.horizon;
+        if !is_final {
+            self.noted = journal.note(event, before, self.noted);
+        }
+        if !fresh.is_empty() {
+            for value in fresh.drain(..) {
+                let told = Revised { value, revision: 1 };
+                if !is_final {
+                    journal.tell(told.clone());
+                }
+                tell(told, 1);
+            }
+        }
+        Ok(deadline)
+    }
+
+    /// What may be amended, taken out of the journal if it stands there.
+    fn unfinal(&mut self, horizon: i64, journal: &Journal<M>) -> &mut Unfinal<M> {
+        let noted = std::mem::take(&mut self.noted);
+        self.unfinal.get_or_insert_with(|| Unfinal::of(noted, &self.head, horizon, journal))
     }
 
     /// Brings the fold up to the moment and tells what changed.
@@ -151,14 +235,15 @@ impl<M: Machine> History<M> {
         machine: &M,
         key: &M::Key,
         moment: Moment,
-        scratch: &mut Scratch<M>,
+        (journal, scratch): (&Journal<M>, &mut Scratch<M>),
         tell: &mut impl FnMut(Revised<M::Output>, isize),
     ) {
         scratch.fresh.clear();
         scratch.held.clear();
         machine.current(key, &self.head, &mut scratch.held);
-        let unfinal = self.unfinal.get_or_insert_default();
+        self.unfinal(moment.horizon, journal);
         let head = &mut self.head;
+        let Some(unfinal) = &mut self.unfinal else { return };
         let replaced = match unfinal.take_stale(moment.clock) {
             Some(stale) => unfinal.refold(machine, key, head, stale, &mut scratch.fresh),
             None => unfinal.emitted.len()..unfinal.emitted.len(),
@@ -242,24 +327,29 @@ impl<M: Machine> History<M> {
             .collect()
     }
 
-    /// What a restore needs; the fold itself is repeated.
-    pub(super) fn saved(&self, machine: &M, key: &M::Key) -> Saved<M> {
-        let current = self.current(machine, key);
-        match self.unfinal.as_deref() {
-            None => Saved {
-                base: self.head.clone(),
-                recent: Vec::new(),
-                emitted: Vec::new(),
-                current,
-                withdrawn: Vec::new(),
-            },
-            Some(unfinal) => Saved {
-                base: unfinal.base.as_ref().unwrap_or(&self.head).clone(),
-                recent: unfinal.recent.iter().map(|e| (e.event.clone(), e.count)).collect(),
-                emitted: unfinal.emitted.clone(),
-                current,
-                withdrawn: unfinal.withdrawn().to_vec(),
-            },
+    /// What a restore needs; the fold itself is repeated. No event before the horizon will come
+    /// any more.
+    pub(super) fn saved(
+        &self,
+        machine: &M,
+        key: &M::Key,
+        horizon: i64,
+        journal: &Journal<M>,
+    ) -> Saved<M> {
+        let noted;
+        let unfinal = match &self.unfinal {
+            Some(unfinal) => unfinal,
+            None => {
+                noted = Unfinal::of(self.noted, &self.head, horizon, journal);
+                &noted
+            }
+        };
+        Saved {
+            base: unfinal.base.as_ref().unwrap_or(&self.head).clone(),
+            recent: unfinal.recent.iter().map(|e| (e.event.clone(), e.count)).collect(),
+            emitted: unfinal.emitted.clone(),
+            current: self.current(machine, key),
+            withdrawn: unfinal.withdrawn().to_vec(),
         }
     }
 
@@ -294,11 +384,31 @@ impl<M: Machine> History<M> {
         unfinal.rare = (!rare.is_empty()).then(|| Box::new(rare));
         unfinal.compact(moment.horizon);
         let unfinal = (!unfinal.is_blank()).then(|| Box::new(unfinal));
-        Self { head, revision, unfinal }
+        Self { head, revision, noted: 0, unfinal }
     }
 }
 
 impl<M: Machine> Unfinal<M> {
+    /// What the journal says of a key, from its last note back.
+    fn of(noted: u64, head: &M::State, horizon: i64, journal: &Journal<M>) -> Box<Self> {
+        let notes: Vec<_> = journal.notes(noted, horizon).collect();
+        let mut unfinal = Box::<Self>::default();
+        let Unfinal { base, recent, folded, emitted, .. } = &mut *unfinal;
+        for (note, told) in notes.into_iter().rev() {
+            let before =
+                recent.last_mut().map_or(&mut *base, |last: &mut Entry<M>| &mut last.after);
+            *before = Some(note.before.clone());
+            emitted.extend(told.cloned());
+            let (event, emitted) = (note.event.clone(), emitted.len() as u32);
+            recent.push(Entry { event, count: 1, emitted, after: None });
+        }
+        if let Some(last) = recent.last_mut() {
+            last.after = Some(head.clone());
+        }
+        *folded = recent.len();
+        unfinal
+    }
+
     fn insert(&mut self, event: M::Event, diff: i32, horizon: i64) {
         if self.stale.is_none() {
             self.compact(horizon);

@@ -3,6 +3,7 @@
 use hashbrown::HashTable;
 
 use super::history::{History, Moment, Revised, Saved, Scratch};
+use super::journal::Journal;
 use super::wheel::Wheel;
 use super::{Rejected, Timing};
 use crate::hash::fixed_hash;
@@ -19,8 +20,8 @@ pub(super) trait Tell<M: Machine> {
 struct Slot<M: Machine> {
     key: M::Key,
     history: History<M>,
-    /// Whether an event came at the current logical time.
-    touched: bool,
+    /// Its place among those that are touched, from 1; 0 if it is not.
+    touched: u32,
     /// When an evaluation is due, within a tick or at its end; `i64::MAX` if none is.
     due: i64,
     /// The earliest timer on the wheel, not after the tick of `due`, and one more behind it, both
@@ -39,14 +40,31 @@ impl<M: Machine> Slot<M> {
         machine: &M,
         timing: Timing,
         moment: Moment,
-        scratch: &mut Scratch<M>,
+        buffers: (&Journal<M>, &mut Scratch<M>),
         tell: &mut impl Tell<M>,
     ) {
         let Self { key, history, .. } = self;
-        history.evaluate(machine, key, moment, scratch, &mut |output, diff| {
+        history.evaluate(machine, key, moment, buffers, &mut |output, diff| {
             tell.output(key, output, moment.logical, diff);
         });
         self.due = history.next_due(machine, key, timing.lateness).unwrap_or(i64::MAX);
+    }
+
+    /// Folds the only event that came, if that is [all there is to do](History::follow).
+    #[inline]
+    fn follow(
+        &mut self,
+        machine: &M,
+        event: M::Event,
+        moment: Moment,
+        buffers: (&mut Journal<M>, &mut Scratch<M>),
+        tell: &mut impl Tell<M>,
+    ) -> Result<(), M::Event> {
+        let Self { key, history, .. } = self;
+        let mut tell = |output, diff| tell.output(key, output, moment.logical, diff);
+        let deadline = history.follow(machine, key, event, moment, buffers, &mut tell)?;
+        self.due = deadline.unwrap_or(i64::MAX);
+        Ok(())
     }
 
     /// Sets a timer if the key is due before the one it has.
@@ -88,6 +106,13 @@ pub(super) struct Place {
     index: Option<u32>,
 }
 
+/// A key that is to be evaluated.
+struct Touched<M: Machine> {
+    index: u32,
+    /// The only event that came, if it may be [folded onto head](History::follow).
+    event: Option<M::Event>,
+}
+
 /// The timelines of the keys of one worker.
 pub(super) struct Keys<M: Machine> {
     machine: M,
@@ -96,7 +121,11 @@ pub(super) struct Keys<M: Machine> {
     slots: Vec<Option<Slot<M>>>,
     free: Vec<u32>,
     wheel: Wheel,
-    touched: Vec<u32>,
+    journal: Journal<M>,
+    touched: Vec<Touched<M>>,
+    /// The logical time at which those are to be settled.
+    touched_at: i64,
+    spare: Vec<Touched<M>>,
     expired: Vec<(i64, u32)>,
     scratch: Scratch<M>,
     /// Where the clock stops.
@@ -112,7 +141,10 @@ impl<M: Machine> Keys<M> {
             slots: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
+            journal: Journal::new(),
             touched: Vec::new(),
+            touched_at: i64::MIN,
+            spare: Vec::new(),
             expired: Vec::new(),
             scratch: Scratch::default(),
             end: i64::MAX,
@@ -124,8 +156,7 @@ impl<M: Machine> Keys<M> {
         self.end = end;
     }
 
-    /// Adds an event that arrived at the logical time `at`. Times never decrease; [`Self::settle`]
-    /// ends each.
+    /// Adds an event that arrived at the logical time `at`. Times never decrease.
     pub(super) fn insert(
         &mut self,
         at: i64,
@@ -134,7 +165,12 @@ impl<M: Machine> Keys<M> {
         place: Place,
         tell: &mut impl Tell<M>,
     ) {
-        if event.time() < at.saturating_sub(self.timing.lateness) {
+        if at > self.touched_at {
+            self.settle(at, tell);
+            self.touched_at = at;
+        }
+        let horizon = at.saturating_sub(self.timing.lateness);
+        if event.time() < horizon {
             tell.rejected(Rejected { key, event }, at, diff);
             return;
         }
@@ -144,38 +180,103 @@ impl<M: Machine> Keys<M> {
             self.catch_up(index, at, tell);
             slot = self.slots[index as usize].as_mut().expect("found above");
         }
-        if !std::mem::replace(&mut slot.touched, true) {
-            self.touched.push(index);
+        let Slot { history, touched, .. } = slot;
+        if *touched == 0 {
+            self.touched.push(Touched { index, event: None });
+            *touched = self.touched.len() as u32;
+            if diff == 1 && history.is_straight(horizon) {
+                self.touched[*touched as usize - 1].event = Some(event);
+                return;
+            }
+        } else if let Some(alone) = self.touched[*touched as usize - 1].event.take() {
+            history.insert(alone, 1, horizon, &self.journal);
         }
-        let horizon = at.saturating_sub(self.timing.lateness);
         let count = i32::try_from(diff).expect("a count fits in 32 bits");
-        slot.history.insert(event, count, horizon);
+        history.insert(event, count, horizon, &self.journal);
     }
 
-    /// Evaluates the keys that events came for at the logical time `at`.
-    pub(super) fn settle(&mut self, at: i64, tell: &mut impl Tell<M>) {
-        let mut touched = std::mem::take(&mut self.touched);
+    /// Evaluates the keys that events came for, at every logical time before `until`.
+    pub(super) fn settle(&mut self, until: i64, tell: &mut impl Tell<M>) {
+        while self.touched_at < until && !self.touched.is_empty() {
+            let at = self.touched_at;
+            let next = at.saturating_add(self.timing.tick);
+            let spare = std::mem::take(&mut self.spare);
+            let mut touched = std::mem::replace(&mut self.touched, spare);
+            for touched in touched.drain(..) {
+                self.settle_one(at, next, touched, tell);
+            }
+            self.spare = touched;
+            self.touched_at = next;
+        }
+    }
+
+    #[inline]
+    fn settle_one(
+        &mut self,
+        at: i64,
+        next: i64,
+        Touched { index, event }: Touched<M>,
+        tell: &mut impl Tell<M>,
+    ) {
         let moment = self.moment(at, at);
-        for index in touched.drain(..) {
-            let Some(slot) = &mut self.slots[index as usize] else { continue };
-            slot.touched = false;
-            slot.evaluate(&self.machine, self.timing, moment, &mut self.scratch, tell);
-            slot.arm(self.timing, index, &mut self.wheel);
-            if slot.history.is_blank() {
-                self.forget(index);
+        let Self { machine, timing, journal, scratch, wheel, .. } = self;
+        let Some(slot) = &mut self.slots[index as usize] else { return };
+        slot.touched = 0;
+        if let Some(event) = event {
+            let alone = slot.due > moment.clock;
+            if alone && at < event.time() && event.time() <= next {
+                // Its instant comes with the next logical time.
+                self.touched.push(Touched { index, event: Some(event) });
+                slot.touched = self.touched.len() as u32;
+                return;
+            }
+            let follows = match alone {
+                true => slot.follow(machine, event, moment, (&mut *journal, &mut *scratch), tell),
+                false => Err(event),
+            };
+            match follows {
+                Ok(()) => return slot.arm(*timing, index, wheel),
+                Err(event) => {
+                    let horizon = at.saturating_sub(timing.lateness);
+                    slot.history.insert(event, 1, horizon, journal);
+                }
             }
         }
-        self.touched = touched;
+        slot.evaluate(machine, *timing, moment, (journal, scratch), tell);
+        slot.arm(*timing, index, wheel);
+        if slot.history.is_blank() {
+            self.forget(index);
+        }
+    }
+
+    /// Hands on the events whose instants are still to come.
+    fn set_aside(&mut self) {
+        let horizon = self.touched_at.saturating_sub(self.timing.lateness);
+        for Touched { index, event } in self.touched.drain(..) {
+            let Some(slot) = &mut self.slots[index as usize] else { continue };
+            slot.touched = 0;
+            let Slot { key, history, due, .. } = slot;
+            if let Some(event) = event {
+                history.insert(event, 1, horizon, &self.journal);
+                let next_due = history.next_due(&self.machine, key, self.timing.lateness);
+                *due = next_due.unwrap_or(i64::MAX);
+                slot.arm(self.timing, index, &mut self.wheel);
+            }
+        }
     }
 
     /// Lets time pass up to the frontier: every change is told whose logical time is before it.
     pub(super) fn advance(&mut self, frontier: i64, tell: &mut impl Tell<M>) {
+        self.settle(frontier, tell);
         self.wake(frontier, |keys, index| keys.catch_up(index, frontier, tell));
+        self.journal.forget(frontier.saturating_sub(self.timing.lateness));
     }
 
     /// Lets time pass to its end: every deadline until then passes, also in the tick it lies in.
     pub(super) fn finish(&mut self, end: i64, tell: &mut impl Tell<M>) {
         let last = self.timing.ceil(end);
+        self.settle(last.saturating_add(1), tell);
+        self.set_aside();
         self.wake(last.saturating_add(1), |keys, index| {
             keys.catch_up(index, end.saturating_add(1), tell);
             let due = keys.slots[index as usize].as_ref().map(|slot| keys.timing.ceil(slot.due));
@@ -207,7 +308,7 @@ impl<M: Machine> Keys<M> {
             each(self, index);
             let Some(slot) = &mut self.slots[index as usize] else { continue };
             slot.arm(self.timing, index, &mut self.wheel);
-            if slot.history.is_blank() {
+            if slot.touched == 0 && slot.history.is_blank() {
                 self.forget(index);
             }
         }
@@ -236,7 +337,8 @@ impl<M: Machine> Keys<M> {
 
     fn evaluate(&mut self, index: u32, moment: Moment, tell: &mut impl Tell<M>) {
         let Some(slot) = &mut self.slots[index as usize] else { return };
-        slot.evaluate(&self.machine, self.timing, moment, &mut self.scratch, tell);
+        let buffers = (&self.journal, &mut self.scratch);
+        slot.evaluate(&self.machine, self.timing, moment, buffers, tell);
     }
 
     /// Looks a key up, ahead of its insertion.
@@ -278,7 +380,7 @@ impl<M: Machine> Keys<M> {
         slots[index as usize] = Some(Slot {
             key,
             history: History::default(),
-            touched: false,
+            touched: 0,
             due: i64::MAX,
             armed: i64::MAX,
             armed_next: i64::MAX,
@@ -302,13 +404,16 @@ impl<M: Machine> Keys<M> {
         self.free.push(index);
     }
 
-    /// Every key's history as bytes, sorted by key. Call it between logical times.
-    pub(super) fn snapshot(&self) -> Vec<(M::Key, Vec<u8>)> {
+    /// Every key's history as bytes, sorted by key, when time has passed up to `at`.
+    pub(super) fn snapshot(&mut self, at: i64) -> Vec<(M::Key, Vec<u8>)> {
+        self.set_aside();
+        let horizon = at.saturating_sub(self.timing.lateness);
         let slots = self.slots.iter().flatten();
         let mut saved: Vec<_> = slots
-            .map(|slot| {
-                let bytes = postcard::to_allocvec(&slot.history.saved(&self.machine, &slot.key));
-                (slot.key.clone(), bytes.expect("plain values encode"))
+            .map(|Slot { key, history, .. }| {
+                let saved = history.saved(&self.machine, key, horizon, &self.journal);
+                let bytes = postcard::to_allocvec(&saved);
+                (key.clone(), bytes.expect("plain values encode"))
             })
             .collect();
         saved.sort_unstable_by(|a, b| a.0.cmp(&b.0));

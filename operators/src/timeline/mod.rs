@@ -32,10 +32,11 @@
 //!
 //! # Cost
 //!
-//! Per event in order: one table look-up and one fold. Out of order: a binary search and the folds
-//! until the state agrees with the one stored, usually one or two. Per key: its state, twice while
-//! it has events inside the horizon; per such event, the event and a state. A timer costs constant
-//! time and eight words. A key whose state has returned to its default is forgotten.
+//! Per event in order: one table look-up, one fold, and a note in a journal of all keys, which is
+//! written and forgotten in one line. Out of order: a binary search and the folds until the state
+//! agrees with the one stored, usually one or two. Per key: its state; per event inside the
+//! horizon, the event and a state. A timer costs constant time and eight words. A key whose state
+//! has returned to its default is forgotten.
 //!
 //! # Snapshots
 //!
@@ -45,6 +46,7 @@
 //! with the updates from that logical time on.
 
 mod history;
+mod journal;
 mod keys;
 mod wheel;
 
@@ -314,7 +316,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
                 while let Some(at) = snapshots.next_wanted(until) {
                     play(&mut pending, &mut keys, Some(at), &mut emit);
                     keys.advance(at, &mut emit);
-                    let snapshot = Snapshot { at, keys: keys.snapshot() };
+                    let snapshot = Snapshot { at, keys: keys.snapshot(at) };
                     snapshots.shared.borrow_mut().taken.push_back(snapshot);
                 }
                 if let (None, Some(end)) = (frontier, end) {
@@ -373,17 +375,13 @@ fn play<M: Machine>(
             let count = ahead.map(|(((key, _), ..), place)| *place = keys.look_up(key)).count();
             keys.touch(&places[..count]);
             for (place, (event, at, diff)) in places[..count].iter().zip(&mut updates) {
-                if let Some(last) = played.replace(at)
-                    && last != at
-                {
-                    keys.settle(last, tell);
-                }
+                played = Some(at);
                 keys.insert(at, event, diff, *place, tell);
             }
         }
     }
     if let Some(last) = played {
-        keys.settle(last, tell);
+        keys.settle(last.saturating_add(1), tell);
     }
 }
 
