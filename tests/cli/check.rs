@@ -241,11 +241,11 @@ fn a_hold_is_short_beside_what_is_due_alone() {
     for (seconds, state, warned) in [
         (
             &even as &dyn Fn(u64) -> u64,
-            &(|number: u64| number % 4 > 0) as &dyn Fn(u64) -> bool,
+            &(|number: u64| !number.is_multiple_of(4)) as &dyn Fn(u64) -> bool,
             true,
         ),
-        (&even, &|number| number % 2 > 0, false),
-        (&bursts, &|number| number % 16 > 0, false),
+        (&even, &|number| !number.is_multiple_of(2), false),
+        (&bursts, &|number| !number.is_multiple_of(16), false),
     ] {
         place.write("log", log(seconds, state).as_bytes());
         let ran = place.run("check rules.yaml --sample log");
