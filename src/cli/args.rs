@@ -121,7 +121,7 @@ pub(super) struct BenchArgs {
     /// Another seed, another log.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
-    /// Workers of a whole replay; as many as there are processors unless said otherwise.
+    /// Workers of a whole replay; one for two processors unless said otherwise.
     #[arg(long, value_name = "N", value_parser = workers)]
     pub(super) workers: Option<NonZeroUsize>,
     /// How often everything is measured.
@@ -166,7 +166,7 @@ pub(super) struct ReplayArgs {
     /// The directory for the outputs; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
-    /// Workers in this process; as many as there are processors unless said otherwise.
+    /// Workers in this process; one for two processors unless said otherwise, the rest decodes.
     #[arg(long, value_name = "N", value_parser = workers)]
     pub(super) workers: Option<NonZeroUsize>,
     /// Writes fates.ndjson, too: what became of every record, a line each.

@@ -6,6 +6,7 @@ use super::args::{BenchArgs, ShapeArg};
 use super::{complain, fail, print};
 use crate::bench::workload::Workload;
 use crate::bench::{self, Settings, Shape};
+use crate::replay::workers_usual;
 
 pub(super) fn run(args: &BenchArgs) -> u8 {
     let standard = Workload::default();
@@ -25,11 +26,10 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
             Err(failure) => fail(failure.exit_code(), &failure),
         };
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let settings = Settings {
         only: args.only.clone(),
         workload,
-        workers: args.workers.map_or(cores, usize::from),
+        workers: args.workers.map_or_else(workers_usual, usize::from),
         runs: args.runs.get(),
         json: args.json.clone(),
         keep: args.keep.clone(),

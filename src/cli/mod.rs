@@ -14,6 +14,7 @@ mod signals;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use clap::{CommandFactory, Parser};
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
 use crate::model::duration::format_duration;
-use crate::replay::{self, Cluster, Log, Options, Replayed};
+use crate::replay::{self, Cluster, Log, Options, Replayed, workers_usual};
 use crate::rules::{self, Rules};
 use crate::sources::{InputError, Interrupt};
 
@@ -198,10 +199,7 @@ fn options(
 ) -> Result<Options, u8> {
     let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
     read_standard_input_once(&logs)?;
-    let workers = match args.workers {
-        Some(workers) => workers.get(),
-        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-    };
+    let workers = args.workers.map_or_else(workers_usual, NonZeroUsize::get);
     Ok(Options {
         logs,
         out: args.out.clone(),

@@ -74,6 +74,12 @@ pub struct Replayed {
     pub damaged: Vec<InputError>,
 }
 
+/// As many workers as are worth while here: each has a thread beside it that decodes, and costs
+/// about as much.
+pub fn workers_usual() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
 /// Replays logs through rules.
 ///
 /// # Errors
