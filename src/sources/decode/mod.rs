@@ -8,6 +8,7 @@ pub(crate) mod csv;
 mod explode;
 mod layout;
 mod learn;
+mod reader;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -23,13 +24,13 @@ use serde_json::{Map, Value};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
-use self::layout::{Fill, Form, From, Layout, Made, Part, TimeFrom};
+use self::layout::{Fill, Form, From, Layout, Made};
+use self::reader::Reader;
 pub use self::shape::Shapes;
 use self::value::value;
 use self::walk::Captured;
-use crate::model::time::parse_rfc3339;
 use crate::model::{Id, Scalar, Sequence};
-use crate::rules::{Paths, RecordView, Source, TimeForm, TimeUnit};
+use crate::rules::{Paths, RecordView, Source};
 
 /// A readable record, borrowed from its line.
 #[derive(Debug)]
@@ -533,155 +534,4 @@ fn identify(line: &str, arrival: Option<&Scalar<'_>>, id: Option<&str>) -> (Id, 
 /// Where a part of a line begins in it.
 fn offset(line: &str, part: &str) -> usize {
     (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize)
-}
-
-/// Reads attributes from what was captured.
-struct Reader<'v, 'a> {
-    line: &'a str,
-    /// Where the record begins and ends in the line.
-    part: (usize, usize),
-    values: &'v [Scalar<'a>],
-    strict: bool,
-    flat: bool,
-}
-
-impl<'a> Reader<'_, 'a> {
-    #[cold]
-    fn missing(&self, name: &str) -> Unreadable {
-        Unreadable { column: self.part.1.max(1), reason: format!("`{name}` is missing") }
-    }
-
-    #[cold]
-    fn wrong(&self, value: &Scalar<'_>, reason: String) -> Unreadable {
-        let column = match value {
-            Scalar::Str(Cow::Borrowed(text)) => offset(self.line, text) + 1,
-            _ => self.part.0 + 1,
-        };
-        Unreadable { column, reason }
-    }
-
-    /// Whether a text says nothing: rows and lines have no other way to leave a field out.
-    #[inline(always)]
-    fn is_void(&self, text: &str) -> bool {
-        self.flat && text.is_empty()
-    }
-
-    /// Whether a text is certainly there.
-    #[inline(always)]
-    fn has_plain_text(&self, from: &From) -> bool {
-        match from {
-            From::Const(_) => true,
-            From::Capture(capture, _) => {
-                matches!(&self.values[*capture], Scalar::Str(text) if !self.is_void(text))
-            }
-            From::Template(_) => false,
-        }
-    }
-
-    /// A text that may be absent; a mapping's may be written as a number.
-    #[inline(always)]
-    fn text(&self, from: &'a From) -> Result<Option<Cow<'a, str>>, Unreadable> {
-        match from {
-            From::Const(text) => Ok(Some(Cow::Borrowed(text))),
-            From::Capture(capture, _) => match &self.values[*capture] {
-                Scalar::Str(Cow::Borrowed(text)) if !self.is_void(text) => {
-                    Ok(Some(Cow::Borrowed(text)))
-                }
-                _ => self.unusual_text(from),
-            },
-            From::Template(_) => self.unusual_text(from),
-        }
-    }
-
-    #[inline(never)]
-    fn unusual_text(&self, from: &'a From) -> Result<Option<Cow<'a, str>>, Unreadable> {
-        match from {
-            From::Const(text) => Ok(Some(Cow::Borrowed(text))),
-            From::Capture(capture, name) => match &self.values[*capture] {
-                Scalar::Missing | Scalar::Null => Ok(None),
-                Scalar::Str(text) if self.is_void(text) => Ok(None),
-                Scalar::Str(text) => Ok(Some(text.clone())),
-                other if self.strict => {
-                    Err(self.wrong(other, format!("`{name}` must be a string")))
-                }
-                other => Ok(other.text()),
-            },
-            From::Template(parts) => Ok(parts
-                .iter()
-                .map(|part| match part {
-                    Part::Literal(text) => Some(Cow::Borrowed(text.as_str())),
-                    Part::Capture(capture) => {
-                        self.values[*capture].text().filter(|text| !self.is_void(text))
-                    }
-                })
-                .collect::<Option<Vec<_>>>()
-                .map(|parts| Cow::Owned(parts.concat()))),
-        }
-    }
-
-    #[inline(always)]
-    fn required(&self, from: &'a From) -> Result<Cow<'a, str>, Unreadable> {
-        self.text(from)?.ok_or_else(|| match from {
-            From::Capture(_, name) => self.missing(name),
-            _ => self.missing("a field of the template"),
-        })
-    }
-
-    /// A text that is as good as absent if it is none.
-    #[inline(always)]
-    fn lenient(&self, from: &'a From) -> Option<Cow<'a, str>> {
-        self.text(from).ok().flatten()
-    }
-
-    #[inline(always)]
-    fn sequence(&self, from: &'a From) -> Sequence {
-        if let From::Capture(capture, _) = from
-            && let Scalar::Int(number) = &self.values[*capture]
-        {
-            return u64::try_from(*number).map_or(Sequence::Absent, Sequence::Number);
-        }
-        self.unusual_sequence(from)
-    }
-
-    #[inline(never)]
-    fn unusual_sequence(&self, from: &'a From) -> Sequence {
-        match from {
-            From::Capture(capture, _) => match &self.values[*capture] {
-                Scalar::Str(text) if self.is_void(text) => Sequence::Absent,
-                Scalar::Str(text) => Sequence::parse(text),
-                Scalar::UInt(number) => Sequence::Number(*number),
-                _ => Sequence::Absent,
-            },
-            other => self.lenient(other).map_or(Sequence::Absent, |text| Sequence::parse(&text)),
-        }
-    }
-
-    #[inline(always)]
-    fn required_time(&self, from: &TimeFrom) -> Result<i64, Unreadable> {
-        self.time(from)?.ok_or_else(|| self.missing(&from.name))
-    }
-
-    #[inline(always)]
-    fn time(&self, from: &TimeFrom) -> Result<Option<i64>, Unreadable> {
-        let usual = match (&self.values[from.capture], &from.form) {
-            (Scalar::Missing, _) => return Ok(None),
-            (Scalar::Int(count), TimeForm::Unit(TimeUnit::Millis)) => count.checked_mul(1_000_000),
-            (Scalar::Str(text), TimeForm::Unit(TimeUnit::Rfc3339)) => parse_rfc3339(text).ok(),
-            _ => None,
-        };
-        if usual.is_some() { Ok(usual) } else { self.unusual_time(from) }
-    }
-
-    #[inline(never)]
-    fn unusual_time(&self, from: &TimeFrom) -> Result<Option<i64>, Unreadable> {
-        let value = &self.values[from.capture];
-        match value {
-            Scalar::Missing | Scalar::Null => Ok(None),
-            Scalar::Str(text) if self.is_void(text) => Ok(None),
-            _ => {
-                let nanos = time::read(value, &from.form, &from.name);
-                nanos.map(Some).map_err(|reason| self.wrong(value, reason))
-            }
-        }
-    }
 }

@@ -5,7 +5,7 @@
 //! learnt from a line that has been walked, so its bytes between the values are known to be valid,
 //! and which value each key gives is known, repeated keys included. Every value is checked in
 //! full; where one is not as plain as expected, the parser reads it, or the whole line.
-//! State: a few shapes, each of bounded size.
+//! State: a few shapes, each of bounded size, and a bit for each byte of the text that is read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct Shapes {
     shapes: Vec<Shape>,
     /// How many lines have been paid for and not been learnt.
     credit: u32,
-    /// Of the line that is read.
+    /// Of the text whose lines are read.
     stops: Stops,
 }
 

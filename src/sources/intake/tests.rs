@@ -1,13 +1,15 @@
 //! Blocks through the decoder and the sequencer of one partition, without threads.
 
 use limbeck_operators::timeline::Timing;
+use proptest::prelude::*;
 
-use super::decoding::Raw;
+use super::decoding::{DecodedBlock, Head, Raw};
 use super::sequencer::{Sequenced, Sequencer};
 use super::{Clockwork, Matcher, Traced};
-use crate::model::ledger::{Count, Entry};
+use crate::model::ledger::{Count, DeadLetter, Entry};
+use crate::model::sighting::Sighting;
 use crate::rules::Rules;
-use crate::sources::Block;
+use crate::sources::blocks::{Block, Oversized};
 use crate::sources::decode::Shapes;
 
 const RULES: &str = r#"
@@ -66,6 +68,90 @@ fn a_record_that_nobody_watches_is_not_unmatched() {
             let handed_on: usize = judged.iter().map(|block| block.rows[0].len()).sum();
             assert_eq!(handed_on, rows);
             assert_eq!([Count::Record, Count::Unmatched].map(|what| count(&judged, what)), [5, 1]);
+        }
+    }
+}
+
+/// What a decoder makes of a block: rows, dead letters, and of each head what does not depend on
+/// where its block begins.
+fn made(decoded: DecodedBlock) -> (Vec<String>, Vec<DeadLetter>, Vec<String>) {
+    let heads = decoded.heads.iter().map(|head| {
+        let text = &decoded.bytes[head.text.0 as usize..head.text.1 as usize];
+        let Head { line, arrival_ns, event_time_ns, sequence, matched, .. } = head;
+        format!("{line} {arrival_ns} {event_time_ns} {sequence:?} {matched} {text:?}")
+    });
+    let heads = heads.collect();
+    // The arrival of a row is the largest in its block so far.
+    let rows = decoded.rows.into_iter().flatten().map(|((entity, sighting), ..)| {
+        format!("{entity} {:?}", Sighting { arrival_ns: 0, ..sighting })
+    });
+    (rows.collect(), decoded.dead, heads)
+}
+
+fn a_text() -> impl Strategy<Value = String> {
+    let data = prop_oneof![
+        6 => Just(r#"{"up":true}"#),
+        3 => Just(r#"{"up":false,"m":"\"\u0041\" \u00e4"}"#),
+        1 => Just(r#"{"up":"ä"}"#),
+        1 => Just(r#"{"up":true}}"#),
+        1 => Just(r#"{"up":"true}"#),
+    ];
+    let line = (0..60, "[ab]{0,2}", data)
+        .prop_map(|(second, subject, data)| line(&format!("00:00:{second:02}"), &subject, data));
+    prop_oneof![
+        8 => line,
+        1 => "[ \t]{0,2}",
+        1 => Just("{}".to_owned()),
+        1 => Just("{\"a\":1,\n\"b\":2}".to_owned()),
+    ]
+}
+
+proptest! {
+    /// However a line is found in its block, it is what it is alone.
+    #[test]
+    fn the_lines_of_a_block_are_what_each_is_alone(
+        texts in prop::collection::vec(("[ \t]{0,1}", a_text(), "[ \t\r]{0,2}"), 1..24),
+        is_oversized in prop::collection::vec(prop::bool::weighted(0.1), 24),
+        ends in any::<bool>(),
+        spoils in prop::bool::weighted(0.1),
+    ) {
+        let matcher = Matcher::new(&Rules::parse("rules.yaml", RULES).expect("they are right"));
+        let decode = |bytes: Vec<u8>, first_line, oversized, shapes: &mut Shapes| {
+            let block = Block { bytes, first_line, oversized };
+            let raw = Raw { partition: 3, number: 0, header: None, block };
+            made(matcher.decode(0, raw, 1, shapes))
+        };
+        let mut bytes = Vec::new();
+        for (before, text, after) in &texts {
+            bytes.extend_from_slice(format!("{before}{text}{after}\n").as_bytes());
+        }
+        if !ends {
+            bytes.pop();
+        }
+        if spoils {
+            bytes[0] = 0xff;
+        }
+        let lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        let (mut number, mut oversized) = (1, Vec::new());
+        let (mut rows, mut dead, mut heads) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, line) in lines.into_iter().enumerate() {
+            if is_oversized.get(at) == Some(&true) {
+                oversized.push(Oversized { line: number, head: Vec::new(), bytes: 9 });
+                number += 1;
+            }
+            let alone = decode(line, number, Vec::new(), &mut Shapes::default());
+            rows.extend(alone.0);
+            dead.extend(alone.1);
+            heads.extend(alone.2);
+            number += 1;
+        }
+        let mut shapes = Shapes::default();
+        for _ in 0..2 {
+            let (all, buried, seen) =
+                decode(bytes.clone(), 1, oversized.clone(), &mut shapes);
+            prop_assert_eq!(&all, &rows);
+            prop_assert_eq!(&buried[oversized.len()..], &dead[..]);
+            prop_assert_eq!(&seen, &heads);
         }
     }
 }
