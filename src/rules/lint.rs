@@ -17,12 +17,33 @@ impl Rules {
                 warn(&mut list, &signal.span, message, help);
             }
             lint_signal(signal, &mut list);
+            self.lint_unnamed(index, signal, &mut list);
         }
         for rule in &self.rules {
             lint_rule(rule, &mut list);
             self.lint_dedup(rule, &mut list);
         }
         list
+    }
+
+    /// A state that no rule names, where one names the others.
+    fn lint_unnamed(&self, index: usize, signal: &Signal, list: &mut Vec<Diagnostic>) {
+        let on: Vec<_> = self.rules.iter().filter(|rule| rule.signal == index).collect();
+        let named = |rule: &Rule| rule.hold_spans.iter().flatten().count();
+        let Some(rule) = on.iter().find(|rule| named(rule) > 1) else { return };
+        for (number, state) in signal.states.iter().enumerate() {
+            if on.iter().all(|rule| rule.hold_spans[number].is_none()) {
+                let message = format!(
+                    "the state `{}` is in no `hold`, as others are: it becomes an episode at once",
+                    state.name
+                );
+                let help = format!(
+                    "add it to that of `{0}`; as `{1}: 0s` if you mean it",
+                    rule.name, state.name
+                );
+                warn(list, &state.when.span(), message, help);
+            }
+        }
     }
 
     /// Dedup by nothing that tells records apart.
@@ -237,6 +258,32 @@ rules:
         }
         for rule in ["where: labels.a == 'x'", "dedup: { by: [subject, data.id], within: 1m }"] {
             assert_eq!(lint(&text(rule)), [""; 0], "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_forgotten_is_warned_of() {
+        let text = |rules: &str| {
+            format!(
+                "version: 1\nsignals: {{ s: {{ states: {{ up: data.x == 1, down: data.x == 2, odd: \
+                 data.x == 3 }} }} }}\nrules:\n{rules}"
+            )
+        };
+        let forgotten =
+            "the state `odd` is in no `hold`, as others are: it becomes an episode at once";
+        assert_eq!(
+            lint(&text("- { name: r, signal: s, hold: { up: 5s, down: 5s } }")),
+            [forgotten]
+        );
+        for rules in [
+            "- { name: r, signal: s, hold: { up: 5s, down: 5s, odd: 0s } }",
+            // One that is slow, and all others at once.
+            "- { name: r, signal: s, hold: { down: 5s } }",
+            // Another rule knows it.
+            "- { name: r, signal: s, hold: { up: 5s, down: 5s } }\n\
+             - { name: q, signal: s, hold: { odd: 1m } }",
+        ] {
+            assert_eq!(lint(&text(rules)), [""; 0], "{rules}");
         }
     }
 
