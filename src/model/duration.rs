@@ -11,25 +11,52 @@ pub(crate) const UNITS: [(&str, i64); 7] = [
     ("ms", 1_000_000),
 ];
 
+/// Why a text is no duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoDuration {
+    /// It is not written like one.
+    Form,
+    /// It is longer than 64 bits of nanoseconds can hold: 292 years.
+    TooLong,
+}
+
 /// Reads a duration in nanoseconds; `None` if it is none, or longer than 64 bits can hold.
 /// `0` needs no unit.
 pub fn parse_duration(text: &str) -> Option<i64> {
+    read_duration(text).ok()
+}
+
+/// [`parse_duration`] with the reason.
+///
+/// # Errors
+///
+/// [`NoDuration`], if it is none.
+pub fn read_duration(text: &str) -> Result<i64, NoDuration> {
     if text == "0" {
-        return Some(0);
+        return Ok(0);
     }
-    let mut total: i64 = 0;
+    // None once it is too long: what follows may still be wrong.
+    let mut total = Some(0_i64);
     let mut rest = text;
     let mut units = UNITS.iter();
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let count: i64 = rest[..digits].parse().ok()?;
+        if digits == 0 {
+            return Err(NoDuration::Form);
+        }
+        let count: Option<i64> = rest[..digits].parse().ok();
         rest = &rest[digits..];
         let letters = rest.bytes().take_while(u8::is_ascii_lowercase).count();
-        let (_, nanos) = units.find(|(unit, _)| *unit == &rest[..letters])?;
+        let unit = units.find(|(unit, _)| *unit == &rest[..letters]);
+        let (_, nanos) = unit.ok_or(NoDuration::Form)?;
         rest = &rest[letters..];
-        total = total.checked_add(count.checked_mul(*nanos)?)?;
+        let part = count.and_then(|count| count.checked_mul(*nanos));
+        total = total.zip(part).and_then(|(total, part)| total.checked_add(part));
     }
-    (!text.is_empty()).then_some(total)
+    match text {
+        "" => Err(NoDuration::Form),
+        _ => total.ok_or(NoDuration::TooLong),
+    }
 }
 
 /// Writes a duration of whole milliseconds as [`parse_duration`] reads it, otherwise in `ns`.
@@ -74,6 +101,11 @@ mod tests {
         for text in ["", "30", "s", "30 s", "-1s", "1m1h", "1s1s", "1.5s", "30S", "999999999y"] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
+        for text in ["293y", "99999999999999999999s", "292y52w", "99999999999y1s"] {
+            assert_eq!(read_duration(text), Err(NoDuration::TooLong), "{text}");
+        }
+        assert_eq!(read_duration("300000y1x"), Err(NoDuration::Form));
+        assert!(read_duration("292y").is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::condition::{Attribute, Condition, Paths, RecordView, Verdict};
+use super::expression::Labels;
 use super::interpreted::from_json;
 use crate::model::Scalar;
 
@@ -153,7 +154,7 @@ fn condition() -> impl Strategy<Value = String> {
         4 => (literal(), operator, path()).prop_map(|(l, o, p)| format!("{l} {o} {p}")),
         2 => (path(), prop::collection::vec(literal(), 0..4))
             .prop_map(|(p, l)| format!("{p} in [{}]", l.join(", "))),
-        2 => (path(), prop::sample::select(vec!["contains", "startsWith", "endsWith"]), literal())
+        2 => (path(), prop::sample::select(vec!["contains", "startsWith", "endsWith", "matches"]), literal())
             .prop_map(|(p, f, l)| format!("{p}.{f}({l})")),
         2 => has.prop_map(|p| format!("has({p})")),
         1 => path().prop_filter("never true or false", |p| p.contains('['))
@@ -221,7 +222,7 @@ proptest! {
     ) {
         let env = Arc::new(Env::default().with_optional_support(false).with_stdlib());
         let mut paths = Paths::default();
-        let Ok(condition) = Condition::compile(&text, 0..0, None, &mut paths) else {
+        let Ok(condition) = Condition::compile(&text, 0..0, Labels::Never, &mut paths) else {
             return Err(TestCaseError::fail(format!("refused: {text}")));
         };
         for record in &records {
@@ -241,10 +242,13 @@ fn what_is_common_is_native() {
         ("data.x == data.y", false),
         ("type == 'a' && data.x.startsWith('b')", true),
         ("type == 'a' && data.x.startsWith(subject)", false),
+        ("data.x.matches('^a+$')", true),
+        ("data.x.matches(type)", false),
         ("type == 'a' && size(data.x) > 1", false),
         ("b'a' == type", false),
     ] {
-        let condition = Condition::compile(text, 0..0, None, &mut Paths::default()).expect(text);
+        let condition =
+            Condition::compile(text, 0..0, Labels::Never, &mut Paths::default()).expect(text);
         assert_eq!(condition.is_native(), native, "{text}");
     }
 }
@@ -255,7 +259,7 @@ fn lists_of_keys_are_in_order() {
     let object: Json = data.iter().map(|key| (key.clone(), json!(1))).collect();
     let text = "data.map(k, k)[0] == 'k00' && data.filter(k, k != 'k00')[38] == 'k39'";
     let mut paths = Paths::default();
-    let condition = Condition::compile(text, 0..0, None, &mut paths).expect(text);
+    let condition = Condition::compile(text, 0..0, Labels::Never, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": object });
     assert_eq!(condition.eval(&take_apart(&record, &paths)), Verdict::True);
 }
@@ -273,7 +277,7 @@ fn a_path_of_text_does_not_read_the_data() {
     }
     let text = "data.msg.contains(type) && data.n + 1 == 2 && size(type) == 1";
     let mut paths = Paths::default();
-    let condition = Condition::compile(text, 0..0, None, &mut paths).expect(text);
+    let condition = Condition::compile(text, 0..0, Labels::Never, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": { "msg": "bar", "n": 1 } });
     assert_eq!(condition.eval(&Strict(take_apart(&record, &paths))), Verdict::True);
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use cel::common::ast::{Expr, IdedExpr};
 use smol_str::SmolStr;
 
+use super::expression::Labels;
 use super::interpreted::Interpreted;
 use super::native::{self, Node};
 use crate::model::Scalar;
@@ -247,15 +248,14 @@ impl Condition {
         slots
     }
 
-    /// Checks and compiles; the faults' places are bytes of `text`. `labels` are those of the
-    /// signal, where a condition may ask for them.
+    /// Checks and compiles; the faults' places are bytes of `text`.
     ///
     /// Must run on a thread with [`super::STACK_BYTES`]: what is nested too deeply is found only
     /// once it is parsed.
     pub(super) fn compile(
         text: &str,
         span: Range<usize>,
-        labels: Option<&[&str]>,
+        labels: Labels<'_>,
         paths: &mut Paths,
     ) -> Result<Self, Vec<Fault>> {
         let expression = super::expression::parse(text, Wanted::Condition, labels)?;
@@ -309,7 +309,7 @@ impl Expression {
 
     /// Checks and compiles, as [`Condition::compile`].
     pub(super) fn compile(text: &str, paths: &mut Paths) -> Result<Self, Vec<Fault>> {
-        let expression = super::expression::parse(text, Wanted::Value, None)?;
+        let expression = super::expression::parse(text, Wanted::Value, Labels::Never)?;
         let term = match attribute(&expression, &Scope::new()) {
             Some(attribute) => Term::Slot(paths.intern(attribute)),
             None => Term::Interpreted(Arc::new(Interpreted::new(expression, paths))),

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
-/// Beyond these, problems are counted but not shown.
-const SHOWN_MAX: usize = 100;
+/// Of a longer line only the place is shown: a file may be one line with errors all over.
+const EXCERPT_BYTES_MAX: usize = 16 << 10;
 
 /// One problem of a rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Diagnostics {
     severity: Severity,
     file_name: String,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
     list: Vec<Diagnostic>,
 }
 
@@ -63,7 +65,9 @@ impl Diagnostics {
             *span = floor_boundary(text, span.start).min(end)..end;
         }
         list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
-        Self { severity, file_name: file_name.to_owned(), text: text.to_owned(), list }
+        let lines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(lines).collect();
+        Self { severity, file_name: file_name.to_owned(), text: text.to_owned(), lines, list }
     }
 
     /// How many problems there are.
@@ -80,7 +84,7 @@ impl Diagnostics {
     /// Line and column (in characters) of a problem, both counted from 1.
     pub fn position(&self, diagnostic: &Diagnostic) -> (usize, usize) {
         let start = floor_boundary(&self.text, diagnostic.span.start);
-        let (line, line_start) = line_at(&self.text, start);
+        let (line, line_start) = self.line_at(start);
         (line, self.text[line_start..start].chars().count() + 1)
     }
 
@@ -88,7 +92,7 @@ impl Diagnostics {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
-        for diagnostic in self.list.iter().take(SHOWN_MAX) {
+        for diagnostic in &self.list {
             out.push_str(&self.render_one(&renderer, diagnostic));
             out.push_str("\n\n");
         }
@@ -100,31 +104,38 @@ impl Diagnostics {
             1 => out.push_str(&format!("1 {noun}")),
             count => out.push_str(&format!("{count} {noun}s")),
         }
-        if self.list.len() > SHOWN_MAX {
-            out.push_str(&format!("; the first {SHOWN_MAX} are shown"));
-        }
         out.push('\n');
         out
+    }
+
+    /// The number of the line which holds the byte, and where the line starts.
+    fn line_at(&self, at: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= at);
+        (line, self.lines[line - 1])
     }
 
     /// Shows only the first line of a problem: enough to find it, whatever its length.
     fn render_one(&self, renderer: &Renderer, diagnostic: &Diagnostic) -> String {
         let start = floor_boundary(&self.text, diagnostic.span.start);
-        let (line, line_start) = line_at(&self.text, start);
+        let (line, line_start) = self.line_at(start);
         let rest = &self.text[line_start..];
         let excerpt = rest.split('\n').next().unwrap_or(rest).trim_end_matches('\r');
         let start = (start - line_start).min(excerpt.len());
         let end = floor_boundary(&self.text, diagnostic.span.end);
         let end = end.saturating_sub(line_start).clamp(start, excerpt.len());
-        let snippet = Snippet::source(excerpt)
-            .path(self.file_name.as_str())
-            .line_start(line)
-            .annotation(AnnotationKind::Primary.span(start..end));
+        let path = self.file_name.as_str();
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let group = level.primary_title(diagnostic.message.as_str()).element(snippet);
+        let title = level.primary_title(diagnostic.message.as_str());
+        let group = match excerpt.len() <= EXCERPT_BYTES_MAX {
+            true => {
+                let mark = AnnotationKind::Primary.span(start..end);
+                title.element(Snippet::source(excerpt).path(path).line_start(line).annotation(mark))
+            }
+            false => title.element(Origin::path(path).line(line).char_column(start + 1)),
+        };
         let group = match &diagnostic.help {
             Some(help) => group.element(Level::HELP.message(help.as_str())),
             None => group,
@@ -143,13 +154,6 @@ impl std::error::Error for Diagnostics {}
 
 fn floor_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
-}
-
-/// The number of the line which holds the byte, and where the line starts.
-fn line_at(text: &str, at: usize) -> (usize, usize) {
-    let before = &text.as_bytes()[..at];
-    let start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
-    (memchr::memchr_iter(b'\n', before).count() + 1, start)
 }
 
 /// Collects problems while the file is read on.

@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 8 << 10;
 const DEPTH_MAX: usize = 64;
 
 /// The functions of the interpreter's standard library, and the macros.
-const FUNCTIONS: [&str; 18] = [
+const FUNCTIONS: [&str; 19] = [
     "all",
     "bool",
     "bytes",
@@ -30,6 +30,7 @@ const FUNCTIONS: [&str; 18] = [
     "has",
     "int",
     "map",
+    "matches",
     "size",
     "startsWith",
     "string",
@@ -44,11 +45,20 @@ const TYPES: [&str; 9] =
 const SYNTAX: &str = "conditions are CEL: ==, !=, <, <=, in [..], &&, ||, !, has(data.x), \
                       data.x.contains(\"y\")";
 
-/// Parses and checks an expression; `labels` are those it may ask for, if it may.
+/// The labels that an expression may ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Labels<'l> {
+    /// None: it is judged before there are any.
+    Never,
+    /// Those of a signal; any, where it is not known which signal that is.
+    Of(Option<&'l [&'l str]>),
+}
+
+/// Parses and checks an expression.
 pub(super) fn parse(
     text: &str,
     wanted: Wanted,
-    labels: Option<&[&str]>,
+    labels: Labels<'_>,
 ) -> Result<IdedExpr, Vec<Fault>> {
     let whole = |message: String, help: &str| {
         vec![Fault { place: 0..text.len(), message, help: help.to_owned() }]
@@ -123,7 +133,7 @@ fn at_position(text: &str, line: usize, column: usize) -> Range<usize> {
 struct Check<'a> {
     text: &'a str,
     source: &'a SourceInfo,
-    labels: Option<&'a [&'a str]>,
+    labels: Labels<'a>,
     scope: Scope,
     faults: Vec<Fault>,
 }
@@ -154,6 +164,18 @@ impl Check<'_> {
         self.faults.push(Fault { place, message, help });
     }
 
+    /// A pattern that is written out must be one.
+    fn pattern(&mut self, expr: &IdedExpr) {
+        if let Expr::Literal(LiteralValue::String(pattern)) = &expr.expr
+            && let Err(error) = regex::Regex::new(pattern.inner())
+        {
+            let error = error.to_string();
+            let what = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let help = "the syntax is that of the crate regex, as r\"^web-\\d+$\"";
+            self.fault(expr, format!("not a valid pattern: {what}"), help.to_owned());
+        }
+    }
+
     /// Refuses what can never be true or false.
     fn result(&mut self, expr: &IdedExpr) {
         let never = match &expr.expr {
@@ -182,7 +204,7 @@ impl Check<'_> {
                 if let Expr::Ident(name) = &select.operand.expr
                     && name == LABELS
                     && !self.scope.contains(name)
-                    && let Some(labels) = self.labels
+                    && let Labels::Of(labels) = self.labels
                 {
                     self.label(expr, &select.field, labels, select.test);
                 } else if let Expr::Ident(name) = &select.operand.expr
@@ -204,6 +226,9 @@ impl Check<'_> {
                 let operator = name.starts_with(['_', '@', '!', '-']);
                 if !operator && !FUNCTIONS.contains(&name) {
                     self.unknown_function(expr, name);
+                }
+                if name == "matches" {
+                    call.args.last().iter().for_each(|pattern| self.pattern(pattern));
                 }
                 call.target.iter().for_each(|target| self.expr(target, depth + 1));
                 call.args.iter().for_each(|arg| self.expr(arg, depth + 1));
@@ -238,8 +263,8 @@ impl Check<'_> {
         }
     }
 
-    fn label(&mut self, expr: &IdedExpr, name: &str, labels: &[&str], test: bool) {
-        if !labels.contains(&name) {
+    fn label(&mut self, expr: &IdedExpr, name: &str, labels: Option<&[&str]>, test: bool) {
+        if let Some(labels) = labels.filter(|labels| !labels.contains(&name)) {
             let (message, help) = unknown_label(name, labels);
             self.fault(expr, message, help);
         } else if test {
@@ -254,8 +279,12 @@ impl Check<'_> {
         }
         if name == LABELS {
             let (message, help) = match self.labels {
-                Some(_) => ("`labels` has no value itself", "ask for one: labels.NAME == \"x\""),
-                None => ("labels are known to the `where` of a rule", "ask the record: data.NAME"),
+                Labels::Of(_) => {
+                    ("`labels` has no value itself", "ask for one: labels.NAME == \"x\"")
+                }
+                Labels::Never => {
+                    ("labels are known to the `where` of a rule", "ask the record: data.NAME")
+                }
             };
             return self.fault(expr, message.to_owned(), help.to_owned());
         }
@@ -263,7 +292,7 @@ impl Check<'_> {
             return;
         }
         let mut known: Vec<&str> = Attribute::ROOTS.to_vec();
-        known.extend(self.labels.map(|_| LABELS));
+        known.extend(matches!(self.labels, Labels::Of(_)).then_some(LABELS));
         known.extend(self.scope.iter().map(String::as_str).filter(|bound| !bound.contains('@')));
         let mut help = suggestion("attribute", name, &known);
         if !help.starts_with("did you") {
@@ -285,7 +314,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<(String, String)> {
         let shown = |fault: Fault| (text[fault.place].to_owned(), fault.message);
-        let parsed = parse(text, Wanted::Condition, None);
+        let parsed = parse(text, Wanted::Condition, Labels::Never);
         parsed.err().unwrap_or_default().into_iter().map(shown).collect()
     }
 
@@ -302,7 +331,7 @@ mod tests {
         for name in FUNCTIONS.iter().filter(|name| !macros.contains(name)) {
             assert!(known(format!("{name}(1, 2)")) || known(format!("1.{name}(1, 2)")), "{name}");
         }
-        assert!(!known("1.matches(2)".to_owned()));
+        assert!(!known("1.reverse()".to_owned()));
     }
 
     #[test]
@@ -312,7 +341,8 @@ mod tests {
             ("data.ä == 1", "ä", "not a valid condition"),
             ("'日本' == subject && ?", "?", "not a valid condition"),
             ("subject.x == 1", ".", "`subject` is text and has no field `x`"),
-            ("data.x.matches('a')", "matches", "unknown function `matches`"),
+            ("data.x.reverse()", "reverse", "unknown function `reverse`"),
+            ("data.x.matches('(a')", "'(a'", "not a valid pattern: unclosed group"),
             ("data.xs.all(x, y > 1)", "y", "unknown attribute `y`"),
             ("'x'", "'x'", "the condition is never true or false"),
             ("subject", "subject", "the condition is never true or false"),

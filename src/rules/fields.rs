@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use super::condition::Fault;
 use super::diagnostics::{Problems, suggestion};
 use super::yaml::{self, Node, Value};
-use crate::model::duration::parse_duration;
+use crate::model::duration::{NoDuration, read_duration};
 
 pub(super) const NAME_BYTES_MAX: usize = 128;
 
@@ -15,8 +15,8 @@ pub(super) const NAME_BYTES_MAX: usize = 128;
 pub(super) struct Fields<'n> {
     /// Of what it is the mapping, for messages: "a signal".
     what: &'static str,
-    /// Where to report that a field is absent.
-    at: Range<usize>,
+    /// Where to report that a field is absent; nowhere if that may be right.
+    at: Option<Range<usize>>,
     entries: &'n [(Node, Node)],
 }
 
@@ -37,7 +37,12 @@ impl<'n> Fields<'n> {
                 problems.error_help(&key.span, format!("{what} has no field `{name}`"), help);
             }
         }
-        Some(Self { what, at: at.clone(), entries })
+        Some(Self { what, at: Some(at.clone()), entries })
+    }
+
+    /// The same where it is not known which fields it needs.
+    pub(super) fn as_given(&self) -> Self {
+        Self { at: None, ..*self }
     }
 
     /// The value of a field, if it is given.
@@ -53,9 +58,9 @@ impl<'n> Fields<'n> {
         problems: &mut Problems,
     ) -> Option<&'n Node> {
         let found = self.get(name);
-        if found.is_none() {
+        if let (None, Some(at)) = (found, &self.at) {
             let message = format!("{} needs `{name}`", self.what);
-            problems.error_help(&self.at, message, format!("add `{name}: {example}`"));
+            problems.error_help(at, message, format!("add `{name}: {example}`"));
         }
         found
     }
@@ -71,8 +76,7 @@ pub(super) fn entries<'n>(
         Value::Map(entries) => Some(entries),
         Value::Invalid => None,
         _ => {
-            let found = kind(node);
-            problems.error(&node.span, format!("{what} is a mapping, `key: value`, not {found}"));
+            problems.error(&node.span, not_so(node, what, "a mapping, `key: value`"));
             None
         }
     }
@@ -84,8 +88,7 @@ pub(super) fn items<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> 
         Value::Seq(items) => Some(items),
         Value::Invalid => None,
         _ => {
-            let found = kind(node);
-            problems.error(&node.span, format!("{what} is a list, `- item`, not {found}"));
+            problems.error(&node.span, not_so(node, what, "a list, `- item`"));
             None
         }
     }
@@ -98,7 +101,15 @@ pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> O
     }
     let found = node.text().filter(|_| !node.is_null());
     if found.is_none() {
-        problems.error(&node.span, format!("{what} is text, not {}", kind(node)));
+        let message = not_so(node, what, "text");
+        match node.text().unwrap_or_default() {
+            "" => problems.error(&node.span, message),
+            word => problems.error_help(
+                &node.span,
+                message,
+                format!("`{word}` is nothing in YAML; write \"{word}\" if you mean the word"),
+            ),
+        }
     }
     found
 }
@@ -164,20 +175,29 @@ pub(super) fn without_faults<T>(
 /// A duration in nanoseconds.
 pub(super) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Option<i64> {
     let text = text(node, what, problems)?;
-    let found = parse_duration(text);
-    if found.is_none() {
-        let message = format!("`{text}` is not a duration");
-        problems.error_help(&node.span, message, "write 30s, 1h30m, 100ms: largest unit first");
-    }
-    found
+    let (message, help) = match read_duration(text) {
+        Ok(duration) => return Some(duration),
+        Err(NoDuration::TooLong) => {
+            (format!("`{text}` is too long a time"), "the longest is 292y, and 0 is none")
+        }
+        Err(NoDuration::Form) => {
+            (format!("`{text}` is not a duration"), "write 30s, 1h30m, 100ms: largest unit first")
+        }
+    };
+    problems.error_help(&node.span, message, help);
+    None
 }
 
-fn kind(node: &Node) -> &'static str {
-    match &node.value {
-        Value::Scalar { .. } if node.is_null() => "empty",
+/// What to say of a node that is not what is wanted.
+fn not_so(node: &Node, what: &str, wanted: &str) -> String {
+    let found = match &node.value {
+        Value::Scalar { .. } if node.is_null() => {
+            return format!("{what} is empty, and must be {wanted}");
+        }
         Value::Scalar { .. } => "text",
         Value::Seq(_) => "a list",
         Value::Map(_) => "a mapping",
         Value::Invalid => "this",
-    }
+    };
+    format!("{what} is {wanted}, not {found}")
 }

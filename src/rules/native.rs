@@ -1,6 +1,6 @@
 //! Conditions of a common shape, judged over the slots of a record: comparisons of a path with a
-//! literal, membership in a list of literals, `contains`, `startsWith` and `endsWith` with a
-//! literal, `has`, a path that is true or false itself, and `&&`, `||`, `!` over these. Whatever
+//! literal, membership in a list of literals, `contains`, `startsWith`, `endsWith` and `matches` with
+//! a literal, `has`, a path that is true or false itself, and `&&`, `||`, `!` over these. Whatever
 //! else stands between goes to the interpreter, leaf by leaf.
 //!
 //! The meaning is the interpreter's: `false && error` and `error && false` are false, values of
@@ -31,6 +31,8 @@ pub(super) enum Node {
     In(usize, Vec<Literal>),
     /// The text at the slot has such a part.
     Part(usize, Part, Box<str>),
+    /// The pattern is found in the text at the slot.
+    Matches(usize, regex::Regex),
     /// Something stands at the slot, whose keys are these.
     Has(usize, Vec<SmolStr>),
     Interpreted(Arc<Interpreted>),
@@ -100,6 +102,10 @@ impl Node {
                 Scalar::Str(text) => part.admits(text, literal).into(),
                 _ => Verdict::Error,
             },
+            Self::Matches(slot, pattern) => match record.slot(*slot) {
+                Scalar::Str(text) => pattern.is_match(text).into(),
+                _ => Verdict::Error,
+            },
             Self::Has(slot, keys) => match (record.slot(*slot), keys.split_last()) {
                 (Scalar::Missing, Some((_, above))) if record.is_object(above) => Verdict::False,
                 (Scalar::Missing, _) => Verdict::Error,
@@ -122,7 +128,8 @@ impl Node {
             | Self::Unequal(slot, _)
             | Self::Ordered(slot, ..)
             | Self::In(slot, _)
-            | Self::Part(slot, ..) => slots.push(*slot),
+            | Self::Part(slot, ..)
+            | Self::Matches(slot, _) => slots.push(*slot),
             Self::Has(_, keys) => guards.push(keys),
             Self::Interpreted(expression) => slots.extend(expression.needs()),
         }
@@ -346,9 +353,12 @@ fn connective(call: &CallExpr, paths: &mut Paths) -> Option<Node> {
 
 fn part(call: &CallExpr, paths: &mut Paths) -> Option<Node> {
     let [literal] = call.args.as_slice() else { return None };
-    let part = Part::parse(&call.func_name)?;
     let Literal::Str(literal) = Literal::parse(literal)? else { return None };
     let path = attribute(call.target.as_ref()?, &Scope::new())?;
+    if call.func_name == "matches" {
+        return Some(Node::Matches(paths.intern(path), regex::Regex::new(&literal).ok()?));
+    }
+    let part = Part::parse(&call.func_name)?;
     Some(Node::Part(paths.intern(path), part, literal))
 }
 

@@ -57,8 +57,8 @@ impl Template {
         &self.pieces
     }
 
-    /// Reads a text; `labels` are those of the rule's signal.
-    pub(super) fn parse(text: &str, labels: &[&str]) -> Result<Self, Vec<Fault>> {
+    /// Reads a text; `labels` are those of the rule's signal, if it is known which that is.
+    pub(super) fn parse(text: &str, labels: Option<&[&str]>) -> Result<Self, Vec<Fault>> {
         let (mut pieces, mut faults) = (Vec::new(), Vec::new());
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|open| at + open) {
@@ -91,8 +91,11 @@ impl Template {
 }
 
 /// What a place asks for, or what is wrong and what would be right.
-fn variable(name: &str, labels: &[&str]) -> Result<Piece, (String, String)> {
-    if let Some(label) = name.strip_prefix("$labels.") {
+fn variable(name: &str, labels: Option<&[&str]>) -> Result<Piece, (String, String)> {
+    let has_function = name.contains(|c: char| c.is_whitespace() || matches!(c, '|' | '('));
+    if let Some(label) = name.strip_prefix("$labels.").filter(|_| !has_function) {
+        // Where no label is known, what comes of the text does not matter.
+        let Some(labels) = labels else { return Ok(Piece::Label(0)) };
         return match labels.iter().position(|known| *known == label) {
             Some(number) => Ok(Piece::Label(number)),
             None => Err(unknown_label(label, labels)),
@@ -101,10 +104,13 @@ fn variable(name: &str, labels: &[&str]) -> Result<Piece, (String, String)> {
     if let Some((_, piece)) = VARIABLES.iter().find(|(known, _)| *known == name) {
         return Ok(piece.clone());
     }
-    let help = "known are $labels.NAME, $value, $entity, $state, $signal and $rule, without \
-                functions";
+    let help = "known are $labels.NAME, $value, $entity, $state, $signal and $rule, each as it is";
     let message = match name {
         "" => "nothing stands between `{{` and `}}`".to_owned(),
+        name if has_function => {
+            format!("`{name}` asks for a function or a pipe, and templates have none")
+        }
+        "$labels" => "`$labels` is all of them: ask for one, as $labels.NAME".to_owned(),
         name => format!("`{name}` is not known in a template"),
     };
     Err((message, help.to_owned()))
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn places_are_found_and_checked() {
-        let parse = |text| Template::parse(text, &["zone", "team"]);
+        let parse = |text| Template::parse(text, Some(&["zone", "team"]));
         let pieces = |text| parse(text).map(|template| template.pieces);
         assert_eq!(pieces(""), Ok(vec![]));
         assert_eq!(pieces("{ } }}"), Ok(vec![Piece::Text("{ } }}".into())]));
@@ -140,7 +146,12 @@ mod tests {
         );
         for (text, place, message) in [
             ("a {{ $labels.zones }}", "$labels.zones", "the signal has no label `zones`"),
-            ("{{ printf $value }}", "printf $value", "`printf $value` is not known in a template"),
+            (
+                "{{ $labels.zone | toUpper }}",
+                "$labels.zone | toUpper",
+                "`$labels.zone | toUpper` asks for a function or a pipe, and templates have none",
+            ),
+            ("{{ .Foo }}", ".Foo", "`.Foo` is not known in a template"),
             ("ä {{", "{{", "`{{` is not closed"),
             ("{{ }}", "", "nothing stands between `{{` and `}}`"),
         ] {

@@ -89,12 +89,20 @@ pub(super) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
             }
             Err(error) => {
                 let at = loader.offsets.byte(error.marker().index());
-                loader.problems.error_help(
-                    &(at..at + 1),
-                    format!("not valid YAML: {}", error.info()),
-                    "text with `: `, ` #`, or a mark such as `!`, `\"` or `[` in front needs \
-                     quotes",
-                );
+                let tab = error.info().contains("tab").then(|| tab_near(file, at)).flatten();
+                match tab {
+                    Some(at) => loader.problems.error_help(
+                        &(at..at + 1),
+                        "not valid YAML: a tab indents the line",
+                        "indent with blanks; YAML takes no tabs",
+                    ),
+                    None => loader.problems.error_help(
+                        &(at..at + 1),
+                        format!("not valid YAML: {}", error.info()),
+                        "text with `: `, ` #`, or a mark such as `!`, `\"` or `[` in front needs \
+                         quotes",
+                    ),
+                }
                 return None;
             }
         }
@@ -103,6 +111,19 @@ pub(super) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
         loader.problems.error(&(0..0), "the file is empty");
     }
     loader.root
+}
+
+/// The tab that indents the line of an error, or one behind it.
+fn tab_near(file: &str, at: usize) -> Option<usize> {
+    let start = file.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let mut lines = file[start..].split_inclusive('\n').scan(start, |next, line| {
+        *next += line.len();
+        Some((*next - line.len(), line))
+    });
+    lines.find_map(|(start, line)| {
+        let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+        indent.find('\t').map(|tab| start + tab)
+    })
 }
 
 /// Turns the parser's counts of characters into bytes.
@@ -181,17 +202,14 @@ impl Loader<'_> {
                 let span = self.trim(span);
                 self.put(Node { span, value });
             }
-            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag)
-                if anchor > 0 || tag.is_some() =>
-            {
-                self.refuse_anchor(anchor, &span);
-                if tag.is_some() {
-                    self.refuse_tag(&span);
-                }
-                return false;
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_properties(anchor, tag.is_some(), &span);
+                return self.enter(Open::Seq(Vec::new()), span);
             }
-            Event::SequenceStart(..) => return self.enter(Open::Seq(Vec::new()), span),
-            Event::MappingStart(..) => return self.enter(Open::Map(Vec::new(), None), span),
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_properties(anchor, tag.is_some(), &span);
+                return self.enter(Open::Map(Vec::new(), None), span);
+            }
             Event::SequenceEnd | Event::MappingEnd => self.leave(&span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
@@ -263,6 +281,14 @@ impl Loader<'_> {
             kept.push((key, value));
         }
         kept
+    }
+
+    /// What a collection may not have before it; what stands in it is read all the same.
+    fn refuse_properties(&mut self, anchor: usize, tagged: bool, span: &Range<usize>) {
+        self.refuse_anchor(anchor, span);
+        if tagged {
+            self.refuse_tag(span);
+        }
     }
 
     fn refuse_anchor(&mut self, anchor: usize, span: &Range<usize>) {
@@ -400,6 +426,9 @@ mod tests {
             ("a: 1\n---\nb: 1\n", 5, "a rule file is one YAML document"),
             ("? [a]\n: b", 2, "a key is text"),
             ("ä: \u{0}", 4, "the control character U+0000"),
+            ("a:\n\tb: 1\n", 3, "not valid YAML: a tab indents the line"),
+            ("a: 1\n\tb: 1\n", 5, "not valid YAML: a tab indents the line"),
+            ("ä:\n  b: 1\n  \tc: 1\n", 13, "not valid YAML: a tab indents the line"),
             ("", 0, "the file is empty"),
             ("# nothing\n", 0, "the file is empty"),
         ] {
@@ -409,6 +438,9 @@ mod tests {
                 "{text:?}: {refused:?}"
             );
         }
+        // What stands behind it is read all the same.
+        let anchors = refused("a: &x\n  b: &y 1\nc: !t {d: *x}");
+        assert_eq!(anchors.iter().map(|refused| refused.0).collect::<Vec<_>>(), [3, 11, 19, 26]);
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(refused(&deep), [(64, "nested deeper than 64 levels".to_owned())]);
         loaded(&format!("{}{}", "[".repeat(64), "]".repeat(64)));

@@ -7,6 +7,7 @@ mod signal;
 use self::signal::ReadSignal;
 use super::condition::{Condition, Expression, Fault, Paths};
 use super::diagnostics::Problems;
+use super::expression::Labels;
 use super::fields::{self, Fields};
 use super::source::Source;
 use super::yaml::{self, Node};
@@ -125,18 +126,19 @@ impl Reader<'_> {
         expire_after_ns
     }
 
-    /// The entries of a mapping that may not be empty.
-    fn some_entries<'n>(&mut self, node: &'n Node, what: &str) -> &'n [(Node, Node)] {
-        let entries = fields::entries(node, what, self.problems);
-        if entries.is_some_and(<[_]>::is_empty) {
+    /// The entries of a mapping that may not be empty; none if it is not known which there are.
+    fn some_entries<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
+        let entries = fields::entries(node, what, self.problems)?;
+        if entries.is_empty() {
             self.problems.error(&node.span, format!("{what} needs at least one entry"));
         }
-        entries.unwrap_or_default()
+        (!entries.is_empty()).then_some(entries)
     }
 
     fn sources<'n>(&mut self, node: &'n Node) -> Vec<Named<'n, Source>> {
-        let entries = self.some_entries(node, "`sources`").iter();
+        let entries = self.some_entries(node, "`sources`").unwrap_or_default();
         entries
+            .iter()
             .map(|(key, node)| Named {
                 name: key.text().unwrap_or_default(),
                 value: Source::read(key, node, self.text, self.problems),
@@ -149,8 +151,9 @@ impl Reader<'_> {
         node: &'n Node,
         sources: &[Named<'_, Source>],
     ) -> Vec<Named<'n, ReadSignal<'n>>> {
-        let entries = self.some_entries(node, "`signals`").iter();
+        let entries = self.some_entries(node, "`signals`").unwrap_or_default();
         entries
+            .iter()
             .map(|(key, node)| Named {
                 name: key.text().unwrap_or_default(),
                 value: self.signal(key, node, sources),
@@ -158,7 +161,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn condition(&mut self, node: &Node, what: &str, labels: Option<&[&str]>) -> Option<Condition> {
+    fn condition(&mut self, node: &Node, what: &str, labels: Labels<'_>) -> Option<Condition> {
         let text = fields::text(node, what, self.problems)?;
         let span = node.span.clone();
         let compiled = Condition::compile(text, span, labels, &mut self.paths);

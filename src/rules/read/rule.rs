@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
+use super::super::expression::Labels;
 use super::super::template::Template;
 use super::super::yaml::Node;
 use super::super::{Dedup, Rule};
@@ -50,15 +51,12 @@ impl Reader<'_> {
             .require("signal", "NAME", self.problems)
             .and_then(|node| self.reference(node, "signal", signals));
         let read = signal.and_then(|index| signals[index].value.as_ref());
-        let known_labels = read.map(|read| read.label_names.as_slice());
+        let known_labels = read.and_then(|read| read.label_names.as_deref());
         let filter = match fields.get("where") {
-            // Without knowing the labels, what it asks for cannot be judged.
-            Some(node) => known_labels
-                .and_then(|labels| self.condition(node, "`where`", Some(labels)))
-                .map(Some),
+            Some(node) => self.condition(node, "`where`", Labels::Of(known_labels)).map(Some),
             None => Some(None),
         };
-        let states = read.map(|read| read.state_names.as_slice());
+        let states = read.and_then(|read| read.state_names.as_deref());
         let holds = self.hold(fields.get("hold"), states);
         let dedup = match fields.get("dedup") {
             Some(node) => self.dedup(node).map(Some),
@@ -147,8 +145,9 @@ impl Reader<'_> {
             .iter()
             .map(|(key, node)| {
                 let name = fields::label_name(key, self.problems);
-                let text = fields::text(node, "the text", self.problems)?;
-                let template = self.without_faults(node, Template::parse(text, labels?));
+                let what = format!("the text of `{}`", key.text().unwrap_or_default());
+                let text = fields::text(node, &what, self.problems)?;
+                let template = self.without_faults(node, Template::parse(text, labels));
                 Some((name?, template?))
             })
             .collect();

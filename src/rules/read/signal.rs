@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use smol_str::SmolStr;
-
+use super::super::expression::Labels;
 use super::super::yaml::Node;
 use super::super::{Label, Schema, Signal, Source, State};
 use super::{Named, Reader, fields};
@@ -15,8 +14,11 @@ pub(in crate::rules) const SCHEMA_FIELDS: [&str; 2] = ["name", "version"];
 
 /// A signal as far as it could be read: rules may refer to its states and labels in any case.
 pub(super) struct ReadSignal<'n> {
-    pub(super) state_names: Vec<&'n str>,
-    pub(super) label_names: Vec<&'n str>,
+    /// None if it is not known which there are.
+    pub(super) state_names: Option<Vec<&'n str>>,
+    /// None if it is not known which there are.
+    pub(super) label_names: Option<Vec<&'n str>>,
+    schema: Option<Schema>,
     pub(super) signal: Option<Signal>,
 }
 
@@ -34,7 +36,7 @@ impl Reader<'_> {
             None => Some(None),
         };
         let filter = match fields.get("where") {
-            Some(node) => self.condition(node, "`where`", None).map(Some),
+            Some(node) => self.condition(node, "`where`", Labels::Never).map(Some),
             None => Some(None),
         };
         let schema = match fields.get("schema") {
@@ -42,22 +44,27 @@ impl Reader<'_> {
             None => Some(None),
         };
         let labels = match fields.get("labels") {
-            Some(node) => fields::entries(node, "`labels`", self.problems).unwrap_or_default(),
-            None => &[],
+            Some(node) => fields::entries(node, "`labels`", self.problems),
+            None => Some(&[][..]),
         };
-        let label_names = labels.iter().filter_map(|(key, _)| key.text()).collect();
-        let labels: Vec<_> = labels.iter().map(|(key, node)| self.label(key, node)).collect();
-        let labels: Option<Vec<_>> = labels.into_iter().collect();
+        let label_names = labels.map(names);
+        let labels = labels.and_then(|labels| {
+            let labels: Vec<_> = labels.iter().map(|(key, node)| self.label(key, node)).collect();
+            labels.into_iter().collect::<Option<Vec<_>>>()
+        });
         let value = match fields.get("value") {
             Some(node) => self.expression(node, "`value`").map(Some),
             None => Some(None),
         };
         let example = "{ NAME: CONDITION }";
-        let node = fields.require("states", example, self.problems)?;
-        let entries = self.some_entries(node, "`states`");
-        let state_names = entries.iter().filter_map(|(key, _)| key.text()).collect();
-        let states: Vec<_> = entries.iter().map(|(key, node)| self.state(key, node)).collect();
-        let states: Option<Vec<_>> = states.into_iter().collect();
+        let states = fields.require("states", example, self.problems);
+        let states = states.and_then(|node| self.some_entries(node, "`states`"));
+        let state_names = states.map(names);
+        let states = states.and_then(|states| {
+            let states: Vec<_> = states.iter().map(|(key, node)| self.state(key, node)).collect();
+            states.into_iter().collect::<Option<Vec<_>>>()
+        });
+        let read_schema = schema.clone().flatten();
         let signal = (|| {
             Some(Signal {
                 name: name?,
@@ -70,12 +77,12 @@ impl Reader<'_> {
                 states: states?,
             })
         })();
-        Some(ReadSignal { state_names, label_names, signal })
+        Some(ReadSignal { state_names, label_names, schema: read_schema, signal })
     }
 
     fn state(&mut self, key: &Node, node: &Node) -> Option<State> {
         let name = fields::name(key, "the name of a state", self.problems);
-        let when = self.condition(node, "the condition of a state", None);
+        let when = self.condition(node, "the condition of a state", Labels::Never);
         Some(State { name: name?, when: when? })
     }
 
@@ -88,22 +95,23 @@ impl Reader<'_> {
     /// Signals that share a schema show its states: the same in the same version, and of one major
     /// version the later has all of the earlier.
     pub(super) fn compare_schemas(&mut self, signals: &[Named<'_, ReadSignal<'_>>]) {
-        let read = || signals.iter().filter_map(|named| named.value.as_ref()?.signal.as_ref());
-        for (number, signal) in read().enumerate() {
-            let Some(schema) = &signal.schema else { continue };
-            for (other_number, other) in read().enumerate() {
-                let Some(known) = other.schema.as_ref().filter(|known| known.name == schema.name)
-                else {
+        let read = || {
+            signals.iter().enumerate().filter_map(|(number, named)| {
+                let read = named.value.as_ref()?;
+                Some((number, read.schema.as_ref()?, read.state_names.as_ref()?))
+            })
+        };
+        for (number, schema, states) in read() {
+            for (other_number, known, known_states) in read() {
+                if known.name != schema.name {
                     continue;
-                };
+                }
                 let follows = (&known.version, other_number) < (&schema.version, number);
                 if !follows || known.version.major != schema.version.major {
                     continue;
                 }
-                let names = |signal: &Signal| -> BTreeSet<SmolStr> {
-                    signal.states.iter().map(|state| state.name.clone()).collect()
-                };
-                let (mine, theirs) = (names(signal), names(other));
+                let mine: BTreeSet<_> = states.iter().collect();
+                let theirs: BTreeSet<_> = known_states.iter().collect();
                 let missing = theirs.difference(&mine).next();
                 let added = mine.difference(&theirs).next();
                 let same_version = known.version == schema.version;
@@ -138,4 +146,9 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// What the entries of a mapping are called.
+fn names(entries: &[(Node, Node)]) -> Vec<&str> {
+    entries.iter().filter_map(|(key, _)| key.text()).collect()
 }

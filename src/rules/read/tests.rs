@@ -229,7 +229,7 @@ rules:
             19 |     annotations: { summary: "{{ $label.zone }} {{ $labels.zome }} {{ humanize $value }}" }
                |                                 ^^^^^^^^^^^
                |
-               = help: known are $labels.NAME, $value, $entity, $state, $signal and $rule, without functions
+               = help: known are $labels.NAME, $value, $entity, $state, $signal and $rule, each as it is
 
             error: the signal has no label `zome`
               --> rules.yaml:19:51
@@ -239,13 +239,13 @@ rules:
                |
                = help: did you mean `zone`?
 
-            error: `humanize $value` is not known in a template
+            error: `humanize $value` asks for a function or a pipe, and templates have none
               --> rules.yaml:19:70
                |
             19 |     annotations: { summary: "{{ $label.zone }} {{ $labels.zome }} {{ humanize $value }}" }
                |                                                                      ^^^^^^^^^^^^^^^
                |
-               = help: known are $labels.NAME, $value, $entity, $state, $signal and $rule, without functions
+               = help: known are $labels.NAME, $value, $entity, $state, $signal and $rule, each as it is
 
             error: the signal has no label `x`
               --> rules.yaml:20:43

@@ -28,12 +28,7 @@ impl Csv {
             Some(node) => read_delimiter(node, problems),
             None => Some(b','),
         };
-        let header = optional(fields.get("header"), |node| {
-            let names = fields::items(node, "`header`", problems)?.iter();
-            let names: Vec<_> =
-                names.map(|name| fields::text(name, "a column", problems)).collect();
-            names.into_iter().map(|name| name.map(SmolStr::new)).collect::<Option<Arc<[_]>>>()
-        });
+        let header = optional(fields.get("header"), |node| read_header(node, problems));
         let known = header.as_ref().and_then(|header| header.as_deref());
         let mapping = Mapping::read(fields, Some(&Flat { kind: "column", known }), file, problems);
         Some(Self { delimiter: delimiter?, header: header?, mapping: mapping? })
@@ -52,7 +47,13 @@ impl Csv {
     }
 }
 
-fn read_delimiter(node: &Node, problems: &mut Problems) -> Option<u8> {
+pub(super) fn read_header(node: &Node, problems: &mut Problems) -> Option<Arc<[SmolStr]>> {
+    let names = fields::items(node, "`header`", problems)?.iter();
+    let names: Vec<_> = names.map(|name| fields::text(name, "a column", problems)).collect();
+    names.into_iter().map(|name| name.map(SmolStr::new)).collect()
+}
+
+pub(super) fn read_delimiter(node: &Node, problems: &mut Problems) -> Option<u8> {
     match fields::text(node, "the delimiter", problems)? {
         "tab" => Some(b'\t'),
         text => match text.as_bytes() {
@@ -100,7 +101,11 @@ impl Regex {
     }
 }
 
-fn read_pattern(node: &Node, file: &str, problems: &mut Problems) -> Option<regex::Regex> {
+pub(super) fn read_pattern(
+    node: &Node,
+    file: &str,
+    problems: &mut Problems,
+) -> Option<regex::Regex> {
     let text = fields::text(node, "a pattern", problems)?;
     let error = match regex::Regex::new(text) {
         Ok(pattern) => return Some(pattern),

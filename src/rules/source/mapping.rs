@@ -102,12 +102,23 @@ impl Text {
         let fields = Fields::open(node, &node.span, "an attribute", &TEXT_KINDS, problems)?;
         let given: Vec<_> =
             TEXT_KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
-        let [(kind, value)] = given.as_slice() else {
+        let mut read: Vec<_> =
+            given.iter().map(|(kind, node)| Self::read_as(kind, node, flat, problems)).collect();
+        if given.len() != 1 {
             let message = "an attribute is one of `field`, `const` and `template`";
             problems.error_help(&node.span, message, "write { field: a.b }");
             return None;
-        };
-        match *kind {
+        }
+        read.pop().flatten()
+    }
+
+    fn read_as(
+        kind: &str,
+        value: &Node,
+        flat: Option<&Flat<'_>>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        match kind {
             "field" => read_path(value, flat, problems).map(Self::Field),
             "const" => {
                 fields::text(value, "a const", problems).map(|text| Self::Const(SmolStr::new(text)))
@@ -123,9 +134,11 @@ impl Text {
                         }
                         fits.then_some(template)
                     }
-                    Err(reason) => {
+                    Err(reasons) => {
                         let help = "write \"{namespace}/{pod}\"; {{ and }} are braces";
-                        refuse(&value.span, "a template", text, reason, help, problems);
+                        for reason in reasons {
+                            refuse(&value.span, "a template", text, reason, help, problems);
+                        }
                         None
                     }
                 }

@@ -17,6 +17,7 @@ use super::diagnostics::Problems;
 use super::fields::{self, Fields};
 use super::yaml::Node;
 pub use flat::{Csv, Regex};
+use flat::{read_delimiter, read_header, read_pattern};
 pub use format::{TimeFormat, TimeFormatError};
 use mapping::read_path;
 pub use mapping::{Mapping, Text};
@@ -113,19 +114,17 @@ impl Source {
     ) -> Option<Self> {
         let name = fields::name(key, "the name of a source", problems);
         let fields = Fields::open(node, &key.span, "a source", &FIELDS, problems)?;
-        let format = fields.require("format", "json", problems)?;
-        let text = fields::text(format, "the format", problems)?;
-        if !FORMATS.contains(&text) {
-            problems.unknown(&format.span, "format", text, &FORMATS);
+        let skew = optional(fields.get("skew"), |node| Skew::read(node, problems));
+        let Some(text) = read_format(&fields, problems) else {
+            look_through(&fields, file, problems);
             return None;
-        }
+        };
         for (option, of) in OPTIONS {
             if let Some(node) = fields.get(option).filter(|_| of != text) {
                 let message = format!("`{option}` belongs to format: {of}, not to {text}");
                 problems.error_help(&node.span, message, "remove it");
             }
         }
-        let skew = optional(fields.get("skew"), |node| Skew::read(node, problems));
         let format = match text {
             "json" => {
                 let explode =
@@ -147,6 +146,25 @@ impl Source {
         };
         Some(Self { name: name?, span: key.span.clone(), format, skew: skew?.unwrap_or_default() })
     }
+}
+
+fn read_format<'n>(fields: &Fields<'n>, problems: &mut Problems) -> Option<&'n str> {
+    let node = fields.require("format", "json", problems)?;
+    let text = fields::text(node, "the format", problems)?;
+    if !FORMATS.contains(&text) {
+        problems.unknown(&node.span, "format", text, &FORMATS);
+        return None;
+    }
+    Some(text)
+}
+
+/// Reports what is wrong in a source whatever its format.
+fn look_through(fields: &Fields<'_>, file: &str, problems: &mut Problems) {
+    optional(fields.get("explode"), |node| read_path(node, None, problems));
+    optional(fields.get("delimiter"), |node| read_delimiter(node, problems));
+    optional(fields.get("header"), |node| read_header(node, problems));
+    optional(fields.get("pattern"), |node| read_pattern(node, file, problems));
+    Mapping::read(&fields.as_given(), None, file, problems);
 }
 
 impl Skew {

@@ -78,8 +78,9 @@ pub enum TemplatePart {
     Field(FieldPath),
 }
 
-pub(super) fn parse_template(text: &str) -> Result<Vec<TemplatePart>, &'static str> {
-    let mut parts = Vec::new();
+/// Reads a template; the errors are all that is wrong with it.
+pub(super) fn parse_template(text: &str) -> Result<Vec<TemplatePart>, Vec<&'static str>> {
+    let (mut parts, mut errors) = (Vec::new(), Vec::new());
     let mut literal = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
@@ -91,13 +92,21 @@ pub(super) fn parse_template(text: &str) -> Result<Vec<TemplatePart>, &'static s
             continue;
         }
         if brace == "}" {
-            return Err("a brace is closed that is not open");
+            errors.push("a brace is closed that is not open");
+            rest = after;
+            continue;
         }
-        let end = closing_brace(after).ok_or("a brace is not closed")?;
+        let Some(end) = closing_brace(after) else {
+            errors.push("a brace is not closed");
+            break;
+        };
         if !literal.is_empty() {
             parts.push(TemplatePart::Literal(SmolStr::new(std::mem::take(&mut literal))));
         }
-        parts.push(TemplatePart::Field(FieldPath::parse(&after[..end])?));
+        match FieldPath::parse(&after[..end]) {
+            Ok(path) => parts.push(TemplatePart::Field(path)),
+            Err(error) => errors.push(error),
+        }
         rest = &after[end + 1..];
     }
     literal.push_str(rest);
@@ -105,7 +114,10 @@ pub(super) fn parse_template(text: &str) -> Result<Vec<TemplatePart>, &'static s
         parts.push(TemplatePart::Literal(SmolStr::new(literal)));
     }
     let has_field = parts.iter().any(|part| matches!(part, TemplatePart::Field(_)));
-    if has_field { Ok(parts) } else { Err("it names no {field}; use const") }
+    if errors.is_empty() && !has_field {
+        errors.push("it names no {field}; use const");
+    }
+    if errors.is_empty() { Ok(parts) } else { Err(errors) }
 }
 
 /// The first closing brace outside backticks.
@@ -159,5 +171,8 @@ mod tests {
         for text in ["", "a", "{", "}", "{}", "{a", "{a}}", "{a b}", "{{a}}"] {
             assert!(parse_template(text).is_err(), "{text}");
         }
+        let errors =
+            ["a key is empty", "a brace is closed that is not open", "a brace is not closed"];
+        assert_eq!(parse_template("{a..b} } {c} {d"), Err(errors.to_vec()));
     }
 }

@@ -1,5 +1,7 @@
 //! Times of a record: where one stands, and how it is written.
 
+use jiff::tz::Offset;
+
 use super::flat::Flat;
 use super::format::{TimeFormat, parse_zone};
 use super::mapping::read_path;
@@ -61,14 +63,17 @@ impl TimeField {
         let field = field.and_then(|node| read_path(node, flat, problems));
         let (unit, format, zone) = (fields.get("unit"), fields.get("format"), fields.get("zone"));
         let form = match (unit, format) {
-            (Some(_), Some(format)) => {
+            (Some(unit), Some(format)) => {
                 let message = "a time has a `unit` or a `format`, not both";
                 problems.error_help(&format.span, message, "remove one");
+                read_unit(unit, problems);
+                read_format(format, zone, file, problems);
                 None
             }
             (None, None) => {
                 let help = "add `unit: ms`, or as `format: \"%Y-%m-%d %H:%M:%S\"`";
                 problems.error_help(&node.span, "a time needs `unit` or `format`", help);
+                zone.and_then(|zone| read_zone(zone, problems));
                 None
             }
             (Some(unit), None) => {
@@ -99,20 +104,25 @@ fn read_format(
     file: &str,
     problems: &mut Problems,
 ) -> Option<TimeForm> {
-    let text = fields::text(node, "a format", problems)?;
-    let format = fields::without_faults(TimeFormat::new(text), node, file, problems);
+    let format = fields::text(node, "a format", problems)
+        .and_then(|text| fields::without_faults(TimeFormat::new(text), node, file, problems));
     let Some(node) = zone else { return format.map(TimeForm::Format) };
-    let text = fields::text(node, "a zone", problems)?;
-    let Some(zone) = parse_zone(text) else {
-        let help = "write a fixed offset, as \"+02:00\"; zones whose offset changes with the \
-                    season are not known";
-        problems.error_help(&node.span, format!("`{text}` is not a zone"), help);
-        return None;
-    };
-    let zoned = format?.at(zone);
+    let zone = read_zone(node, problems);
+    let zoned = format?.at(zone?);
     if zoned.is_none() {
         let message = "the format reads the offset of each time";
         problems.error_help(&node.span, message, "remove the zone, or %z");
     }
     zoned.map(TimeForm::Format)
+}
+
+fn read_zone(node: &Node, problems: &mut Problems) -> Option<Offset> {
+    let text = fields::text(node, "a zone", problems)?;
+    let zone = parse_zone(text);
+    if zone.is_none() {
+        let help = "write a fixed offset, as \"+02:00\"; zones whose offset changes with the \
+                    season are not known";
+        problems.error_help(&node.span, format!("`{text}` is not a zone"), help);
+    }
+    zone
 }
