@@ -1,7 +1,8 @@
-//! Durations as Prometheus writes them: `30s`, `1h30m`, `100ms`; the parts in falling order.
+//! Durations as Prometheus writes them: `30s`, `1h30m`, `100ms`; the parts in falling order. Below
+//! its milliseconds there are `us` and `ns`.
 
-/// Nanoseconds in one of each unit, largest first, as Prometheus defines them.
-pub(crate) const UNITS: [(&str, i64); 7] = [
+/// Nanoseconds in one of each unit, largest first; from `y` to `ms` as Prometheus defines them.
+pub(crate) const UNITS: [(&str, i64); 9] = [
     ("y", 365 * 86_400_000_000_000),
     ("w", 7 * 86_400_000_000_000),
     ("d", 86_400_000_000_000),
@@ -9,6 +10,8 @@ pub(crate) const UNITS: [(&str, i64); 7] = [
     ("m", 60_000_000_000),
     ("s", 1_000_000_000),
     ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
 ];
 
 /// Why a text is no duration.
@@ -59,11 +62,8 @@ pub fn read_duration(text: &str) -> Result<i64, NoDuration> {
     }
 }
 
-/// Writes a duration of whole milliseconds as [`parse_duration`] reads it, otherwise in `ns`.
+/// Writes a duration that is not negative exactly, as [`parse_duration`] reads it.
 pub fn format_duration(nanos: i64) -> String {
-    if nanos % 1_000_000 != 0 {
-        return format!("{nanos}ns");
-    }
     let mut rest = nanos;
     let mut out = String::new();
     for (unit, size) in UNITS.iter().skip(2) {
@@ -122,9 +122,13 @@ mod tests {
 
     #[test]
     fn writes_what_it_reads() {
-        for text in ["30s", "1h30m", "100ms", "0s", "1d12h", "1m0s"] {
+        for text in ["30s", "1h30m", "100ms", "0s", "1d12h", "7s4ms766us", "111ms444us", "1us7ns"] {
             let nanos = parse_duration(text).expect(text);
-            assert_eq!(parse_duration(&format_duration(nanos)), Some(nanos), "{text}");
+            assert_eq!(format_duration(nanos), text);
+        }
+        for nanos in [1, 999_999, 1_000_001, 86_400_000_000_001, i64::MAX] {
+            let text = format_duration(nanos);
+            assert_eq!(parse_duration(&text), Some(nanos), "{text}");
         }
     }
 }
