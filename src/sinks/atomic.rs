@@ -252,14 +252,19 @@ pub(super) fn create_unique(dir: &Path, name: &str) -> Result<(File, PathBuf), O
         match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(OutputError::cannot_create(&dir.join(name), &error)),
+            Err(error) => {
+                let gone = OutputError::gone(dir, &error);
+                let failed = || OutputError::cannot_create(&dir.join(name), &error);
+                return Err(gone.unwrap_or_else(failed));
+            }
         }
     }
 }
 
 /// Makes renames last.
 fn sync_dir(dir: &Path) -> Result<(), OutputError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|error| OutputError::write_failed(dir, &error))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| {
+        let gone = OutputError::gone(dir, &error);
+        gone.unwrap_or_else(|| OutputError::write_failed(dir, &error))
+    })
 }

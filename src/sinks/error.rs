@@ -21,6 +21,13 @@ pub enum OutputError {
         /// What the system said.
         detail: String,
     },
+    /// The directory of the outputs was there, and is no more.
+    Gone {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
     /// What was set aside on disk while sorting cannot be read again, or is not what was written.
     ReadBackFailed {
         /// Where.
@@ -36,7 +43,17 @@ impl OutputError {
     }
 
     pub(super) fn write_failed(path: &Path, detail: &dyn fmt::Display) -> Self {
-        Self::WriteFailed { path: path.to_owned(), detail: detail.to_string() }
+        let gone = path.parent().and_then(|dir| Self::gone(dir, detail));
+        gone.unwrap_or_else(|| Self::WriteFailed {
+            path: path.to_owned(),
+            detail: detail.to_string(),
+        })
+    }
+
+    /// The error of a directory that was there, if it is no more.
+    pub(super) fn gone(dir: &Path, detail: &dyn fmt::Display) -> Option<Self> {
+        let gone = !dir.as_os_str().is_empty() && !dir.exists();
+        gone.then(|| Self::Gone { path: dir.to_owned(), detail: detail.to_string() })
     }
 
     pub(super) fn read_back_failed(path: &Path, detail: &dyn fmt::Display) -> Self {
@@ -48,6 +65,7 @@ impl OutputError {
         match self {
             Self::CannotCreate { path, .. }
             | Self::WriteFailed { path, .. }
+            | Self::Gone { path, .. }
             | Self::ReadBackFailed { path, .. } => path,
         }
     }
@@ -57,6 +75,7 @@ impl OutputError {
         match self {
             Self::CannotCreate { .. } => "the output cannot be created",
             Self::WriteFailed { .. } => "writing the output failed",
+            Self::Gone { .. } => "the output folder is gone",
             Self::ReadBackFailed { .. } => "what was set aside while sorting cannot be read again",
         }
     }
@@ -66,6 +85,7 @@ impl OutputError {
         match self {
             Self::CannotCreate { detail, .. }
             | Self::WriteFailed { detail, .. }
+            | Self::Gone { detail, .. }
             | Self::ReadBackFailed { detail, .. } => detail,
         }
     }
@@ -75,6 +95,7 @@ impl OutputError {
         match self {
             Self::CannotCreate { .. } => "name a directory that exists or can be made and written",
             Self::WriteFailed { .. } => "check the free space; the output is not complete",
+            Self::Gone { .. } => "it was removed meanwhile; nothing was output",
             Self::ReadBackFailed { .. } => "check the device; the output is not complete",
         }
     }
@@ -83,7 +104,7 @@ impl OutputError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::CannotCreate { .. } => 73,
-            Self::WriteFailed { .. } | Self::ReadBackFailed { .. } => 74,
+            Self::WriteFailed { .. } | Self::Gone { .. } | Self::ReadBackFailed { .. } => 74,
         }
     }
 }

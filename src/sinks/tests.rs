@@ -130,6 +130,21 @@ fn a_set_of_files_is_sealed_by_its_last() {
 }
 
 #[test]
+fn a_folder_that_is_removed_meanwhile_is_said_to_be_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = OutputDir::create(&dir.path().join("out")).unwrap();
+    let files: Vec<_> = ["data", "summary"].map(|name| out.file(name).unwrap()).into();
+    fs::remove_dir_all(out.path()).unwrap();
+    let sorting = out.file("more").err().expect("nothing can be made there");
+    let committing = out.commit(files, &[]).expect_err("nothing can be put in place there");
+    for error in [sorting, committing] {
+        assert!(matches!(&error, OutputError::Gone { path, .. } if path == out.path()), "{error:?}");
+        assert_eq!(error.exit_code(), 74);
+        assert!(!error.to_string().contains("free space"), "{error}");
+    }
+}
+
+#[test]
 fn directories_that_cannot_be_written_are_found_before_the_work() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
