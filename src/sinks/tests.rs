@@ -80,8 +80,8 @@ fn what_cannot_be_set_aside_is_an_error() {
     let missing = Path::new("/nonexistent/limbeck");
     let mut sorter = Sorter::new(missing, 1000, String::len);
     let error = (0..1000).find_map(|n| sorter.push(n.to_string(), 1).err()).expect("no directory");
-    assert!(matches!(error, OutputError::CannotCreate { .. }), "{error:?}");
-    assert_eq!(error.exit_code(), 73);
+    assert!(matches!(error, OutputError::Gone { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), 74);
 }
 
 #[test]
@@ -138,7 +138,10 @@ fn a_folder_that_is_removed_meanwhile_is_said_to_be_gone() {
     let sorting = out.file("more").err().expect("nothing can be made there");
     let committing = out.commit(files, &[]).expect_err("nothing can be put in place there");
     for error in [sorting, committing] {
-        assert!(matches!(&error, OutputError::Gone { path, .. } if path == out.path()), "{error:?}");
+        assert!(
+            matches!(&error, OutputError::Gone { path, .. } if path == out.path()),
+            "{error:?}"
+        );
         assert_eq!(error.exit_code(), 74);
         assert!(!error.to_string().contains("free space"), "{error}");
     }

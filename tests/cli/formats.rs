@@ -313,9 +313,9 @@ fn times_may_have_formats_of_their_own() {
     let outputs = place.episodes(objects, (log(&object) + bad).as_bytes());
     assert_eq!(episodes(&outputs), of("web"));
     let wanted = [
-        (7, 1, "`ts` is no time as %Y%m%d%H%M%S at +02:00: "),
+        (7, 36, "`ts` is no time as %Y%m%d%H%M%S at +02:00: "),
         (8, 54, "`at` is no time as %F %T,%f at +02:00: "),
-        (9, 1, "`ts` must be a time as %Y%m%d%H%M%S at +02:00"),
+        (9, 33, "`ts` must be a time as %Y%m%d%H%M%S at +02:00"),
     ];
     assert_letters(&outputs, &wanted);
 }

@@ -24,7 +24,7 @@ impl FieldPath {
     }
 
     /// Reads a path; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let mut keys = Vec::new();
         let mut rest = text;
         loop {

@@ -29,7 +29,7 @@ impl Decoder {
         let parts = lines
             .captured
             .walk(line, &layout.nodes, layout.captures)
-            .map_err(|error| syntax(&error))
+            .map_err(|error| syntax(line, &error))
             .and_then(|()| Parts::new(exploded, line));
         let parts = match parts {
             Ok(parts) => parts,
@@ -61,7 +61,7 @@ impl Decoder {
                     })
                 }
                 Err(error) => {
-                    let mut error = syntax(&error);
+                    let mut error = syntax(element, &error);
                     error.column += start;
                     Err(error)
                 }

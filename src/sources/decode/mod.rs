@@ -303,7 +303,7 @@ impl Decoder {
         if layout.flat {
             self.capture_flat(line, lines)?;
         } else {
-            lines.capture(line, layout).map_err(|error| syntax(&error))?;
+            lines.capture(line, layout).map_err(|error| syntax(line, &error))?;
         }
         self.whole(line, lines)
     }
@@ -353,7 +353,7 @@ impl Decoder {
         line: &'a str,
         lines: &mut Lines<'a>,
     ) -> Result<Decoded<'a>, Unreadable> {
-        lines.capture_unknown(line, &self.layout).map_err(|error| syntax(&error))?;
+        lines.capture_unknown(line, &self.layout).map_err(|error| syntax(line, &error))?;
         self.whole(line, lines)
     }
 
@@ -495,9 +495,13 @@ fn not_utf8(line: &[u8]) -> Unreadable {
 }
 
 #[cold]
-fn syntax(error: &serde_json::Error) -> Unreadable {
+fn syntax(line: &str, error: &serde_json::Error) -> Unreadable {
     let reason = error.to_string();
     let reason = reason.split(" at line ").next().unwrap_or_default();
+    if error.column() <= 1 && line.starts_with('\u{feff}') {
+        let reason = "a byte order mark, which stands at the beginning of a log alone".to_owned();
+        return Unreadable { column: 1, reason };
+    }
     Unreadable { column: error.column().max(1), reason: reason.to_owned() }
 }
 

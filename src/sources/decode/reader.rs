@@ -4,12 +4,48 @@
 //! in the line. The usual ones are read in place, all others out of the way. State: none.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::layout::{From, Part, TimeFrom};
 use super::{Unreadable, offset, time};
 use crate::model::time::parse_rfc3339;
 use crate::model::{Scalar, Sequence};
-use crate::rules::{TimeForm, TimeUnit};
+use crate::rules::{FieldPath, TimeForm, TimeUnit};
+
+/// Where in a line the value of a field begins, as the parser finds it once more.
+fn place(line: &str, name: &str) -> Option<usize> {
+    let path = FieldPath::parse(name).ok()?;
+    let value = path.keys().iter().try_fold(line, |object, key| {
+        let mut json = serde_json::Deserializer::from_str(object);
+        json.deserialize_map(Member(key)).ok()?.map(RawValue::get)
+    })?;
+    Some(offset(line, value))
+}
+
+/// The first member of an object with this key.
+struct Member<'k>(&'k str);
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some((key, value)) = members.next_entry::<Cow<'de, str>, &RawValue>()? {
+            if key == self.0 {
+                found = found.or(Some(value));
+            }
+        }
+        Ok(found)
+    }
+}
 
 /// Reads attributes from what was captured.
 pub(super) struct Reader<'v, 'a> {
@@ -28,12 +64,13 @@ impl<'a> Reader<'_, 'a> {
     }
 
     #[cold]
-    fn wrong(&self, value: &Scalar<'_>, reason: String) -> Unreadable {
-        let column = match value {
-            Scalar::Str(Cow::Borrowed(text)) => offset(self.line, text) + 1,
-            _ => self.part.0 + 1,
+    fn wrong(&self, name: &str, value: &Scalar<'_>, reason: String) -> Unreadable {
+        let place = match value {
+            Scalar::Str(Cow::Borrowed(text)) => Some(offset(self.line, text)),
+            _ if self.flat => None,
+            _ => place(self.line, name),
         };
-        Unreadable { column, reason }
+        Unreadable { column: place.unwrap_or(self.part.0) + 1, reason }
     }
 
     /// Whether a text says nothing: rows and lines have no other way to leave a field out.
@@ -78,7 +115,7 @@ impl<'a> Reader<'_, 'a> {
                 Scalar::Str(text) if self.is_void(text) => Ok(None),
                 Scalar::Str(text) => Ok(Some(text.clone())),
                 other if self.strict => {
-                    Err(self.wrong(other, format!("`{name}` must be a string")))
+                    Err(self.wrong(name, other, format!("`{name}` must be a string")))
                 }
                 other => Ok(other.text()),
             },
@@ -98,7 +135,12 @@ impl<'a> Reader<'_, 'a> {
     #[inline(always)]
     pub(super) fn required(&self, from: &'a From) -> Result<Cow<'a, str>, Unreadable> {
         self.text(from)?.ok_or_else(|| match from {
-            From::Capture(_, name) => self.missing(name),
+            From::Capture(capture, name) => match &self.values[*capture] {
+                value @ Scalar::Composite => {
+                    self.wrong(name, value, format!("`{name}` is no text and no number"))
+                }
+                _ => self.missing(name),
+            },
             _ => self.missing("a field of the template"),
         })
     }
@@ -156,7 +198,7 @@ impl<'a> Reader<'_, 'a> {
             Scalar::Str(text) if self.is_void(text) => Ok(None),
             _ => {
                 let nanos = time::read(value, &from.form, &from.name);
-                nanos.map(Some).map_err(|reason| self.wrong(value, reason))
+                nanos.map(Some).map_err(|reason| self.wrong(&from.name, value, reason))
             }
         }
     }
