@@ -184,7 +184,8 @@ impl<M: Machine> History<M> {
         tell: &mut impl FnMut(Revised<M::Output>, isize),
     ) -> Result<Option<i64>, M::Event> {
         let time = event.time();
-        let last = journal.event(self.noted, moment.horizon);
+        // What comes at this logical time may still be of the instant before the horizon.
+        let last = journal.event(self.noted, moment.horizon.saturating_sub(1));
         if time > moment.clock || last.is_some_and(|last| *last >= event) {
             return Err(event);
         }
