@@ -24,6 +24,7 @@ use clap::{CommandFactory, Parser};
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
 use crate::model::duration::format_duration;
+use crate::model::printable::printable;
 use crate::replay::{self, Cluster, Log, Options, Replayed, workers_usual};
 use crate::rules::{self, Rules};
 use crate::sources::{InputError, Interrupt};
@@ -69,7 +70,9 @@ fn usage(said: &clap::Error) -> u8 {
 
 /// Says what is wrong on standard error, and gives the code back.
 fn fail(code: u8, what: &dyn std::fmt::Display) -> u8 {
-    complain(&format_args!("limbeck: {what}"));
+    let what = what.to_string();
+    let lines: Vec<_> = what.lines().map(printable).collect();
+    complain(&format_args!("limbeck: {}", lines.join("\n")));
     code
 }
 

@@ -7,6 +7,7 @@ use super::args::LogArg;
 use crate::authoring::grouped;
 use crate::authoring::sample::{LogSample, Sample};
 use crate::model::duration::{format_duration, format_offset};
+use crate::model::printable::printable;
 use crate::rules::Rules;
 use crate::sinks::report::{SourceSummary, Summary};
 
@@ -56,6 +57,7 @@ fn read_of(name: &str, log: &LogSample) -> Vec<String> {
     };
     if let Some((line, error)) = &log.first_unreadable {
         let (column, reason) = (error.column, &error.reason);
+        let reason = printable(reason);
         row(log.unreadable, &format!("unreadable, first line {line}, column {column}: {reason}"));
     }
     row(log.without_subject, "without a subject");
@@ -114,7 +116,9 @@ fn of_source(source: &SourceSummary) -> Option<String> {
 /// The closing summary of a replay.
 pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     let mut text = String::new();
-    let per_episode = summary.used as f64 / summary.episodes.max(1) as f64;
+    // A record has as many as there are rules that look at it, and so may a late one.
+    let observed: u64 = summary.fates.values().map(|of_rule| of_rule.observed).sum();
+    let per_episode = (observed as f64 / summary.episodes.max(1) as f64).round();
     let suppressed: u64 = summary.suppressed.values().flat_map(|reasons| reasons.values()).sum();
     let mut row = |count: u64, what: &str| {
         if count > 0 {
@@ -124,14 +128,20 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     row(summary.records, "records");
     row(summary.dead_letters, "dead letters (dead-letter.ndjson says where and why)");
     row(summary.unmatched, "of no signal or state");
-    row(summary.late, "too late");
+    row(summary.late, "late");
     row(summary.duplicates, "duplicates");
     row(summary.conflicts, "duplicates that said something else");
     row(summary.condition_errors, "conditions that could not be judged");
-    row(summary.used, "observations used");
+    if observed == summary.used {
+        row(observed, "observations used");
+    } else {
+        row(summary.used, "records used");
+        row(observed, "observations by the rules");
+    }
     row(suppressed, "of them in runs that did not last");
     let noun = if summary.episodes == 1 { "episode" } else { "episodes" };
-    row(summary.episodes, &format!("{noun}: one for {per_episode:.0} observations"));
+    let plural = if per_episode == 1.0 { "" } else { "s" };
+    row(summary.episodes, &format!("{noun}: one for {per_episode} observation{plural}"));
     text.push_str(&sources(&summary.sources));
     if summary.records == 0 {
         text.push_str("no records: the logs are empty, or all of them arrived after --until\n");

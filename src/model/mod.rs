@@ -6,6 +6,7 @@ pub mod duration;
 pub mod episode;
 pub mod lane;
 pub mod ledger;
+pub mod printable;
 pub mod record;
 pub mod sighting;
 pub mod time;

@@ -78,6 +78,44 @@ fn the_summary_is_said() {
     assert!(ran.said.contains(digest) && ran.said.contains("outputs in out"), "{ran:?}");
 }
 
+/// Late records that amend are no observations in time, but episodes are made of them.
+#[test]
+fn the_summary_counts_what_amends() {
+    let place = Place::new();
+    let rules = r#"
+version: 1
+lateness: 5s
+sources:
+  p:
+    format: json
+    time: { field: at, unit: s }
+    arrival: { field: recorded, unit: s }
+    subject: { const: a }
+    source: { const: s }
+    type: { const: t }
+signals: { a: { states: { up: data.x == 1, down: data.x == 0 } } }
+rules:
+  - { name: patient, signal: a, hold: { up: 10s, down: 10s }, amend_within: 1h }
+  - { name: strict, signal: a, hold: { up: 10s, down: 10s } }
+"#;
+    place.write("patient.yaml", rules.as_bytes());
+    let log = [(0, 0, 0), (100, 100, 0), (20, 200, 1), (40, 201, 0), (60, 202, 1)];
+    let line = |(at, recorded, x): &(i64, i64, i64)| {
+        format!("{{\"at\":{at},\"recorded\":{recorded},\"x\":{x}}}\n")
+    };
+    place.write("late.ndjson", log.iter().map(line).collect::<String>().as_bytes());
+    let ran = place.run("replay --rules patient.yaml --log late.ndjson --out out");
+    ran.assert(0, &[]);
+    let said: Vec<_> = ran.said.lines().take_while(|line| line.starts_with("  ")).collect();
+    expect_test::expect![[r#"
+                       5  records
+                       3  late
+                       2  records used
+                       7  observations by the rules
+                       6  episodes: one for 1 observation"#]]
+    .assert_eq(&said.join("\n"));
+}
+
 /// What is asked for on standard output must come there; who closes it has read enough.
 #[test]
 fn a_result_that_cannot_be_said_is_a_failure() {
