@@ -106,7 +106,7 @@ fn check(folder: &Path, logs: &[&str]) -> Vec<Value> {
     // In the order of the logs.
     let place = |row: &Value| {
         let file = logs.iter().position(|log| log.ends_with(text(row, "file")));
-        (file.expect("a log"), row["line"].as_u64())
+        (file.expect("a log"), row["line"].as_u64(), row["element"].as_u64())
     };
     assert!(fates.is_sorted_by_key(place), "{logs:?}");
     fates
@@ -179,4 +179,63 @@ fn the_fates_of_a_generated_log_add_up() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/flat/rules.yaml");
     fs::copy(golden, dir.path().join("rules.yaml")).expect("the rules can be copied");
     check(dir.path(), &["probe=flat.ndjson"]);
+}
+
+/// Lines that are many records: by element, with what is known of each, and why it is not used.
+#[test]
+fn the_fates_of_exploded_lines_are_told_by_element() {
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let rules = r#"
+version: 1
+sources:
+  p:
+    format: json
+    explode: pods
+    time: { field: pods.at, unit: s }
+    arrival: { field: sent, unit: s }
+    subject: { field: pods.name }
+    source: { const: z }
+    type: { const: t }
+    id: { field: pods.id }
+signals:
+  a:
+    where: data.pods.kind == "k"
+    states: { up: data.pods.n > 5, down: data.pods.n < 3 }
+rules: [{ name: r, signal: a }]
+"#;
+    fs::write(dir.path().join("rules.yaml"), rules).expect("the rules can be written");
+    let log = r#"
+{"sent":9,"pods":[{"at":9,"name":"x","kind":"k","n":9},{"at":9,"name":"c","kind":"k","n":9},{"at":9,"name":"a","kind":"k","n":9}]}
+{"sent":10,"pods":[{"at":10,"name":"b","kind":"k","n":4},{"at":10,"name":"a","kind":"l"},5,{"at":10,"kind":"k"},{"at":10,"name":"z"},{"at":10,"name":"a","kind":"k","n":"9"}]}
+{"sent":11,"pods":[]}
+{"sent":11,"pods":{}}
+{"sent":11,"pods":[{"at":11,"name":"c","kind":"k","n":9,"id":"1"},{"at":11,"name":"c","kind":"k","n":9,"id":"1"},{"at":11,"name":"c","kind":"k","n":8,"id":"1"},{"at":1,"name":"c","kind":"k","n":8}]}
+"#;
+    fs::write(dir.path().join("log.ndjson"), log.trim_start()).expect("the log can be written");
+    let shown = |row: &Value| {
+        let part = |member: &str| match &row[member] {
+            Value::Null => "-".to_owned(),
+            value => value.to_string(),
+        };
+        let parts = ["line", "element", "disposition", "entity", "time", "conflict", "reason"];
+        parts.map(part).join(" ") + "\n"
+    };
+    let told: String = check(dir.path(), &["log.ndjson"]).iter().map(shown).collect();
+    expect_test::expect![[r#"
+        1 1 "used" "x" "1970-01-01T00:00:09.000Z" - -
+        1 2 "used" "c" "1970-01-01T00:00:09.000Z" - -
+        1 3 "used" "a" "1970-01-01T00:00:09.000Z" - -
+        2 1 "unmatched" "b" "1970-01-01T00:00:10.000Z" - "no state of its signal fits"
+        2 2 "unmatched" "a" "1970-01-01T00:00:10.000Z" - "no signal's condition holds"
+        2 3 "dead-letter" - - - "`pods.at` is missing"
+        2 4 "unmatched" - "1970-01-01T00:00:10.000Z" - "no subject"
+        2 5 "unmatched" "z" "1970-01-01T00:00:10.000Z" - "a condition could not be judged"
+        2 6 "unmatched" "a" "1970-01-01T00:00:10.000Z" - "a condition could not be judged"
+        4 - "dead-letter" - - - "`pods` must be an array, which is exploded"
+        5 1 "used" "c" "1970-01-01T00:00:11.000Z" - -
+        5 2 "duplicate" "c" "1970-01-01T00:00:11.000Z" false -
+        5 3 "duplicate" "c" "1970-01-01T00:00:11.000Z" true -
+        5 4 "late" "c" "1970-01-01T00:00:01.000Z" - -
+    "#]]
+    .assert_eq(&told);
 }

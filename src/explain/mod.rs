@@ -20,7 +20,7 @@ pub use draw::{draw, sentences};
 pub use locate::{Found, Which, locate};
 
 use crate::model::lane::{self, LaneStory, RunOutcome};
-use crate::model::ledger::{Disposition, Entry, Known, Place, Trace};
+use crate::model::ledger::{Disposition, Entry, Known, Mark, Place, Trace};
 use crate::model::sighting::Position;
 use crate::model::time::format_rfc3339;
 use crate::pipeline::{self, Gathered};
@@ -193,7 +193,7 @@ pub fn explain(
     let (feed, intake) = intake(CHANNEL_MAX, IN_FLIGHT_MAX);
     let seen = Arc::new(Mutex::new(Record::default()));
     let worker = start_worker(rules, intake, &seen)?;
-    let matcher = Matcher::new(rules).watching(entity);
+    let matcher = Matcher::new(rules).watching([entity.into()].into());
     let stop = AtomicBool::new(false);
     let outcome = read(partitions, &matcher, clockwork, &[feed], &stop, &|_| ());
     for worker in worker.join() {
@@ -215,7 +215,7 @@ pub fn explain(
 struct Record {
     traces: BTreeMap<Trace, isize>,
     /// Of those that were corrected, by place and what tells them apart.
-    raw_times: BTreeMap<(Position, (u64, u64)), i64>,
+    raw_times: BTreeMap<(Position, Mark), i64>,
 }
 
 type Worker = timely::communication::WorkerGuards<()>;
@@ -246,8 +246,8 @@ impl Record {
     fn receive(&mut self, entries: Vec<pipeline::Update<Entry>>) {
         for (entry, _, diff) in entries {
             let Entry::Trace(trace) = entry else { continue };
-            if let Trace::Corrected { position, fingerprint, raw_time_ns, .. } = *trace {
-                self.raw_times.insert((position, fingerprint), raw_time_ns);
+            if let Trace::Read { position, mark, raw_time_ns, .. } = *trace {
+                self.raw_times.extend(raw_time_ns.map(|raw| ((position, mark), raw)));
                 continue;
             }
             let count = self.traces.entry((*trace).clone()).or_default();
@@ -261,7 +261,7 @@ impl Record {
     fn observed(&self, known: &Known, position: Position, names: &[String]) -> Observed {
         Observed {
             time: known.event_time_ns,
-            raw_time: self.raw_times.get(&(position, known.fingerprint)).copied(),
+            raw_time: self.raw_times.get(&(position, known.mark)).copied(),
             arrival: known.arrival_ns,
             file: names[position.partition()].clone(),
             line: position.line(),
@@ -278,14 +278,14 @@ impl Record {
             })
             .collect();
         let records = self.traces.keys().filter_map(|trace| {
-            let Trace::Record { position, known: Some(known), disposition } = trace else {
+            let Trace::Record { position, known, disposition } = trace else {
                 return None;
             };
             let reason = match disposition {
                 Disposition::Late => Reason::Late,
                 Disposition::Duplicate { .. } => Reason::Duplicate,
                 Disposition::Used if !observed.contains(&(position, known)) => Reason::Unobserved,
-                Disposition::Used | Disposition::Unmatched => return None,
+                Disposition::Used | Disposition::Unmatched(_) => return None,
             };
             Some(NotUsed { record: self.observed(known, *position, names), reason })
         });

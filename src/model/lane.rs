@@ -16,6 +16,8 @@ pub struct Run {
     pub observations: u32,
     /// How it ended, or stands.
     pub outcome: RunOutcome,
+    /// Whether observations ceased before anything contrary came.
+    pub expired: bool,
 }
 
 /// What became of a run.
@@ -68,12 +70,28 @@ impl LaneStory {
                 // The runs say so already, and what waits is in none.
                 Decision::Undecided(_) => continue,
             };
-            story.runs.push(Run { since_ns, until_ns, state, observations, outcome });
+            let expired = outcome == RunOutcome::Expired;
+            story.runs.push(Run { since_ns, until_ns, state, observations, outcome, expired });
         }
         // One without length ends before the next begins.
         story.runs.sort_by_key(|run| (run.since_ns, run.until_ns.unwrap_or(i64::MAX)));
         story.episodes.sort_by_key(|episode| episode.since);
+        story.mark_expired();
         story
+    }
+
+    /// Of what lasted, the episode says whether it expired: with its last run, unless that was
+    /// contradicted, when another began where it ends.
+    fn mark_expired(&mut self) {
+        let mut next_since_ns = None;
+        for number in (0..self.runs.len()).rev() {
+            let run = self.runs[number];
+            let ends = |episode: &Sustained<u16>| episode.expired && episode.until == run.until_ns;
+            self.runs[number].expired |= run.outcome == RunOutcome::Established
+                && next_since_ns != run.until_ns
+                && self.episode_of(&run).is_some_and(ends);
+            next_since_ns = Some(run.since_ns);
+        }
     }
 
     /// The episode that a run began, continued, or lies within.
@@ -81,7 +99,9 @@ impl LaneStory {
         let covers = |episode: &&Sustained<u16>| {
             let own = run.outcome != RunOutcome::Established || episode.state == run.state;
             let since = episode.since <= run.since_ns;
-            let before_end = |until| run.since_ns < until || until == episode.since;
+            // Only of what expired the last observation is its end.
+            let before_end =
+                |until| run.since_ns < until || episode.expired && run.since_ns == until;
             own && since && episode.until.is_none_or(before_end)
         };
         self.episodes.iter().rfind(covers)

@@ -61,21 +61,23 @@ pub enum Trace {
     Record {
         /// Where it stands.
         position: Position,
-        /// What it says, where that is of use.
-        known: Option<Known>,
+        /// What it says.
+        known: Known,
         /// What became of it.
         disposition: Disposition,
     },
-    /// The event time of a record that fits a signal was corrected.
-    Corrected {
+    /// A record is one of several of its line, or its event time was corrected.
+    Read {
         /// Where it stands.
         position: Position,
         /// Whom it is about.
         entity: SmolStr,
         /// What tells it apart from others of its line.
-        fingerprint: (u64, u64),
-        /// The event time as it was said.
-        raw_time_ns: i64,
+        mark: Mark,
+        /// Which element of the line's array it is of, from 1.
+        element: Option<u32>,
+        /// The event time as it was said, if another counts.
+        raw_time_ns: Option<i64>,
     },
     /// A rule observed a record.
     Observed {
@@ -85,6 +87,8 @@ pub enum Trace {
         place: Place,
         /// Which state, by its number.
         state: u16,
+        /// Equal for what repeats it to a rule with dedup.
+        key: u64,
         /// Where the record stands.
         position: Position,
         /// What it says.
@@ -124,33 +128,80 @@ pub struct Place {
     pub tie: Tie,
 }
 
-/// What a record says that fits a signal.
+/// What tells a record apart from others of its line, of the same entity; those that it does not
+/// are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mark {
+    /// Of source, id and event time, as they are said.
+    pub fingerprint: (u64, u64),
+    /// Of all it says.
+    pub content: u64,
+}
+
+/// What a readable record says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Known {
     /// When it happened.
     pub event_time_ns: i64,
     /// When it arrived.
     pub arrival_ns: i64,
-    /// Whom it is about.
+    /// Whom it is about; empty without subject.
     pub entity: SmolStr,
     /// What tells it apart from others of its line.
-    pub fingerprint: (u64, u64),
+    pub mark: Mark,
 }
 
 /// What becomes of a readable record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Disposition {
     /// It fits no signal, or has no subject.
-    Unmatched,
+    Unmatched(Unmatched),
     /// Its arrival is later than its event time by more than the lateness.
     Late,
+    /// Rules observe it.
+    Used,
     /// It was there before; it may say something else.
     Duplicate {
         /// Whether it does.
         conflict: bool,
     },
-    /// Rules observe it.
-    Used,
+}
+
+impl Disposition {
+    /// In a word, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unmatched(_) => "unmatched",
+            Self::Late => "late",
+            Self::Used => "used",
+            Self::Duplicate { .. } => "duplicate",
+        }
+    }
+}
+
+/// Why a record fits no signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Unmatched {
+    /// It says of nobody what it says.
+    NoSubject,
+    /// It is of another source than the signals, or none of their conditions holds.
+    NoSignal,
+    /// It is of a signal, and none of the states fits.
+    NoState,
+    /// Some condition could not be judged.
+    NotJudged,
+}
+
+impl Unmatched {
+    /// In a few words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoSubject => "no subject",
+            Self::NoSignal => "no signal's condition holds",
+            Self::NoState => "no state of its signal fits",
+            Self::NotJudged => "a condition could not be judged",
+        }
+    }
 }
 
 /// A record that could not be read or accepted: where it is, why, and what it says.
@@ -166,6 +217,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// The record, or its beginning.
     pub record: String,
+    /// Which element of the line's array it is of, from 1, where that is traced.
+    pub element: Option<u32>,
 }
 
 impl DeadLetter {
@@ -173,7 +226,7 @@ impl DeadLetter {
     pub fn new(partition: u32, line: u64, column: usize, reason: String, record: &[u8]) -> Self {
         let cut = &record[..record.len().min(DEAD_LETTER_BYTES_MAX)];
         let record = String::from_utf8_lossy(cut).into_owned();
-        Self { partition, line, column: column as u64, reason, record }
+        Self { partition, line, column: column as u64, reason, record, element: None }
     }
 
     /// Bytes it owns on the heap.

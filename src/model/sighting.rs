@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::detail::SharedDetail;
-use super::ledger::{Disposition, Known, Trace};
+use super::ledger::{Disposition, Known, Mark, Trace};
 use super::record::{Id, Sequence};
 
 /// A state as a rule observes it, by their numbers in the rule file.
@@ -58,13 +58,18 @@ impl Sighting {
             event_time_ns: self.event_time_ns,
             arrival_ns: self.arrival_ns,
             entity: entity.clone(),
-            fingerprint: self.fingerprint,
+            mark: self.mark(),
         }
+    }
+
+    /// What tells it apart from others of its line.
+    pub fn mark(&self) -> Mark {
+        Mark { fingerprint: self.fingerprint, content: self.content }
     }
 
     /// A trace of what became of it.
     pub fn trace(&self, entity: &SmolStr, disposition: Disposition) -> Trace {
-        Trace::Record { position: self.position, known: Some(self.known(entity)), disposition }
+        Trace::Record { position: self.position, known: self.known(entity), disposition }
     }
 }
 

@@ -66,9 +66,9 @@ impl<S: Shown> Pass for Observations<S> {
             if let Some(traces) = traces {
                 let lane = TracedLane { rule: rule as u16, entity: entity.clone() };
                 let place = Place { event_time_ns, tie: sighting.tie.clone() };
-                let state = S::number(&shown.state());
+                let (state, key) = (S::number(&shown.state()), shown.key());
                 let (position, known) = (sighting.position, sighting.known(&entity));
-                traces.push((Trace::Observed { lane, place, state, position, known }, 1));
+                traces.push((Trace::Observed { lane, place, state, key, position, known }, 1));
             }
             if let Some((rule, shown)) = before.replace((rule, shown)) {
                 let tie = sighting.tie.clone();

@@ -4,19 +4,20 @@
 //! off against the runs they are in; sorted by place, what rules made of a record comes together.
 //! State: what fits in memory of two external sorts, and what was decided of one lane.
 
+mod row;
+
 use std::collections::BTreeSet;
 
 use limbeck_operators::machines::hold_down::Decision;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+pub(crate) use self::row::{Fate, FateRow, Row};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
-use crate::model::duration::format_duration;
 use crate::model::episode::Catalog;
-use crate::model::lane::{LaneStory, Run, RunOutcome};
-use crate::model::ledger::{DeadLetter, Disposition, Known, Place, Trace, TracedLane};
+use crate::model::lane::LaneStory;
+use crate::model::ledger::{DeadLetter, Disposition, Known, Mark, Place, Trace, TracedLane};
 use crate::model::sighting::Position;
-use crate::model::time::format_rfc3339;
 use crate::rules::Rules;
 
 /// The name of the file.
@@ -45,33 +46,15 @@ enum OfLane {
 struct RecordKey {
     position: Position,
     entity: SmolStr,
-    fingerprint: (u64, u64),
+    mark: Mark,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum OfRecord {
-    DeadLetter { column: u64, reason: String },
-    Corrected { raw_time_ns: i64 },
-    Whole { known: Option<Known>, disposition: Disposition },
+    DeadLetter { element: Option<u32>, column: u64, reason: String },
+    Read { element: Option<u32>, raw_time_ns: Option<i64> },
+    Whole { known: Known, disposition: Disposition },
     Fate { rule: u16, state: u16, fate: Fate },
-}
-
-/// What a rule made of an observation.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Fate {
-    /// It repeats another to the rule, which did not look at it.
-    Repeated,
-    /// It is of a run, as the first or a later one, which began an episode, or lies within one.
-    InRun {
-        first: bool,
-        since_ns: i64,
-        until_ns: Option<i64>,
-        outcome: RunOutcome,
-        episode: Option<u128>,
-        begins: bool,
-    },
-    /// Its instant had not come.
-    Waiting,
 }
 
 impl Fates {
@@ -105,22 +88,23 @@ impl Fates {
         diff: i64,
     ) -> Result<(), OutputError> {
         let position = Position::new(letter.partition as usize, letter.line);
-        let key = RecordKey { position, entity: SmolStr::default(), fingerprint: (0, 0) };
-        let (column, reason) = (letter.column, letter.reason.clone());
-        self.records.push((key, OfRecord::DeadLetter { column, reason }), diff)
+        let mark = Mark { fingerprint: (0, 0), content: 0 };
+        let key = RecordKey { position, entity: SmolStr::default(), mark };
+        let (element, column, reason) = (letter.element, letter.column, letter.reason.clone());
+        self.records.push((key, OfRecord::DeadLetter { element, column, reason }), diff)
     }
 
     pub(super) fn trace(&mut self, trace: Trace, diff: i64) -> Result<(), OutputError> {
         match trace {
             Trace::Record { position, known, disposition } => {
-                let key = RecordKey::new(position, known.as_ref());
+                let key = RecordKey::new(position, &known);
                 self.records.push((key, OfRecord::Whole { known, disposition }), diff)
             }
-            Trace::Corrected { position, entity, fingerprint, raw_time_ns } => {
-                let key = RecordKey { position, entity, fingerprint };
-                self.records.push((key, OfRecord::Corrected { raw_time_ns }), diff)
+            Trace::Read { position, entity, mark, element, raw_time_ns } => {
+                let key = RecordKey { position, entity, mark };
+                self.records.push((key, OfRecord::Read { element, raw_time_ns }), diff)
             }
-            Trace::Observed { lane, place, state, position, known } => {
+            Trace::Observed { lane, place, state, position, known, .. } => {
                 self.lanes.push((lane, OfLane::Observed { place, state, position, known }), diff)
             }
             Trace::Repeated { lane, place } => {
@@ -153,48 +137,90 @@ impl Fates {
                 }
             }
         }
-        let printer = Printer { rules: &self.rules, files };
-        let mut line = Vec::new();
         let mut records = self.records.finish()?.peekable();
-        // The event time that a record said, where another counts.
-        let mut said: Option<(RecordKey, i64)> = None;
+        let mut of_line = OfLine::default();
         while let Some(row) = records.next() {
-            let ((key, whole), copies) = row?;
-            if let OfRecord::Corrected { raw_time_ns } = whole {
-                said = Some((key, raw_time_ns));
-                continue;
+            let ((key, first), copies) = row?;
+            if of_line.position != Some(key.position) {
+                of_line.write(&mut self.file)?;
+                of_line.position = Some(key.position);
             }
-            let mut fates = Vec::new();
-            while let Some(Ok(((_, OfRecord::Fate { rule, state, fate }), _))) =
-                records.next_if(|row| match row {
-                    Ok(((other, what), _)) => {
-                        *other == key && matches!(what, OfRecord::Fate { .. })
-                    }
-                    Err(_) => false,
-                })
-            {
-                fates.push(printer.fate(rule, state, &fate));
+            let mut of_record = vec![(first, copies)];
+            let same = |row: &Result<((RecordKey, OfRecord), i64), OutputError>| match row {
+                Ok(((other, _), _)) => *other == key,
+                Err(_) => true,
+            };
+            while let Some(row) = records.next_if(same) {
+                let ((_, what), copies) = row?;
+                of_record.push((what, copies));
             }
-            line.clear();
-            let mut row = printer.row(&key, &whole, fates);
-            let of_it = said.as_ref().filter(|(of, _)| *of == key);
-            row.raw_time = of_it.map(|(_, raw_time_ns)| format_rfc3339(*raw_time_ns));
-            serde_json::to_writer(&mut line, &row).expect("a Vec takes every write");
-            line.push(b'\n');
-            // Equal records of one line are as many rows.
-            for _ in 0..copies {
-                self.file.put(&line)?;
-            }
+            of_line.add(&self.rules, &files[key.position.partition()], of_record);
         }
+        of_line.write(&mut self.file)?;
         Ok(self.file)
     }
 }
 
+/// The rows of one line: by element they are known to be in order only when all are there.
+#[derive(Default)]
+struct OfLine {
+    position: Option<Position>,
+    rows: Vec<(Option<u32>, Vec<u8>)>,
+}
+
+impl OfLine {
+    /// Adds the rows of what is told of one key: of one record, or of some that are equal. These are
+    /// told by element, and the first is the one that counts.
+    fn add(&mut self, rules: &Rules, file: &str, of_record: Vec<(OfRecord, i64)>) {
+        let Some(position) = self.position else { return };
+        let (mut reads, mut wholes, mut fates) = (Vec::new(), Vec::new(), Vec::new());
+        for (what, copies) in of_record {
+            let copies = usize::try_from(copies).expect("nothing is told less than never");
+            match what {
+                OfRecord::Read { element, raw_time_ns } => {
+                    reads.extend(std::iter::repeat_n((element, raw_time_ns), copies));
+                }
+                OfRecord::Fate { rule, state, fate } => {
+                    fates.push(FateRow::new(rules, rule, state, &fate));
+                }
+                whole => wholes.push((whole, copies)),
+            }
+        }
+        let mut reads = reads.into_iter();
+        for (whole, copies) in &wholes {
+            for _ in 0..*copies {
+                let mut row = Row::new(file, position.line());
+                match whole {
+                    OfRecord::Whole { known, disposition } => {
+                        let (element, raw_time_ns) = reads.next().unwrap_or_default();
+                        row.record(known, *disposition, raw_time_ns);
+                        row.element = element;
+                        if matches!(disposition, Disposition::Used | Disposition::Late) {
+                            row.fates = std::mem::take(&mut fates);
+                        }
+                    }
+                    OfRecord::DeadLetter { element, column, reason } => {
+                        row.element = *element;
+                        row.dead_letter(*column, reason);
+                    }
+                    OfRecord::Read { .. } | OfRecord::Fate { .. } => continue,
+                }
+                let mut line = serde_json::to_vec(&row).expect("a Vec takes every write");
+                line.push(b'\n');
+                self.rows.push((row.element, line));
+            }
+        }
+    }
+
+    fn write(&mut self, file: &mut AtomicFile) -> Result<(), OutputError> {
+        self.rows.sort_by_key(|(element, _)| *element);
+        self.rows.drain(..).try_for_each(|(_, line)| file.put(&line))
+    }
+}
+
 impl RecordKey {
-    fn new(position: Position, known: Option<&Known>) -> Self {
-        let entity = known.map_or_else(SmolStr::default, |known| known.entity.clone());
-        let fingerprint = known.map_or((0, 0), |known| known.fingerprint);
-        Self { position, entity, fingerprint }
+    fn new(position: Position, known: &Known) -> Self {
+        Self { position, entity: known.entity.clone(), mark: known.mark }
     }
 }
 
@@ -227,7 +253,7 @@ impl<'c> Teller<'c> {
                     true => Fate::Repeated,
                     false => self.next(),
                 };
-                let key = RecordKey::new(position, Some(&known));
+                let key = RecordKey::new(position, &known);
                 return Some((key, OfRecord::Fate { rule: self.lane.rule, state, fate }));
             }
         }
@@ -243,159 +269,9 @@ impl<'c> Teller<'c> {
         }
         let Some(run) = story.runs.get(at.0) else { return Fate::Waiting };
         at.1 += 1;
-        let Run { since_ns, until_ns, outcome, .. } = *run;
-        let episode = story.episode_of(run);
-        let id = episode.map(|episode| {
+        Fate::in_run(story, run, at.1 == 1, |episode| {
             let ranks = catalog.ranks(usize::from(lane.rule), episode.state);
             catalog.id_of(ranks, &lane.entity, episode.since)
-        });
-        let begins = episode.is_some_and(|episode| episode.since == since_ns);
-        Fate::InRun { first: at.1 == 1, since_ns, until_ns, outcome, episode: id, begins }
-    }
-}
-
-/// A row as it is written.
-#[derive(Serialize)]
-struct Row<'r> {
-    file: &'r str,
-    line: u64,
-    disposition: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conflict: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entity: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw_time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arrival: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    fates: Vec<FateRow<'r>>,
-}
-
-/// A fate as it is written.
-#[derive(Serialize)]
-struct FateRow<'r> {
-    rule: &'r str,
-    state: &'r str,
-    fate: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    episode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lasted: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    within: Option<String>,
-}
-
-/// Puts rows in words.
-struct Printer<'r> {
-    rules: &'r Rules,
-    files: &'r [String],
-}
-
-impl<'r> Printer<'r> {
-    fn row(&self, key: &RecordKey, whole: &'r OfRecord, fates: Vec<FateRow<'r>>) -> Row<'r> {
-        let mut row = Row {
-            file: &self.files[key.position.partition()],
-            line: key.position.line(),
-            disposition: "dead-letter",
-            column: None,
-            reason: None,
-            conflict: None,
-            entity: None,
-            time: None,
-            raw_time: None,
-            arrival: None,
-            fates,
-        };
-        match whole {
-            OfRecord::DeadLetter { column, reason } => {
-                row.column = Some(*column);
-                row.reason = Some(reason);
-            }
-            OfRecord::Whole { known, disposition } => {
-                if let Some(known) = known {
-                    row.entity = Some(&known.entity);
-                    row.time = Some(format_rfc3339(known.event_time_ns));
-                    row.arrival = Some(format_rfc3339(known.arrival_ns));
-                }
-                row.disposition = match disposition {
-                    Disposition::Unmatched => "unmatched",
-                    Disposition::Late => "late",
-                    Disposition::Duplicate { .. } => "duplicate",
-                    Disposition::Used => "used",
-                };
-                if let Disposition::Duplicate { conflict } = disposition {
-                    row.conflict = Some(*conflict);
-                }
-            }
-            OfRecord::Corrected { .. } | OfRecord::Fate { .. } => {
-                unreachable!("a record is known before its fates")
-            }
-        }
-        row
-    }
-
-    fn fate(&self, rule: u16, state: u16, fate: &Fate) -> FateRow<'r> {
-        let rule = &self.rules.rules[usize::from(rule)];
-        let signal = &self.rules.signals[rule.signal];
-        let mut row = FateRow {
-            rule: &rule.name,
-            state: &signal.states[usize::from(state)].name,
-            fate: "suppressed",
-            by: None,
-            episode: None,
-            since: None,
-            until: None,
-            lasted: None,
-            hold: None,
-            within: None,
-        };
-        let (first, since_ns, until_ns, outcome, episode, begins) = match fate {
-            Fate::Repeated => {
-                row.by = Some("dedup");
-                row.within = rule.dedup.as_ref().map(|dedup| format_duration(dedup.within_ns));
-                return row;
-            }
-            Fate::Waiting => {
-                row.fate = "pending";
-                return row;
-            }
-            Fate::InRun { first, since_ns, until_ns, outcome, episode, begins } => {
-                (*first, *since_ns, *until_ns, *outcome, *episode, *begins)
-            }
-        };
-        let hold = format_duration(rule.hold_ns[usize::from(state)]);
-        row.episode = episode.map(|id| format!("{id:032x}"));
-        match outcome {
-            RunOutcome::Established => {
-                row.fate = if first && begins { "first" } else { "repeat" };
-                return row;
-            }
-            RunOutcome::Pending => (row.fate, row.episode) = ("pending", None),
-            RunOutcome::HeldDown => {
-                row.fate = if episode.is_some() { "blip" } else { "suppressed" };
-                row.by = Some("hold");
-            }
-            RunOutcome::Expired => (row.by, row.episode) = (Some("expired"), None),
-        }
-        row.since = Some(format_rfc3339(since_ns));
-        row.until = until_ns.map(format_rfc3339);
-        row.lasted = until_ns.map(|until| format_duration(until - since_ns));
-        row.hold = Some(hold);
-        row
+        })
     }
 }

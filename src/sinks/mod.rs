@@ -9,7 +9,7 @@
 pub mod atomic;
 pub mod digest;
 pub mod error;
-mod fates;
+pub(crate) mod fates;
 mod json;
 pub mod report;
 mod run;

@@ -12,7 +12,8 @@ use smol_str::SmolStr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::matcher::Matcher;
-use crate::model::ledger::DeadLetter;
+use super::sequencer::Traced;
+use crate::model::ledger::{DeadLetter, Unmatched};
 use crate::model::sighting::{Matches, Position, Sighting, TieStart};
 use crate::model::{Id, Sequence};
 use crate::sources::blocks::Block;
@@ -121,8 +122,20 @@ pub(super) struct DecodedBlock {
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
+    /// What traces tell of some of the heads beyond these, in their order.
+    pub(super) notes: Vec<Note>,
     /// The block itself, for what the sequencer rejects, and to be used again.
     pub(super) bytes: Vec<u8>,
+}
+
+/// What a trace tells of a head.
+pub(super) struct Note {
+    /// Which, by its place.
+    pub(super) head: usize,
+    /// Which element of its line's array it is, from 1.
+    pub(super) element: Option<u32>,
+    /// The entity, and why it fits no signal, if it does not.
+    pub(super) unmatched: Option<(SmolStr, Unmatched)>,
 }
 
 /// A line is seldom shorter: room for as many records as there may be is made at once.
@@ -148,6 +161,7 @@ impl Matcher {
             together: None,
             rows: (0..workers).map(|_| Vec::with_capacity(lines_max / workers)).collect(),
             dead: Vec::new(),
+            notes: Vec::new(),
             bytes: Vec::new(),
         };
         for oversized in &block.oversized {
@@ -223,8 +237,15 @@ impl DecodedBlock {
         let decoder = matcher.decoder(place.source);
         let record = match text.map_or_else(|| decode::text(bytes), Ok) {
             Ok(text) if decoder.explodes() => {
+                let mut number = 0;
                 return decoder.explode(text, lines, &mut |lines, element, record| {
+                    let head = self.heads.len();
                     self.add(matcher, place, element.as_bytes(), lines, &record);
+                    number += 1;
+                    // What is no array comes as the line itself.
+                    if matcher.traces() != Traced::Nothing && element.len() < text.len() {
+                        self.note_element(head, number);
+                    }
                 });
             }
             Ok(text) if is_unknown => decoder.unknown_line(text, lines),
@@ -232,6 +253,36 @@ impl DecodedBlock {
             Err(error) => Err(error),
         };
         self.add(matcher, place, bytes, lines, &record);
+    }
+
+    /// Notes which element the last record is of, or what should be one.
+    fn note_element(&mut self, head: usize, number: u32) {
+        let element = Some(number);
+        match (self.heads.len() > head, self.notes.last_mut(), self.dead.last_mut()) {
+            (true, Some(note), _) if note.head == head => note.element = element,
+            (true, ..) => self.notes.push(Note { head, element, unmatched: None }),
+            (false, _, Some(letter)) => letter.element = element,
+            (false, _, None) => {}
+        }
+    }
+
+    /// Notes why the next record fits no signal.
+    #[inline(never)]
+    fn note_unmatched(
+        &mut self,
+        matcher: &Matcher,
+        source: usize,
+        lines: &Lines<'_>,
+        record: &Decoded<'_>,
+    ) {
+        if matcher.watches(record.subject.as_deref()) {
+            let unmatched = match &record.subject {
+                Some(entity) => (SmolStr::new(entity), matcher.unmatched(source, lines)),
+                None => (SmolStr::default(), Unmatched::NoSubject),
+            };
+            let (head, unmatched) = (self.heads.len(), Some(unmatched));
+            self.notes.push(Note { head, element: None, unmatched });
+        }
     }
 
     /// Adds the next record, which `lines` shows to the conditions, with the bytes it is from.
@@ -280,6 +331,8 @@ impl DecodedBlock {
             };
             self.rows[of].push(((entity, sighting), 0, 1));
             worker = Some(of as u16);
+        } else if !matched && matcher.traces() == Traced::Everything {
+            self.note_unmatched(matcher, place.source, lines, record);
         }
         let Place { line, text, .. } = *place;
         self.heads.push(Head {

@@ -1,16 +1,22 @@
 //! What a record is to the rules: which signals it fits, in which state, and what they carry of it.
 
+mod verdicts;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::sequencer::Traced;
 use crate::model::Scalar;
 use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
 use crate::model::sighting::{Detailed, Match, Matches};
 use crate::rules::{Attribute, Condition, Dedup, Expression, RecordView, Rules, Signal, Verdict};
 use crate::sources::decode::Decoder;
+
+pub use self::verdicts::Asked;
 
 /// A state of a signal, by their numbers in the rule file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +34,8 @@ pub struct Matcher {
     rules: Arc<Rules>,
     /// By signal.
     observers: Vec<Observers>,
-    watched: Option<SmolStr>,
+    watched: Option<BTreeSet<SmolStr>>,
+    traces: Traced,
 }
 
 /// Who observes a signal.
@@ -49,19 +56,38 @@ impl Matcher {
             rules.sources.iter().map(|source| Decoder::new(source, &rules.paths)).collect();
         let observers = (0..rules.signals.len()).map(|signal| Observers::new(rules, signal));
         let observers = observers.collect();
-        Self { decoders, observers, rules: Arc::new(rules.clone()), watched: None }
+        Self {
+            decoders,
+            observers,
+            rules: Arc::new(rules.clone()),
+            watched: None,
+            traces: Traced::Nothing,
+        }
     }
 
-    /// Lets only the records of one entity through. The others move the clock as ever.
+    /// Lets only the records of these entities through. The others move the clock as ever.
     #[must_use]
-    pub fn watching(mut self, entity: &str) -> Self {
-        self.watched = Some(entity.into());
+    pub fn watching(mut self, entities: BTreeSet<SmolStr>) -> Self {
+        self.watched = Some(entities);
         self
+    }
+
+    /// Notes what the traces of these records tell.
+    #[must_use]
+    pub(super) fn tracing(mut self, traces: Traced) -> Self {
+        self.traces = traces;
+        self
+    }
+
+    /// Which records are traced.
+    pub(super) fn traces(&self) -> Traced {
+        self.traces
     }
 
     /// Whether the records of an entity are let through.
     pub(super) fn watches(&self, entity: Option<&str>) -> bool {
-        self.watched.is_none() || self.watched.as_deref() == entity
+        let is_watched = |all: &BTreeSet<SmolStr>| entity.is_some_and(|one| all.contains(one));
+        self.watched.as_ref().is_none_or(is_watched)
     }
 
     /// The rule file.

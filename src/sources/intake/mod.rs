@@ -37,7 +37,7 @@ use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
 
-pub use self::matcher::{Fit, Matcher};
+pub use self::matcher::{Asked, Fit, Matcher};
 pub use self::records::{Seen, records};
 pub use self::sequencer::{Clockwork, Judgement, Traced};
 
@@ -126,7 +126,7 @@ pub fn read(
     thread::scope(|scope| {
         for _ in 0..decoders {
             let (raws, done) = (raw_receiver.clone(), done_sender.clone());
-            let (matcher, sources) = (matcher.clone(), &sources);
+            let (matcher, sources) = (matcher.clone().tracing(clockwork.traced), &sources);
             scope.spawn(move || {
                 let mut shapes: BTreeMap<usize, Shapes> = BTreeMap::new();
                 for (index, raw) in raws {

@@ -10,6 +10,8 @@ use crate::sources::decode::{Decoded, Lines, Shapes, Unreadable};
 pub struct Seen<'s, 'a> {
     /// The line that it is from.
     pub line: u64,
+    /// Which element of the line's array, from 1, if it has one.
+    pub element: Option<u32>,
     /// How the conditions see it, if it is readable.
     pub view: &'s Lines<'a>,
     /// What it says, or why it cannot be read: columns count from the start of the line.
@@ -41,14 +43,16 @@ pub fn records(
             let mut flow = ControlFlow::Continue(());
             if let Some(skipped) = oversized.next_if(|skipped| skipped.line < next) {
                 let record = Err(Unreadable { column: 1, reason: skipped.reason() });
-                flow = each(Seen { line: skipped.line, view: &lines, record });
+                flow = each(Seen { line: skipped.line, element: None, view: &lines, record });
             } else if let Some((line, bytes, _)) = whole.next() {
                 let (before, bytes) = decoder.trim(bytes);
-                let mut give = |view: &Lines<'_>, record: Result<Decoded<'_>, Unreadable>| {
-                    let record = record
-                        .map_err(|error| Unreadable { column: error.column + before, ..error });
+                let mut give = |element, view: &Lines<'_>, record: Result<Decoded<'_>, _>| {
+                    let record = record.map_err(|error: Unreadable| Unreadable {
+                        column: error.column + before,
+                        ..error
+                    });
                     if flow.is_continue() {
-                        flow = each(Seen { line, view, record });
+                        flow = each(Seen { line, element, view, record });
                     }
                 };
                 if bytes.is_empty() {
@@ -56,12 +60,17 @@ pub fn records(
                 }
                 match std::str::from_utf8(bytes) {
                     Ok(text) if decoder.explodes() => {
-                        decoder
-                            .explode(text, &mut lines, &mut |view, _, record| give(view, record));
+                        let mut number = 0;
+                        decoder.explode(text, &mut lines, &mut |view, element, record| {
+                            number += 1;
+                            // What is no array comes as the line itself.
+                            let number = (element.len() < text.len()).then_some(number);
+                            give(number, view, record);
+                        });
                     }
                     _ => {
                         let record = decoder.decode(bytes, &mut lines);
-                        give(&lines, record);
+                        give(None, &lines, record);
                     }
                 }
             } else {

@@ -10,11 +10,11 @@ use smol_str::SmolStr;
 
 use super::Batch;
 use super::accounts::{Accounts, SOURCES_MAX};
-use super::decoding::{DecodedBlock, Head, Row, Together};
+use super::decoding::{DecodedBlock, Head, Note, Row, Together};
 use super::labels::LabelValues;
 use crate::model::account::Account;
 use crate::model::duration::format_duration;
-use crate::model::ledger::{Count, DeadLetter, Disposition, Entry, Trace};
+use crate::model::ledger::{Count, DeadLetter, Disposition, Entry, Known, Mark, Trace};
 use crate::model::sighting::{Position, Sighting, Tie};
 use crate::model::time::format_rfc3339;
 use crate::rules::{Rules, Skew};
@@ -97,13 +97,14 @@ impl Sequencer {
             partition: block.partition,
             sources: block.sources.names().map(|name| self.accounts.number(name)).collect(),
             cursors: vec![0; block.rows.len()],
+            notes: std::mem::take(&mut block.notes).into_iter().peekable(),
             tally: Tally::default(),
         };
         match block.together {
             None => {}
             Some(together) if self.admits(&together) => {
-                for head in &block.heads {
-                    self.take(head, &mut block.rows, &mut taking);
+                for (number, head) in block.heads.iter().enumerate() {
+                    self.take(number, head, &mut block.rows, &mut taking);
                 }
                 let Together { records, unmatched, condition_errors, .. } = together;
                 taking.tally.add(records, unmatched, condition_errors);
@@ -134,13 +135,15 @@ impl Sequencer {
         // What becomes of each row, by worker: its arrival if it is accepted.
         let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
         let mut end_line = None;
-        for head in &block.heads {
+        for (number, head) in block.heads.iter().enumerate() {
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
             if let Some(reason) = self.jump(arrival_ns) {
                 let (start, end) = (head.text.0 as usize, head.text.1 as usize);
                 let text = &block.bytes[start..end];
                 let partition = block.partition as u32;
-                block.dead.push(DeadLetter::new(partition, head.line, 1, reason, text));
+                let mut letter = DeadLetter::new(partition, head.line, 1, reason, text);
+                letter.element = taking.note(number).and_then(|note| note.element);
+                block.dead.push(letter);
                 if let Some(worker) = head.worker {
                     verdicts[usize::from(worker)].push(None);
                     taking.cursors[usize::from(worker)] += 1;
@@ -151,7 +154,7 @@ impl Sequencer {
                 end_line = Some(head.line);
                 break;
             }
-            self.take(head, &mut block.rows, taking);
+            self.take(number, head, &mut block.rows, taking);
             let errors = u64::from(head.condition_errors);
             taking.tally.add(1, u64::from(!head.matched), errors);
             if let Some(worker) = head.worker {
@@ -172,14 +175,14 @@ impl Sequencer {
 
     /// Takes in the next record.
     #[inline(always)]
-    fn take(&mut self, head: &Head, rows: &mut [Vec<Row>], taking: &mut Taking) {
+    fn take(&mut self, number: usize, head: &Head, rows: &mut [Vec<Row>], taking: &mut Taking) {
         let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
         self.arrival_ns = Some(arrival_ns);
         let source = taking.sources[head.source as usize];
         let correction_ns = self.accounts.enter(source, head, arrival_ns);
         let traced = self.clockwork.traced != Traced::Nothing;
         if traced || self.labels.is_some() || self.accounts.correct() {
-            self.look(head, correction_ns, rows, taking);
+            self.look((number, head), (arrival_ns, correction_ns), rows, taking);
         }
     }
 
@@ -187,17 +190,32 @@ impl Sequencer {
     #[inline(never)]
     fn look(
         &mut self,
-        head: &Head,
-        correction_ns: i64,
+        (number, head): (usize, &Head),
+        (arrival_ns, correction_ns): (i64, i64),
         rows: &mut [Vec<Row>],
         taking: &mut Taking,
     ) {
+        let traced = self.clockwork.traced != Traced::Nothing;
+        let note = if traced { taking.note(number) } else { None };
+        let element = note.as_ref().and_then(|note| note.element);
+        let raw_time_ns = Some(head.event_time_ns).filter(|_| correction_ns != 0);
         let Taking { partition, cursors, tally, .. } = taking;
+        let mut trace_read = |entity: &SmolStr, mark: Mark| {
+            if element.is_some() || raw_time_ns.is_some() {
+                let (position, entity) = (Position::new(*partition, head.line), entity.clone());
+                tally.traces.push(Trace::Read { position, entity, mark, element, raw_time_ns });
+            }
+        };
         let Some(worker) = head.worker.map(usize::from) else {
-            if self.clockwork.traced == Traced::Everything && !head.matched {
+            if let Some((entity, why)) = note.and_then(|note| note.unmatched) {
+                let fingerprint = (element.unwrap_or_default().into(), 0);
+                let mark = Mark { fingerprint, content: 0 };
+                trace_read(&entity, mark);
+                let event_time_ns = head.event_time_ns.wrapping_add(correction_ns);
+                let known = Known { event_time_ns, arrival_ns, entity, mark };
                 let position = Position::new(*partition, head.line);
-                let disposition = Disposition::Unmatched;
-                tally.traces.push(Trace::Record { position, known: None, disposition });
+                let disposition = Disposition::Unmatched(why);
+                tally.traces.push(Trace::Record { position, known, disposition });
             }
             return;
         };
@@ -206,13 +224,10 @@ impl Sequencer {
         if let Some(labels) = &mut self.labels {
             tally.label_overflow += labels.admit(sighting);
         }
+        if traced {
+            trace_read(entity, sighting.mark());
+        }
         if correction_ns != 0 {
-            if self.clockwork.traced != Traced::Nothing {
-                let Sighting { position, fingerprint, event_time_ns: raw_time_ns, .. } = *sighting;
-                let entity = entity.clone();
-                let trace = Trace::Corrected { position, entity, fingerprint, raw_time_ns };
-                tally.traces.push(trace);
-            }
             // Two records of one source and id may come to one time: what they said comes last.
             let tie = std::mem::replace(&mut sighting.tie, Tie::from(Vec::new()));
             sighting.tie = tie.then(sighting.event_time_ns);
@@ -243,7 +258,17 @@ struct Taking {
     sources: Vec<usize>,
     /// Which row of each worker is next.
     cursors: Vec<usize>,
+    /// Those of the heads that are next.
+    notes: std::iter::Peekable<std::vec::IntoIter<Note>>,
     tally: Tally,
+}
+
+impl Taking {
+    /// What is noted of a head; in the order of the heads.
+    fn note(&mut self, head: usize) -> Option<Note> {
+        while self.notes.next_if(|note| note.head < head).is_some() {}
+        self.notes.next_if(|note| note.head == head)
+    }
 }
 
 /// What a worker must know to judge the records it is given.

@@ -61,7 +61,8 @@ fn a_record_that_nobody_watches_is_not_unmatched() {
         line("00:00:03", "a", r#"{"up":false}"#),
     ];
     let rules = Rules::parse("rules.yaml", RULES).unwrap_or_else(|errors| panic!("{errors}"));
-    let matchers = [(Matcher::new(&rules), 3), (Matcher::new(&rules).watching("a"), 2)];
+    let matchers =
+        [(Matcher::new(&rules), 3), (Matcher::new(&rules).watching(["a".into()].into()), 2)];
     for (matcher, rows) in matchers {
         for to_a_block in [1, 5] {
             let judged = judge(&matcher, &lines, to_a_block);
