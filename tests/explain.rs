@@ -112,7 +112,7 @@ fn every_record_has_one_fate_and_the_numbers_that_decided_it() {
         let explanation = explain(&lab.rules, &options.logs, &entity, None).expect("explained");
         let clock = explanation.known_at.expect("there are records");
         for record in &explanation.not_used {
-            let new = places.insert((record.record.file.clone(), record.record.line));
+            let new = places.insert(record.record.origin.clone());
             assert!(new, "a record is not used once: {record:?}");
             match record.reason {
                 Reason::Late => late += 1,

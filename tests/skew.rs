@@ -7,7 +7,7 @@ mod oracle;
 use std::collections::BTreeMap;
 
 use common::{Lab, replaying};
-use limbeck::explain::explain;
+use limbeck::explain::{Observed, explain};
 use limbeck::model::time::format_rfc3339;
 use limbeck::replay::Options;
 use oracle::accounts::told;
@@ -252,8 +252,8 @@ fn errors(lab: &Lab, truth: &[i64]) -> (usize, usize) {
         let logs = &lab.options().logs;
         let told = explain(&lab.rules, logs, &format!("pod-{pod}"), None).expect("it is explained");
         let rule = &told.rules[0];
-        let observed = rule.runs.iter().flat_map(|run| &run.observations).chain(&rule.waiting);
-        let order: Vec<i64> = observed.map(|seen| truth[seen.line as usize - 1]).collect();
+        let line = |seen: &Observed| seen.origin.line as usize;
+        let order: Vec<i64> = rule.observations().map(|seen| truth[line(seen) - 1]).collect();
         wrong += order.windows(2).filter(|pair| pair[0] > pair[1]).count();
         // What is late is in no order at all.
         wrong += told.not_used.len();

@@ -203,7 +203,7 @@ pub(super) struct ExplainArgs {
     log: Vec<LogArg>,
     /// The entity: all of its lanes are drawn.
     entity: Option<String>,
-    /// A line of a log: what became of that record.
+    /// A line of a log: what became of the record, or records, that it stands for.
     #[arg(long, value_name = "FILE:LINE", value_parser = place, allow_hyphen_values = true)]
     pub(super) record: Option<(PathBuf, u64)>,
     /// With `--id`: who said it.

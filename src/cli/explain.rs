@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::args::ExplainArgs;
 use super::{FAILED, USAGE, fail, load, print, read_standard_input_once, resolve};
-use crate::explain::{Explanation, Found, Which, draw, explain, locate, sentences};
+use crate::explain::{Found, Which, draw, explain, explain_records, locate};
 use crate::replay::Log;
 use crate::rules::Rules;
+use crate::sources::InputError;
 
 /// Explains what the arguments ask for.
 pub(super) fn run(args: &ExplainArgs) -> u8 {
@@ -36,7 +37,7 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
     }
     match (which, &entity) {
         (Some(which), _) => record(args, &rules, &logs, &which),
-        (None, Some(entity)) => with(args, &rules, &logs, entity, draw),
+        (None, Some(entity)) => whole(args, &rules, &logs, entity),
         (None, None) => fail(USAGE, &"name an ENTITY, a --record, or --source and --id"),
     }
 }
@@ -47,52 +48,40 @@ fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-" || fs::metadata(path).is_ok_and(is_other)
 }
 
-/// Explains an entity, by the text that is made of it.
-fn with(
-    args: &ExplainArgs,
-    rules: &Rules,
-    logs: &[Log],
-    entity: &str,
-    text: impl FnOnce(&Explanation) -> String,
-) -> u8 {
+/// Explains an entity.
+fn whole(args: &ExplainArgs, rules: &Rules, logs: &[Log], entity: &str) -> u8 {
     let explanation = match explain(rules, logs, entity, args.at) {
         Ok(explanation) => explanation,
         Err(failure) => return fail(failure.exit_code(), &failure),
     };
-    if explanation.rules.is_empty() && explanation.not_used.is_empty() {
+    if explanation.is_empty() {
         let what = format!("no record of `{entity}` that fits a signal had arrived");
         return fail(FAILED, &what);
     }
     let shown = match args.json {
         true => serde_json::to_string_pretty(&explanation).expect("plain values encode") + "\n",
-        false => text(&explanation),
+        false => draw(&explanation),
     };
-    let printed = print(&shown);
-    let damaged = explanation.damaged.iter().map(|error| fail(error.exit_code(), error));
-    damaged.max().unwrap_or(printed)
+    show(&shown, &explanation.damaged)
 }
 
+/// Explains single records.
 fn record(args: &ExplainArgs, rules: &Rules, logs: &[Log], which: &Which) -> u8 {
-    let found = match locate(rules, logs, which) {
-        Ok(found) => found,
+    let (located, more) = match locate(rules, logs, which) {
+        Ok(Found::Records(located, more)) => (located, more),
+        Ok(Found::Nothing(what)) => return fail(FAILED, &what),
         Err(failure) => return fail(failure.exit_code(), &failure),
     };
-    let say = |what: String| print(&(what + "\n"));
-    match found {
-        Found::Nothing => fail(FAILED, &"no such record in these logs (a blank line is none)"),
-        Found::Unreadable(column, reason) => {
-            say(format!("a dead letter: {reason} (column {column})"))
-        }
-        Found::Unmatched(None, _) => say("unmatched: it has no subject".to_owned()),
-        Found::Unmatched(Some(entity), 0) => {
-            say(format!("unmatched: a record of `{entity}`, but no signal's conditions hold"))
-        }
-        Found::Unmatched(Some(entity), errors) => say(format!(
-            "unmatched: a record of `{entity}`, but no signal's conditions hold; {errors} of them \
-             could not be judged"
-        )),
-        Found::Record { entity, file, line } => with(args, rules, logs, &entity, |explanation| {
-            sentences(explanation, &file, line).join("\n") + "\n"
-        }),
-    }
+    let records = match explain_records(rules, logs, located, more, args.at) {
+        Ok(records) => records,
+        Err(failure) => return fail(failure.exit_code(), &failure),
+    };
+    let shown = if args.json { records.json(rules) } else { records.sentences() };
+    show(&shown, &records.damaged)
+}
+
+/// Prints what is known, and says which logs could not be read to their end.
+fn show(shown: &str, damaged: &[InputError]) -> u8 {
+    let printed = print(shown);
+    damaged.iter().map(|error| fail(error.exit_code(), error)).max().unwrap_or(printed)
 }

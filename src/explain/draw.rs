@@ -1,10 +1,12 @@
 //! An explanation as a person reads it: lanes on one axis of time, and sentences.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
 use crate::model::duration::{format_duration, format_offset};
 use crate::model::lane::RunOutcome;
+use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
 
 /// So many columns are drawn.
@@ -16,13 +18,24 @@ const RUNS_MAX: usize = 20;
 pub fn draw(explanation: &Explanation) -> String {
     let mut text = String::new();
     let known = explanation.known_at.map_or_else(|| "ever".to_owned(), format_rfc3339);
-    line(&mut text, format_args!("{}, as known at {known}", explanation.entity));
+    line(&mut text, format_args!("{}, as known at {known}", printable(&explanation.entity)));
+    if !explanation.amending.is_empty() {
+        let (count, lateness) = (explanation.amending.len(), explanation.lateness_ns);
+        let by = explanation.amending.iter().flat_map(|late| &late.rules);
+        let by: BTreeSet<&str> = by.map(String::as_str).collect();
+        let by: Vec<_> = by.into_iter().collect();
+        let (lateness, by) = (format_duration(lateness), by.join(", "));
+        line(
+            &mut text,
+            format_args!("{count} of its records later than {lateness}, and used to amend: {by}"),
+        );
+    }
     for reason in [Reason::Late, Reason::Duplicate, Reason::Unobserved] {
         let count = explanation.not_used.iter().filter(|record| record.reason == reason).count();
         let what = match reason {
             Reason::Late => format!("later than {}", format_duration(explanation.lateness_ns)),
             Reason::Duplicate => "there before".to_owned(),
-            Reason::Unobserved => "of labels that no rule asks for".to_owned(),
+            Reason::Unobserved => "the `where` of no rule holds".to_owned(),
         };
         if count > 0 {
             line(&mut text, format_args!("{count} of its records not used: {what}"));
@@ -69,19 +82,17 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
         line(text, format_args!("  {left_out} earlier runs: --json has all"));
     }
     for run in &rule.runs[left_out..] {
-        line(text, format_args!("  {}", run_in_words(rule, run)));
+        line(text, format_args!("  {}", run_in_words(rule, run, known_at)));
     }
     if !rule.repeated.is_empty() {
         line(
             text,
-            format_args!(
-                "  {} observations repeat others, and were not looked at",
-                rule.repeated.len()
-            ),
+            format_args!("  {} repeating others: not looked at", observations(rule.repeated.len())),
         );
     }
     if !rule.waiting.is_empty() {
-        line(text, format_args!("  {} observations wait for their time", rule.waiting.len()));
+        let waiting = observations(rule.waiting.len());
+        line(text, format_args!("  {waiting} from later than now: not looked at yet"));
     }
 }
 
@@ -189,6 +200,11 @@ impl Glyphs {
     }
 }
 
+fn observations(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} observation{plural}")
+}
+
 fn held(nanos: i64) -> String {
     if nanos == 0 { "none".to_owned() } else { format_duration(nanos) }
 }
@@ -200,13 +216,11 @@ fn clock(nanos: i64, near: i64) -> String {
     if same_day { instant[11..].to_owned() } else { instant }
 }
 
-fn run_in_words(rule: &Explained, run: &Run) -> String {
+/// What became of a run, and what would have changed that.
+pub(super) fn run_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -> String {
     let since = format_rfc3339(run.since);
     let (state, hold) = (&run.state, held(run.hold_ns));
-    let count = match run.observations.len() {
-        1 => "1 observation".to_owned(),
-        count => format!("{count} observations"),
-    };
+    let count = observations(run.observations.len());
     match (run.outcome, run.until) {
         (RunOutcome::HeldDown, Some(until)) if until == run.since => {
             format!(
@@ -222,9 +236,16 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
             )
         }
         (RunOutcome::Expired, Some(until)) => {
-            let lasted = format_duration(until - run.since);
+            let (lasted, silence) = (until - run.since, rule.expire_after_ns);
+            let shorter = format_duration(lasted.saturating_add(silence));
+            let longer = expire_after(rule, run, until, known_at)
+                .map_or_else(String::new, |least| {
+                    format!(", or expire_after >= {}", format_duration(least))
+                });
+            let (lasted, silence) = (format_duration(lasted), format_duration(silence));
             format!(
-                "{since} {state} for {lasted} when observations ceased; hold is {hold} ({count})"
+                "{since} {state} for {lasted} when observations ceased; hold is {hold}; expired after \
+                 {silence} of silence ({count}). Would have counted with hold <= {shorter}{longer}"
             )
         }
         (RunOutcome::Pending, _) | (RunOutcome::HeldDown | RunOutcome::Expired, None) => {
@@ -239,6 +260,17 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
                 || "since then".to_owned(),
                 |until| format!("for {}", format_duration(until - run.since)),
             );
+            let (ceased, expired) = match (run.expired, until) {
+                (true, Some(until)) => (
+                    " when observations ceased",
+                    format!(
+                        "; expired after {} of silence, so it ends at {}",
+                        format_duration(rule.expire_after_ns),
+                        clock(until, run.since)
+                    ),
+                ),
+                _ => ("", String::new()),
+            };
             let episode = run.episode.and_then(|since| {
                 let same =
                     |episode: &&Announced| episode.since == since && episode.state == run.state;
@@ -248,90 +280,32 @@ fn run_in_words(rule: &Explained, run: &Run) -> String {
                 Some(episode) if episode.since == run.since && run.hold_ns == 0 => {
                     "announced at once".to_owned()
                 }
-                Some(episode) if episode.since == run.since => format!(
-                    "announced: it lasted {hold}, until {}",
-                    clock(episode.decided, run.since)
-                ),
+                Some(episode) if episode.since == run.since => {
+                    let decided = clock(episode.decided, run.since);
+                    // The hold may pass in silence.
+                    match run.expired && until.is_some_and(|until| until < episode.decided) {
+                        true => {
+                            format!("announced: nothing contrary came for {hold}, until {decided}")
+                        }
+                        false => format!("announced: it lasted {hold}, until {decided}"),
+                    }
+                }
                 Some(episode) => {
                     format!("continues the episode since {}", clock(episode.since, run.since))
                 }
                 None => "no episode".to_owned(),
             };
-            format!("{since} {state} {lasted}; {part} ({count})")
+            format!("{since} {state} {lasted}{ceased}; {part}{expired} ({count})")
         }
     }
 }
 
-/// What was made of a record's event time, if anything.
-fn corrected(place: &str, seen: &Observed) -> Vec<String> {
-    let said = seen.raw_time.map(|raw_time| {
-        let (raw, time) = (format_rfc3339(raw_time), format_rfc3339(seen.time));
-        let by = format_offset(seen.time.saturating_sub(raw_time));
-        format!("{place} says {raw}; corrected by {by}, {time} counts")
-    });
-    said.into_iter().collect()
-}
-
-/// What became of the record at a line, a sentence for each rule that saw it.
-pub fn sentences(explanation: &Explanation, file: &str, at: u64) -> Vec<String> {
-    let is_it = |seen: &Observed| seen.file == file && seen.line == at;
-    let place = format!("{file}:{at}");
-    let mut said = Vec::new();
-    if let Some(record) = explanation.not_used.iter().find(|record| is_it(&record.record)) {
-        let (time, arrival) = (record.record.time, record.record.arrival);
-        said.extend(corrected(&place, &record.record));
-        said.push(match record.reason {
-            Reason::Late => format!(
-                "{place} is late: it happened at {} and arrived {} after that; lateness is {}. \
-                 Would have been used with lateness >= {}",
-                format_rfc3339(time),
-                format_duration(arrival - time),
-                format_duration(explanation.lateness_ns),
-                format_duration(arrival - time),
-            ),
-            Reason::Duplicate => {
-                format!("{place} is a duplicate: the same record was there before")
-            }
-            Reason::Unobserved => {
-                format!(
-                    "{place} fits a signal, but has no labels that the `where` of a rule asks for"
-                )
-            }
-        });
-    } else {
-        let mut seen = explanation.rules.iter().flat_map(Explained::observations);
-        said.extend(seen.find(|seen| is_it(seen)).into_iter().flat_map(|of| corrected(&place, of)));
-    }
-    // A late record may amend what a rule has said.
-    for rule in &explanation.rules {
-        for run in &rule.runs {
-            let Some(number) = run.observations.iter().position(is_it) else { continue };
-            let role = match number {
-                0 => "begins".to_owned(),
-                number => format!("is observation {} of", number + 1),
-            };
-            let words = run_in_words(rule, run);
-            said.push(format!("{place}, to rule {}, {role} a run: {words}", rule.rule));
-        }
-        if rule.repeated.iter().any(is_it) {
-            let within = rule.dedup_within_ns.map_or_else(String::new, |within| {
-                format!(" less than {} before it", format_duration(within))
-            });
-            said.push(format!(
-                "{place}, to rule {}, repeats another of equal state and values{within}, and was \
-                 not looked at",
-                rule.rule
-            ));
-        }
-        if rule.waiting.iter().any(is_it) {
-            said.push(format!("{place}, to rule {}, waits for its time", rule.rule));
-        }
-    }
-    if said.is_empty() {
-        said.push(format!(
-            "{place} is not part of what was known: it arrived later, or its arrival jumps too far \
-             ahead and it is a dead letter (dead-letter.ndjson of a replay says so)"
-        ));
-    }
-    said
+/// With which `expire_after`, at least, a run that expired would have lasted; none if something
+/// contrary came before, or too little time has passed.
+fn expire_after(rule: &Explained, run: &Run, last: i64, known_at: Option<i64>) -> Option<i64> {
+    let due = run.since.checked_add(run.hold_ns)?;
+    let is_contrary = |other: &&Run| other.since > run.since && other.state != run.state;
+    let contrary = rule.runs.iter().filter(is_contrary).map(|other| other.since).min();
+    let lasts = contrary.is_none_or(|contrary| contrary >= due);
+    (lasts && known_at.is_some_and(|now| now >= due)).then(|| due - last)
 }

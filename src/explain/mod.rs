@@ -6,34 +6,26 @@
 
 mod draw;
 mod locate;
+mod records;
+mod traces;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use limbeck_operators::intake::{Intake, intake};
-use limbeck_operators::machines::hold_down::Sustained;
-use limbeck_operators::timeline::Timing;
 use serde::{Serialize, Serializer};
 
-pub use draw::{draw, sentences};
-pub use locate::{Found, Which, locate};
+pub use draw::draw;
+pub use locate::{Found, Located, Which, locate};
+pub use records::{Records, explain_records};
 
-use crate::model::lane::{self, LaneStory, RunOutcome};
-use crate::model::ledger::{Disposition, Entry, Known, Mark, Place, Trace};
-use crate::model::sighting::Position;
+use self::traces::{Wanted, retrace};
+use crate::model::lane::RunOutcome;
+use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
-use crate::pipeline::{self, Gathered};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, Traced, read};
-use crate::sources::{InputError, open};
-
-/// Batches that wait for the worker, and that it has on their way.
-const CHANNEL_MAX: usize = 2;
-const IN_FLIGHT_MAX: usize = 4;
-/// How finely history is resolved; what holds at the end does not depend on it.
-const TICK_NS: i64 = 100_000_000;
+use crate::sources::InputError;
+use crate::sources::intake::Traced;
 
 /// Everything about one entity, as it was known at an instant.
 #[derive(Clone, Debug, Serialize)]
@@ -49,9 +41,19 @@ pub struct Explanation {
     pub rules: Vec<Explained>,
     /// Records of some signal that were not used.
     pub not_used: Vec<NotUsed>,
+    /// Records that were late, and used by rules that amend for longer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub amending: Vec<Amending>,
     /// The logs that could not be read to their end; as JSON, whether there are any.
     #[serde(serialize_with = "whether_any")]
     pub damaged: Vec<InputError>,
+}
+
+impl Explanation {
+    /// Whether nothing of the entity fits a signal.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.not_used.is_empty() && self.amending.is_empty()
+    }
 }
 
 /// What a rule made of an entity.
@@ -59,10 +61,15 @@ pub struct Explanation {
 pub struct Explained {
     /// The rule.
     pub rule: String,
+    /// Its number in the rule file.
+    #[serde(skip)]
+    pub number: usize,
     /// What it is on.
     pub signal: String,
     /// How long each state must last.
     pub hold_ns: BTreeMap<String, i64>,
+    /// How long the entity may be silent.
+    pub expire_after_ns: i64,
     /// Within which time an observation of equal state and values is a repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dedup_within_ns: Option<i64>,
@@ -72,15 +79,18 @@ pub struct Explained {
     pub episodes: Vec<Announced>,
     /// Observations that repeat others to the rule, which does not look at them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub repeated: Vec<Observed>,
+    pub repeated: Vec<Repeated>,
     /// Observations from the future, which wait for their time.
-    pub waiting: Vec<Observed>,
+    pub waiting: Vec<Waiting>,
 }
 
 impl Explained {
     /// All that it looked at.
-    fn observations(&self) -> impl Iterator<Item = &Observed> {
-        self.runs.iter().flat_map(|run| &run.observations).chain(&self.waiting)
+    pub fn observations(&self) -> impl Iterator<Item = &Observed> {
+        self.runs
+            .iter()
+            .flat_map(|run| &run.observations)
+            .chain(self.waiting.iter().map(|of| &of.record))
     }
 }
 
@@ -99,6 +109,8 @@ pub struct Run {
     pub hold_ns: i64,
     /// How it ended, or stands.
     pub outcome: RunOutcome,
+    /// Whether observations ceased before anything contrary came.
+    pub expired: bool,
     /// The beginning of the episode that it began, continued or lies within.
     #[serde(serialize_with = "maybe_instant")]
     pub episode: Option<i64>,
@@ -118,10 +130,57 @@ pub struct Observed {
     /// When it arrived.
     #[serde(serialize_with = "instant")]
     pub arrival: i64,
+    /// The record.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// Where a record stands in the logs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Origin {
+    /// Which of the logs, from 0.
+    #[serde(skip)]
+    pub partition: usize,
     /// The log.
     pub file: String,
     /// The line in it.
     pub line: u64,
+    /// Which element of the line's array, from 1, if that is exploded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub element: Option<u32>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", printable(&self.file), self.line)?;
+        self.element.map_or(Ok(()), |element| write!(f, ", element {element}"))
+    }
+}
+
+/// An observation whose instant has not come.
+#[derive(Clone, Debug, Serialize)]
+pub struct Waiting {
+    /// Which state.
+    pub state: String,
+    /// The observation.
+    #[serde(flatten)]
+    pub record: Observed,
+}
+
+/// An observation that repeats another to a rule with dedup.
+#[derive(Clone, Debug, Serialize)]
+pub struct Repeated {
+    /// Which state.
+    pub state: String,
+    /// The observation.
+    #[serde(flatten)]
+    pub record: Observed,
+    /// What it repeats: the one that counts.
+    pub repeats: Origin,
+    /// How long that was before.
+    pub after_ns: i64,
+    /// How long the last one of equal state and values was before, whether it counts or not.
+    pub after_last_ns: i64,
 }
 
 /// An episode.
@@ -150,6 +209,22 @@ pub struct NotUsed {
     pub record: Observed,
     /// Why.
     pub reason: Reason,
+    /// Of what was there before, where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<Origin>,
+    /// Of a duplicate, whether it says something else than the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<bool>,
+}
+
+/// A late record that some rules used.
+#[derive(Clone, Debug, Serialize)]
+pub struct Amending {
+    /// When and where.
+    #[serde(flatten)]
+    pub record: Observed,
+    /// The rules.
+    pub rules: Vec<String>,
 }
 
 /// Why a record was not used.
@@ -175,182 +250,9 @@ pub fn explain(
     entity: &str,
     until_ns: Option<i64>,
 ) -> Result<Explanation, Failure> {
-    let names: Vec<String> = logs.iter().map(|log| log.path.display().to_string()).collect();
-    // Before the worker starts: it would wait for a feed that nobody gives.
-    let partitions = logs
-        .iter()
-        .enumerate()
-        .map(|(number, log)| Partition::new(number, log.source, open(&log.path)?, rules))
-        .collect::<Result<Vec<_>, InputError>>()?;
-    let clockwork = Clockwork {
-        timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },
-        max_advance_ns: rules.max_advance_ns,
-        until_ns,
-        block_bytes: None,
-        // Others are of no entity.
-        traced: Traced::Matched,
-    };
-    let (feed, intake) = intake(CHANNEL_MAX, IN_FLIGHT_MAX);
-    let seen = Arc::new(Mutex::new(Record::default()));
-    let worker = start_worker(rules, intake, &seen)?;
-    let matcher = Matcher::new(rules).watching([entity.into()].into());
-    let stop = AtomicBool::new(false);
-    let outcome = read(partitions, &matcher, clockwork, &[feed], &stop, &|_| ());
-    for worker in worker.join() {
-        worker.map_err(Failure::Worker)?;
-    }
-    let seen = std::mem::take(&mut *seen.lock().map_err(|e| Failure::Worker(e.to_string()))?);
-    Ok(Explanation {
-        entity: entity.to_owned(),
-        known_at: outcome.clock,
-        lateness_ns: rules.lateness_ns,
-        not_used: seen.not_used(&names),
-        rules: (0..rules.rules.len()).filter_map(|rule| seen.rule(rules, rule, &names)).collect(),
-        damaged: outcome.damaged,
-    })
-}
-
-/// What has been seen of the entity.
-#[derive(Default)]
-struct Record {
-    traces: BTreeMap<Trace, isize>,
-    /// Of those that were corrected, by place and what tells them apart.
-    raw_times: BTreeMap<(Position, Mark), i64>,
-}
-
-type Worker = timely::communication::WorkerGuards<()>;
-
-fn start_worker(
-    rules: &Rules,
-    intake: Intake<Batch>,
-    seen: &Arc<Mutex<Record>>,
-) -> Result<Worker, Failure> {
-    let (rules, seen, intake) = (rules.clone(), Arc::clone(seen), Mutex::new(Some(intake)));
-    let options = pipeline::Options { tick_ns: TICK_NS, across: false, traced: true };
-    timely::execute(timely::Config::thread(), move |worker| {
-        let intake = intake.lock().ok().and_then(|mut intake| intake.take());
-        let to = Arc::clone(&seen);
-        let receive = move |gathered: Gathered| {
-            if let (Gathered::Ledger(entries), Ok(mut seen)) = (gathered, to.lock()) {
-                seen.receive(entries);
-            }
-        };
-        let (mut inputs, probe) =
-            worker.dataflow(|scope| pipeline::build(scope, &rules, options, receive));
-        intake.expect("there is one worker").drive(worker, &mut inputs, &probe);
-    })
-    .map_err(Failure::Start)
-}
-
-impl Record {
-    fn receive(&mut self, entries: Vec<pipeline::Update<Entry>>) {
-        for (entry, _, diff) in entries {
-            let Entry::Trace(trace) = entry else { continue };
-            if let Trace::Read { position, mark, raw_time_ns, .. } = *trace {
-                self.raw_times.extend(raw_time_ns.map(|raw| ((position, mark), raw)));
-                continue;
-            }
-            let count = self.traces.entry((*trace).clone()).or_default();
-            *count += diff;
-            if *count == 0 {
-                self.traces.remove(&*trace);
-            }
-        }
-    }
-
-    fn observed(&self, known: &Known, position: Position, names: &[String]) -> Observed {
-        Observed {
-            time: known.event_time_ns,
-            raw_time: self.raw_times.get(&(position, known.mark)).copied(),
-            arrival: known.arrival_ns,
-            file: names[position.partition()].clone(),
-            line: position.line(),
-        }
-    }
-
-    fn not_used(&self, names: &[String]) -> Vec<NotUsed> {
-        let observed: BTreeSet<_> = self
-            .traces
-            .keys()
-            .filter_map(|trace| match trace {
-                Trace::Observed { position, known, .. } => Some((position, known)),
-                _ => None,
-            })
-            .collect();
-        let records = self.traces.keys().filter_map(|trace| {
-            let Trace::Record { position, known, disposition } = trace else {
-                return None;
-            };
-            let reason = match disposition {
-                Disposition::Late => Reason::Late,
-                Disposition::Duplicate { .. } => Reason::Duplicate,
-                Disposition::Used if !observed.contains(&(position, known)) => Reason::Unobserved,
-                Disposition::Used | Disposition::Unmatched(_) => return None,
-            };
-            Some(NotUsed { record: self.observed(known, *position, names), reason })
-        });
-        records.collect()
-    }
-
-    /// What a rule made of the entity, if it observed it.
-    fn rule(&self, rules: &Rules, number: usize, names: &[String]) -> Option<Explained> {
-        let rule = &rules.rules[number];
-        let signal = &rules.signals[rule.signal];
-        let state = |state: u16| signal.states[usize::from(state)].name.to_string();
-        let (mut observed, mut repeated, mut decisions) = (BTreeMap::new(), Vec::new(), Vec::new());
-        for trace in self.traces.keys() {
-            match trace {
-                Trace::Observed { lane, place, position, known, .. }
-                    if usize::from(lane.rule) == number =>
-                {
-                    observed.insert(place, self.observed(known, *position, names));
-                }
-                Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
-                    repeated.push(place);
-                }
-                Trace::Decided { lane, decision } if usize::from(lane.rule) == number => {
-                    decisions.push(decision);
-                }
-                _ => {}
-            }
-        }
-        let take = |place: &Place| observed.remove(place);
-        let repeated: Vec<Observed> = repeated.into_iter().filter_map(take).collect();
-        let mut observed = observed.into_values();
-
-        let story = LaneStory::new(decisions);
-        let announced = |episode: &Sustained<u16>| Announced {
-            state: state(episode.state),
-            since: episode.since,
-            until: episode.until,
-            decided: episode.decided,
-            expired: episode.expired,
-        };
-        let run = |run: &lane::Run| Run {
-            state: state(run.state),
-            since: run.since_ns,
-            until: run.until_ns,
-            hold_ns: rule.hold_ns[usize::from(run.state)],
-            outcome: run.outcome,
-            episode: story.episode_of(run).map(|episode| episode.since),
-            observations: observed.by_ref().take(run.observations as usize).collect(),
-        };
-        let runs: Vec<Run> = story.runs.iter().map(run).collect();
-        let episodes = story.episodes.iter().map(announced).collect();
-        let waiting: Vec<Observed> = observed.collect();
-        let states = signal.states.iter().map(|state| state.name.to_string());
-        let seen = !runs.is_empty() || !waiting.is_empty() || !repeated.is_empty();
-        seen.then(|| Explained {
-            rule: rule.name.to_string(),
-            signal: signal.name.to_string(),
-            hold_ns: states.zip(rule.hold_ns.iter().copied()).collect(),
-            dedup_within_ns: rule.dedup.as_ref().map(|dedup| dedup.within_ns),
-            runs,
-            episodes,
-            repeated,
-            waiting,
-        })
-    }
+    let wanted = Wanted { entities: [entity.into()].into(), lines: [].into() };
+    let retraced = retrace(rules, logs, wanted, Traced::Matched, until_ns)?;
+    Ok(retraced.explanation(rules, entity))
 }
 
 fn instant<S: Serializer>(nanos: &i64, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,0 +1,397 @@
+//! A replay for some entities, with the traces of their records, and what these come to.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use limbeck_operators::intake::{Intake, intake};
+use limbeck_operators::machines::hold_down::Sustained;
+use limbeck_operators::timeline::Timing;
+use smol_str::SmolStr;
+
+use super::{
+    Amending, Announced, Explained, Explanation, NotUsed, Observed, Origin, Reason, Repeated, Run,
+    Waiting,
+};
+use crate::model::lane::{self, LaneStory};
+use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Trace};
+use crate::model::sighting::Position;
+use crate::pipeline::{self, Gathered};
+use crate::replay::{Failure, Log};
+use crate::rules::Rules;
+use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, Traced, read};
+use crate::sources::{InputError, open};
+
+/// Batches that wait for the worker, and that it has on their way.
+const CHANNEL_MAX: usize = 2;
+const IN_FLIGHT_MAX: usize = 4;
+/// How finely history is resolved; what holds at the end does not depend on it.
+const TICK_NS: i64 = 100_000_000;
+
+/// What is looked for in a replay.
+#[derive(Default)]
+pub(super) struct Wanted {
+    /// Whose records are traced.
+    pub(super) entities: BTreeSet<SmolStr>,
+    /// Of which lines, by partition, dead letters are kept.
+    pub(super) lines: BTreeSet<(usize, u64)>,
+}
+
+/// What was found.
+pub(super) struct Retraced {
+    names: Vec<String>,
+    entities: BTreeMap<SmolStr, Traces>,
+    pub(super) dead: Vec<DeadLetter>,
+    known_at: Option<i64>,
+    pub(super) damaged: Vec<InputError>,
+}
+
+/// Replays logs, until an instant if one is given.
+pub(super) fn retrace(
+    rules: &Rules,
+    logs: &[Log],
+    wanted: Wanted,
+    traced: Traced,
+    until_ns: Option<i64>,
+) -> Result<Retraced, Failure> {
+    let names: Vec<String> = logs.iter().map(|log| log.path.display().to_string()).collect();
+    // Before the worker starts: it would wait for a feed that nobody gives.
+    let partitions = logs
+        .iter()
+        .enumerate()
+        .map(|(number, log)| Partition::new(number, log.source, open(&log.path)?, rules))
+        .collect::<Result<Vec<_>, InputError>>()?;
+    let clockwork = Clockwork {
+        timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },
+        max_advance_ns: rules.max_advance_ns,
+        until_ns,
+        block_bytes: None,
+        traced,
+    };
+    let (feed, intake) = intake(CHANNEL_MAX, IN_FLIGHT_MAX);
+    let Wanted { entities, lines } = wanted;
+    let seen = Arc::new(Mutex::new(Seen { lines, ..Seen::default() }));
+    let worker = start_worker(rules, intake, &seen)?;
+    let matcher = Matcher::new(rules).watching(entities);
+    let stop = AtomicBool::new(false);
+    let outcome = read(partitions, &matcher, clockwork, &[feed], &stop, &|_| ());
+    for worker in worker.join() {
+        worker.map_err(Failure::Worker)?;
+    }
+    let seen = std::mem::take(&mut *seen.lock().map_err(|e| Failure::Worker(e.to_string()))?);
+    let Seen { entities, dead, .. } = seen;
+    let (known_at, damaged) = (outcome.clock, outcome.damaged);
+    Ok(Retraced { names, entities, dead, known_at, damaged })
+}
+
+type Worker = timely::communication::WorkerGuards<()>;
+
+fn start_worker(
+    rules: &Rules,
+    intake: Intake<Batch>,
+    seen: &Arc<Mutex<Seen>>,
+) -> Result<Worker, Failure> {
+    let (rules, seen, intake) = (rules.clone(), Arc::clone(seen), Mutex::new(Some(intake)));
+    let options = pipeline::Options { tick_ns: TICK_NS, across: false, traced: true };
+    timely::execute(timely::Config::thread(), move |worker| {
+        let intake = intake.lock().ok().and_then(|mut intake| intake.take());
+        let to = Arc::clone(&seen);
+        let receive = move |gathered: Gathered| {
+            if let (Gathered::Ledger(entries), Ok(mut seen)) = (gathered, to.lock()) {
+                seen.receive(entries);
+            }
+        };
+        let (mut inputs, probe) =
+            worker.dataflow(|scope| pipeline::build(scope, &rules, options, receive));
+        intake.expect("there is one worker").drive(worker, &mut inputs, &probe);
+    })
+    .map_err(Failure::Start)
+}
+
+/// What has been seen so far.
+#[derive(Default)]
+struct Seen {
+    lines: BTreeSet<(usize, u64)>,
+    entities: BTreeMap<SmolStr, Traces>,
+    dead: Vec<DeadLetter>,
+}
+
+impl Seen {
+    fn receive(&mut self, entries: Vec<pipeline::Update<Entry>>) {
+        for (entry, _, diff) in entries {
+            match entry {
+                Entry::Trace(trace) => {
+                    let entity = match &*trace {
+                        Trace::Record { known, .. } => &known.entity,
+                        Trace::Read { entity, .. } => entity,
+                        Trace::Observed { lane, .. }
+                        | Trace::Repeated { lane, .. }
+                        | Trace::Decided { lane, .. } => &lane.entity,
+                    };
+                    let of = self.entities.entry(entity.clone()).or_default();
+                    of.add(&trace, diff);
+                }
+                Entry::DeadLetter(letter) => {
+                    if self.lines.contains(&(letter.partition as usize, letter.line)) {
+                        self.dead.push(letter);
+                    }
+                }
+                Entry::Count(_) | Entry::Source(_) => {}
+            }
+        }
+    }
+}
+
+/// The traces of one entity.
+#[derive(Default)]
+struct Traces {
+    traces: BTreeMap<Trace, isize>,
+    /// Elements and raw times of the records that have any, by place and what tells them apart.
+    reads: BTreeMap<(Position, Mark), VecDeque<Read>>,
+}
+
+/// The element and the raw time of a record.
+type Read = (Option<u32>, Option<i64>);
+
+/// What became of a record.
+#[derive(Clone, Debug)]
+pub(super) struct Became {
+    pub(super) position: Position,
+    pub(super) element: Option<u32>,
+    pub(super) raw_time_ns: Option<i64>,
+    pub(super) known: Known,
+    pub(super) disposition: Disposition,
+}
+
+impl Became {
+    /// In this order records pass the door, or not.
+    fn rank(&self) -> (i64, Position, u64, Option<u32>) {
+        (self.known.arrival_ns, self.position, self.known.mark.content, self.element)
+    }
+}
+
+impl Retraced {
+    /// What was made of an entity.
+    pub(super) fn explanation(&self, rules: &Rules, entity: &str) -> Explanation {
+        let none = Traces::default();
+        let traces = self.entities.get(entity).unwrap_or(&none);
+        let (not_used, amending) = traces.not_used(rules, &self.names);
+        let each = 0..rules.rules.len();
+        Explanation {
+            entity: entity.to_owned(),
+            known_at: self.known_at,
+            lateness_ns: rules.lateness_ns,
+            rules: each.filter_map(|rule| traces.rule(rules, rule, &self.names)).collect(),
+            not_used,
+            amending,
+            damaged: self.damaged.clone(),
+        }
+    }
+
+    /// What became of the records of an entity.
+    pub(super) fn records(&self, entity: &str) -> Vec<Became> {
+        self.entities.get(entity).map_or_else(Vec::new, Traces::records)
+    }
+}
+
+impl Traces {
+    fn add(&mut self, trace: &Trace, diff: isize) {
+        if let Trace::Read { position, mark, element, raw_time_ns, .. } = trace {
+            let of_it = self.reads.entry((*position, *mark)).or_default();
+            of_it.extend((0..diff).map(|_| (*element, *raw_time_ns)));
+            of_it.make_contiguous().sort_unstable();
+            return;
+        }
+        let count = self.traces.entry(trace.clone()).or_default();
+        *count += diff;
+        if *count == 0 {
+            self.traces.remove(trace);
+        }
+    }
+
+    /// Of records that nothing tells apart, the first is the one that counts.
+    fn records(&self) -> Vec<Became> {
+        let mut reads = self.reads.clone();
+        let mut records = Vec::new();
+        for (trace, count) in &self.traces {
+            let Trace::Record { position, known, disposition } = trace else { continue };
+            for _ in 0..*count {
+                let read = reads.get_mut(&(*position, known.mark)).and_then(VecDeque::pop_front);
+                let (element, raw_time_ns) = read.unwrap_or_default();
+                let (position, disposition, known) = (*position, *disposition, known.clone());
+                records.push(Became { position, element, raw_time_ns, known, disposition });
+            }
+        }
+        records
+    }
+
+    /// The first of those that nothing tells apart.
+    fn observed(&self, known: &Known, position: Position, names: &[String]) -> Observed {
+        let read = self.reads.get(&(position, known.mark)).and_then(VecDeque::front);
+        let (element, raw_time_ns) = read.copied().unwrap_or_default();
+        observed(known, position, element, raw_time_ns, names)
+    }
+
+    /// What no rule used, and what was late and used by some.
+    fn not_used(&self, rules: &Rules, names: &[String]) -> (Vec<NotUsed>, Vec<Amending>) {
+        let mut used_by: BTreeMap<(Position, &Known), Vec<u16>> = BTreeMap::new();
+        for trace in self.traces.keys() {
+            if let Trace::Observed { lane, position, known, .. } = trace {
+                used_by.entry((*position, known)).or_default().push(lane.rule);
+            }
+        }
+        let mut records = self.records();
+        records.retain(|record| !matches!(record.disposition, Disposition::Unmatched(_)));
+        records.sort_by_key(Became::rank);
+        // Of those with one fingerprint: the one that counts, or else the first that there was.
+        let mut firsts: BTreeMap<(u64, u64), Origin> = BTreeMap::new();
+        let (mut not_used, mut amending) = (Vec::new(), Vec::new());
+        for Became { position, element, raw_time_ns, known, disposition } in &records {
+            let record = observed(known, *position, *element, *raw_time_ns, names);
+            let (fingerprint, origin) = (known.mark.fingerprint, record.origin.clone());
+            let first = firsts.get(&fingerprint).cloned();
+            match disposition {
+                Disposition::Used => _ = firsts.insert(fingerprint, origin),
+                _ => _ = firsts.entry(fingerprint).or_insert(origin),
+            }
+            // Of those that nothing tells apart, the first is used.
+            let mut used_by = || used_by.remove(&(*position, known));
+            let (reason, first, conflict) = match disposition {
+                Disposition::Unmatched(_) => continue,
+                Disposition::Duplicate { conflict } => (Reason::Duplicate, first, Some(*conflict)),
+                Disposition::Late => match used_by() {
+                    Some(by) => {
+                        let names = by.iter().map(|rule| &rules.rules[usize::from(*rule)].name);
+                        let rules = names.map(ToString::to_string).collect();
+                        amending.push(Amending { record, rules });
+                        continue;
+                    }
+                    None => (Reason::Late, first, None),
+                },
+                Disposition::Used => match used_by() {
+                    Some(_) => continue,
+                    None => (Reason::Unobserved, None, None),
+                },
+            };
+            not_used.push(NotUsed { record, reason, first, conflict });
+        }
+        not_used.sort_by(|one: &NotUsed, other| one.record.origin.cmp(&other.record.origin));
+        amending.sort_by(|one: &Amending, other| one.record.origin.cmp(&other.record.origin));
+        (not_used, amending)
+    }
+
+    /// What a rule made of the entity, if it observed it.
+    fn rule(&self, rules: &Rules, number: usize, names: &[String]) -> Option<Explained> {
+        let rule = &rules.rules[number];
+        let signal = &rules.signals[rule.signal];
+        let state = |state: u16| signal.states[usize::from(state)].name.to_string();
+        let (mut seen, mut repeats) = (BTreeMap::new(), BTreeSet::new());
+        let mut decisions = Vec::new();
+        for trace in self.traces.keys() {
+            match trace {
+                Trace::Observed { lane, place, state, key, position, known }
+                    if usize::from(lane.rule) == number =>
+                {
+                    seen.insert(place, ((*key, *state), self.observed(known, *position, names)));
+                }
+                Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
+                    repeats.insert(place);
+                }
+                Trace::Decided { lane, decision } if usize::from(lane.rule) == number => {
+                    decisions.push(decision);
+                }
+                _ => {}
+            }
+        }
+        let (observed, repeated) = without_repeats(seen, &repeats, state);
+        let mut observed = observed.into_iter();
+
+        let story = LaneStory::new(decisions);
+        let announced = |episode: &Sustained<u16>| Announced {
+            state: state(episode.state),
+            since: episode.since,
+            until: episode.until,
+            decided: episode.decided,
+            expired: episode.expired,
+        };
+        let run = |run: &lane::Run| Run {
+            state: state(run.state),
+            since: run.since_ns,
+            until: run.until_ns,
+            hold_ns: rule.hold_ns[usize::from(run.state)],
+            outcome: run.outcome,
+            expired: run.expired,
+            episode: story.episode_of(run).map(|episode| episode.since),
+            observations: observed
+                .by_ref()
+                .take(run.observations as usize)
+                .map(|(_, record)| record)
+                .collect(),
+        };
+        let runs: Vec<Run> = story.runs.iter().map(run).collect();
+        let episodes = story.episodes.iter().map(announced).collect();
+        let waiting = |(of, record)| Waiting { state: state(of), record };
+        let waiting: Vec<Waiting> = observed.map(waiting).collect();
+        let states = signal.states.iter().map(|state| state.name.to_string());
+        let seen = !runs.is_empty() || !waiting.is_empty() || !repeated.is_empty();
+        seen.then(|| Explained {
+            rule: rule.name.to_string(),
+            number,
+            signal: signal.name.to_string(),
+            hold_ns: states.zip(rule.hold_ns.iter().copied()).collect(),
+            expire_after_ns: rule.expire_after_ns,
+            dedup_within_ns: rule.dedup.as_ref().map(|dedup| dedup.within_ns),
+            runs,
+            episodes,
+            repeated,
+            waiting,
+        })
+    }
+}
+
+type SeenByPlace<'p> = BTreeMap<&'p Place, ((u64, u16), Observed)>;
+
+/// Tells those that repeat others, which have an equal key and state, from the others.
+fn without_repeats(
+    seen: SeenByPlace<'_>,
+    repeats: &BTreeSet<&Place>,
+    state: impl Fn(u16) -> String,
+) -> (Vec<(u16, Observed)>, Vec<Repeated>) {
+    let (mut observed, mut repeated) = (Vec::new(), Vec::new());
+    // By key and state: the last that counts, and the last of all.
+    let mut last: BTreeMap<(u64, u16), (Observed, i64)> = BTreeMap::new();
+    for (place, (of, record)) in seen {
+        let time = record.time;
+        match last.get_mut(&of) {
+            Some((first, last_time)) if repeats.contains(place) => {
+                let (after_ns, after_last_ns) = (time - first.time, time - *last_time);
+                let repeats = first.origin.clone();
+                let state = state(of.1);
+                repeated.push(Repeated { state, record, repeats, after_ns, after_last_ns });
+                *last_time = time;
+            }
+            _ => {
+                last.insert(of, (record.clone(), time));
+                observed.push((of.1, record));
+            }
+        }
+    }
+    (observed, repeated)
+}
+
+fn observed(
+    known: &Known,
+    position: Position,
+    element: Option<u32>,
+    raw_time: Option<i64>,
+    names: &[String],
+) -> Observed {
+    let partition = position.partition();
+    let (file, line) = (names[partition].clone(), position.line());
+    Observed {
+        time: known.event_time_ns,
+        raw_time,
+        arrival: known.arrival_ns,
+        origin: Origin { partition, file, line, element },
+    }
+}
