@@ -45,6 +45,9 @@ pub(super) struct History<M: Machine> {
     head: M::State,
     /// The revision of the first output that holds at head; 0 if none does.
     revision: u32,
+    /// For who keeps it, since there is room here: its place among those that are touched, from 1;
+    /// 0 if it is not.
+    pub(super) touched: u32,
     /// The number of its last note in the journal; 0 if it has none, or has taken them out.
     noted: u64,
     unfinal: Option<Box<Unfinal<M>>>,
@@ -74,7 +77,7 @@ struct Rare<M: Machine> {
 
 impl<M: Machine> Default for History<M> {
     fn default() -> Self {
-        Self { head: M::State::default(), revision: 0, noted: 0, unfinal: None }
+        Self { head: M::State::default(), revision: 0, touched: 0, noted: 0, unfinal: None }
     }
 }
 
@@ -262,7 +265,7 @@ impl<M: Machine> History<M> {
                 tell(Revised { value, revision: 1 }, 1);
             }
         } else if folded > 0 || !replaced.is_empty() || scratch.held != scratch.fresh {
-            let rare = unfinal.rare.get_or_insert_default();
+            let mut rare = unfinal.rare.take().map_or_else(Rare::default, |rare| *rare);
             scratch.old.extend(unfinal.emitted[replaced.clone()].iter().cloned());
             let revisions = [self.revision].into_iter().chain(rare.revisions.drain(..));
             let held = scratch.held.drain(..).zip(revisions);
@@ -272,10 +275,10 @@ impl<M: Machine> History<M> {
             self.revision = revisions.next().unwrap_or(0);
             rare.revisions.extend(revisions);
             unfinal.emitted.extend(scratch.new.drain(refolded..));
-            unfinal.emitted.splice(replaced, scratch.new.drain(..));
-            if rare.is_empty() {
-                unfinal.rare = None;
+            if !replaced.is_empty() || !scratch.new.is_empty() {
+                unfinal.emitted.splice(replaced, scratch.new.drain(..));
             }
+            unfinal.rare = (!rare.is_empty()).then(|| Box::new(rare));
         }
         unfinal.compact(moment.horizon);
         if unfinal.is_blank() {
@@ -385,7 +388,7 @@ impl<M: Machine> History<M> {
         unfinal.rare = (!rare.is_empty()).then(|| Box::new(rare));
         unfinal.compact(moment.horizon);
         let unfinal = (!unfinal.is_blank()).then(|| Box::new(unfinal));
-        Self { head, revision, noted: 0, unfinal }
+        Self { head, revision, touched: 0, noted: 0, unfinal }
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) struct Note<M: Machine> {
     told: u64,
 }
 
+/// Room for so many notes is kept when they are forgotten: those of some batches.
+const KEPT: usize = 1 << 14;
+
 /// The notes of all keys, numbered from 1.
 pub(super) struct Journal<M: Machine> {
     notes: VecDeque<Note<M>>,
@@ -93,9 +96,9 @@ impl<M: Machine> Journal<M> {
         self.told.drain(..(told - self.forgotten_told) as usize);
         self.forgotten_told = told;
         // What a rush has left behind is given back.
-        if self.notes.capacity() > 1024 && self.notes.len() < self.notes.capacity() / 8 {
-            self.notes.shrink_to(self.notes.len() * 2);
-            self.told.shrink_to(self.told.len() * 2);
+        if self.notes.capacity() > KEPT && self.notes.len() < self.notes.capacity() / 8 {
+            self.notes.shrink_to(KEPT);
+            self.told.shrink_to(KEPT);
         }
     }
 }

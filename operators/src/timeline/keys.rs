@@ -20,8 +20,6 @@ pub(super) trait Tell<M: Machine> {
 struct Slot<M: Machine> {
     key: M::Key,
     history: History<M>,
-    /// Its place among those that are touched, from 1; 0 if it is not.
-    touched: u32,
     /// When an evaluation is due, within a tick or at its end; `i64::MAX` if none is.
     due: i64,
     /// The earliest timer on the wheel, not after the tick of `due`, and one more behind it, both
@@ -180,15 +178,16 @@ impl<M: Machine> Keys<M> {
             self.catch_up(index, at, tell);
             slot = self.slots[index as usize].as_mut().expect("found above");
         }
-        let Slot { history, touched, .. } = slot;
-        if *touched == 0 {
-            self.touched.push(Touched { index, event: None });
-            *touched = self.touched.len() as u32;
-            if diff == 1 && history.is_straight(horizon) {
-                self.touched[*touched as usize - 1].event = Some(event);
+        let history = &mut slot.history;
+        if history.touched == 0 {
+            let alone = diff == 1 && history.is_straight(horizon);
+            history.touched = self.touched.len() as u32 + 1;
+            if alone {
+                self.touched.push(Touched { index, event: Some(event) });
                 return;
             }
-        } else if let Some(alone) = self.touched[*touched as usize - 1].event.take() {
+            self.touched.push(Touched { index, event: None });
+        } else if let Some(alone) = self.touched[history.touched as usize - 1].event.take() {
             history.insert(alone, 1, horizon, &self.journal);
         }
         let count = i32::try_from(diff).expect("a count fits in 32 bits");
@@ -221,13 +220,13 @@ impl<M: Machine> Keys<M> {
         let moment = self.moment(at, at);
         let Self { machine, timing, journal, scratch, wheel, .. } = self;
         let Some(slot) = &mut self.slots[index as usize] else { return };
-        slot.touched = 0;
+        slot.history.touched = 0;
         if let Some(event) = event {
             let alone = slot.due > moment.clock;
             if alone && at < event.time() && event.time() <= next {
                 // Its instant comes with the next logical time.
                 self.touched.push(Touched { index, event: Some(event) });
-                slot.touched = self.touched.len() as u32;
+                slot.history.touched = self.touched.len() as u32;
                 return;
             }
             let follows = match alone {
@@ -254,7 +253,7 @@ impl<M: Machine> Keys<M> {
         let horizon = self.touched_at.saturating_sub(self.timing.lateness);
         for Touched { index, event } in self.touched.drain(..) {
             let Some(slot) = &mut self.slots[index as usize] else { continue };
-            slot.touched = 0;
+            slot.history.touched = 0;
             let Slot { key, history, due, .. } = slot;
             if let Some(event) = event {
                 history.insert(event, 1, horizon, &self.journal);
@@ -308,7 +307,7 @@ impl<M: Machine> Keys<M> {
             each(self, index);
             let Some(slot) = &mut self.slots[index as usize] else { continue };
             slot.arm(self.timing, index, &mut self.wheel);
-            if slot.touched == 0 && slot.history.is_blank() {
+            if slot.history.touched == 0 && slot.history.is_blank() {
                 self.forget(index);
             }
         }
@@ -380,7 +379,6 @@ impl<M: Machine> Keys<M> {
         slots[index as usize] = Some(Slot {
             key,
             history: History::default(),
-            touched: 0,
             due: i64::MAX,
             armed: i64::MAX,
             armed_next: i64::MAX,
@@ -439,5 +437,35 @@ impl<M: Machine> Keys<M> {
         slot.due = due.unwrap_or(i64::MAX);
         slot.arm(self.timing, index, &mut self.wheel);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machines::hold_down::{HoldDown, Observation, Uniform};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    struct Seen(i64, u16);
+
+    impl Event for Seen {
+        fn time(&self) -> i64 {
+            self.0
+        }
+    }
+
+    impl Observation for Seen {
+        type State = u16;
+
+        fn state(&self) -> u16 {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_key_of_four_words_takes_two_cache_lines() {
+        type Slots = Option<Slot<HoldDown<[u64; 4], Seen, Uniform>>>;
+        assert_eq!(size_of::<Slots>(), 128);
     }
 }
