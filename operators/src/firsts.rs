@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, ParallelizationContract};
@@ -63,8 +64,15 @@ pub trait Pass: 'static {
     /// What is written down.
     type Note: Data;
 
-    /// A first: gives what is handed on, any number of things.
-    fn first(&mut self, key: Self::Key, event: Self::Event, give: &mut impl FnMut(Self::Out));
+    /// A first: gives what is handed on, any number of things. `hash` is the
+    /// [hash](fixed_hash) of the key, which need not be made again.
+    fn first(
+        &mut self,
+        key: Self::Key,
+        hash: u64,
+        event: Self::Event,
+        give: &mut impl FnMut(Self::Out),
+    );
 
     /// So many copies of a record that was there before, in conflict with the first or not.
     fn repeat(&mut self, key: &Self::Key, event: &Self::Event, conflict: bool, copies: isize);
@@ -93,7 +101,7 @@ impl<K: Key, E: Fingerprinted> Pass for Whole<K, E> {
     type Out = (K, E);
     type Note = (K, Repeat);
 
-    fn first(&mut self, key: K, event: E, give: &mut impl FnMut((K, E))) {
+    fn first(&mut self, key: K, _: u64, event: E, give: &mut impl FnMut((K, E))) {
         give((key, event));
     }
 
@@ -152,20 +160,26 @@ where
                     (at, one) <= (then, other)
                 });
             let mut now = None;
-            for ((key, event), at, diff) in complete.into_iter().flatten() {
-                assert!(diff > 0, "a record that was received cannot be taken back: {event:?}");
-                if let Some(before) = now.replace(at).filter(|before| *before != at) {
-                    settle(&mut pass, before, false);
+            for batch in complete {
+                // One for one as a rule, so that a batch travels on as a whole.
+                let mut made = Vec::with_capacity(batch.len());
+                for ((key, event), at, diff) in batch {
+                    assert!(diff > 0, "a record that was received cannot be taken back: {event:?}");
+                    if let Some(before) = now.replace(at).filter(|before| *before != at) {
+                        settle(&mut pass, before, false);
+                    }
+                    let hash = fixed_hash(&key);
+                    let first = windows.receive(hash, &event, &repeats_until);
+                    let conflict = first.is_some_and(|content| content != event.content());
+                    let copies = diff - isize::from(first.is_none());
+                    if copies > 0 {
+                        pass.repeat(&key, &event, conflict, copies);
+                    }
+                    if first.is_none() {
+                        pass.first(key, hash, event, &mut |out| made.push((out, at, 1)));
+                    }
                 }
-                let first = windows.receive(&key, &event, &repeats_until);
-                let conflict = first.is_some_and(|content| content != event.content());
-                let copies = diff - isize::from(first.is_none());
-                if copies > 0 {
-                    pass.repeat(&key, &event, conflict, copies);
-                }
-                if first.is_none() {
-                    pass.first(key, event, &mut |made| passed.give((made, at, 1)));
-                }
+                passed.give_container(&mut made);
             }
             if let Some(at) = now {
                 settle(&mut pass, at, true);
@@ -198,31 +212,31 @@ struct Window {
 
 impl Windows {
     /// The content of the first, if the event repeats one; else it is a first now.
-    fn receive<K: Key, E: Fingerprinted>(
+    fn receive<E: Fingerprinted>(
         &mut self,
-        key: &K,
+        key_hash: u64,
         event: &E,
         repeats_until: impl Fn(&E) -> i64,
     ) -> Option<u64> {
         // Keys with equal fingerprints are told apart by the key's own hash.
-        let fingerprint = event.fingerprint() ^ u128::from(fixed_hash(key)) << 64;
+        let fingerprint = event.fingerprint() ^ u128::from(key_hash) << 64;
         let hash = (fingerprint ^ fingerprint >> 64) as u64;
-        let found = self.table.find_mut(hash, |window| window.fingerprint == fingerprint);
+        let same = |window: &Window| window.fingerprint == fingerprint;
+        let again = |window: &Window| (window.fingerprint ^ window.fingerprint >> 64) as u64;
         let content = event.content();
-        match found {
-            Some(window) if window.until > event.time() => Some(window.content),
-            Some(window) => {
+        match self.table.entry(hash, same, again) {
+            Entry::Occupied(found) => {
+                let window = found.into_mut();
+                if window.until > event.time() {
+                    return Some(window.content);
+                }
                 (window.content, window.until) = (content, repeats_until(event));
-                None
             }
-            None => {
-                let window = Window { fingerprint, content, until: repeats_until(event) };
-                self.table.insert_unique(hash, window, |window| {
-                    (window.fingerprint ^ window.fingerprint >> 64) as u64
-                });
-                None
+            Entry::Vacant(free) => {
+                free.insert(Window { fingerprint, content, until: repeats_until(event) });
             }
         }
+        None
     }
 
     /// Drops windows that have ended, if there may be many.

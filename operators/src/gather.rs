@@ -5,7 +5,6 @@
 //! logical time is not complete yet.
 
 use differential_dataflow::VecCollection;
-use differential_dataflow::consolidation::consolidate_updates;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
@@ -40,9 +39,8 @@ pub fn gather<'scope, D: Data>(
                 let complete =
                     pending.extract_if(.., |(_, at, _)| *at < until || frontier.is_none());
                 let mut complete: Vec<_> = complete.collect();
+                consolidate(&mut complete);
                 if !complete.is_empty() {
-                    consolidate_updates(&mut complete);
-                    complete.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
                     receive(complete);
                 }
                 match frontier {
@@ -52,4 +50,18 @@ pub fn gather<'scope, D: Data>(
             }
         },
     )
+}
+
+/// Sorts by (logical time, record), and adds up what is of one record at one time.
+fn consolidate<D: Data>(updates: &mut Vec<(D, i64, isize)>) {
+    // They come in stretches that are in order mostly, which a stable sort makes use of.
+    updates.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+    updates.dedup_by(|next, kept| {
+        let repeats = (next.1, &next.0) == (kept.1, &kept.0);
+        if repeats {
+            kept.2 += next.2;
+        }
+        repeats
+    });
+    updates.retain(|(.., diff)| *diff != 0);
 }

@@ -187,9 +187,11 @@ impl Shown for u64 {
 
     #[inline]
     fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
-        let (plain, detailed) = matches.parts();
-        for found in plain.iter().chain(detailed.iter().map(|detailed| &detailed.found)) {
-            give(usize::from(found.rule), u64::from(found.state));
+        let mut give = |found: &Match| give(usize::from(found.rule), u64::from(found.state));
+        match matches {
+            Matches::One(one) => give(one),
+            Matches::Two(two) => two.iter().for_each(give),
+            Matches::Many(many) => many.iter().for_each(|detailed| give(&detailed.found)),
         }
     }
 

@@ -65,8 +65,8 @@ pub(super) fn lanes<'scope, S: Shown>(
     let parts = match amend_within_ns.len() {
         1 => vec![observed.inner],
         count => observed.inner.partition(count as u64, move |update| {
-            let ((_, rule), _) = &update.0;
-            (of[*rule], update)
+            let (lane, _): &(Lane, _) = &update.0;
+            (of[lane.rule()], update)
         }),
     };
     let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
@@ -96,11 +96,11 @@ fn without_repeats<'scope, S: Shown>(
     let scope = observed.inner.scope();
     let of = Rc::clone(rules);
     let (deduped, others) = observed.inner.ok_err(move |update| {
-        let ((_, rule), _) = &update.0;
-        if of.dedup_ns[*rule].is_some() { Ok(update) } else { Err(update) }
+        let (lane, _): &(Lane, _) = &update.0;
+        if of.dedup_ns[lane.rule()].is_some() { Ok(update) } else { Err(update) }
     });
     let of = Rc::clone(rules);
-    let lasts = move |(_, rule): &Lane, _: &Observation<S>| of.dedup_ns[*rule].unwrap_or(1);
+    let lasts = move |lane: &Lane, _: &Observation<S>| of.dedup_ns[lane.rule()].unwrap_or(1);
     let verdicts = Timeline::new("dedup", Dedup::new(lasts), timing)
         .ending_at(ends.clone())
         .build_local(deduped.as_collection());
@@ -111,17 +111,19 @@ fn without_repeats<'scope, S: Shown>(
             Verdict::Undecided(count) => Err(((lane, None), at, diff * count as isize)),
         });
     let of = Rc::clone(rules);
-    decided.ledgers.push(tally(repeats.clone().map(move |(((_, rule), repeat), at, diff)| {
-        let rank = of.rank(rule);
+    decided.ledgers.push(tally(repeats.clone().map(move |((lane, repeat), at, diff)| {
+        let rank = of.rank(lane.rule());
         (repeat.map_or(Count::Pending(rank), |_| Count::Repeated(rank)), at, diff)
     })));
     if options.traced {
-        decided.ledgers.push(repeats.flat_map(|(((entity, rule), repeat), at, diff)| {
-            let Observation { event_time_ns, tie, .. } = repeat?;
-            let lane = TracedLane { rule: rule as u16, entity };
-            let trace = Trace::Repeated { lane, place: Place { event_time_ns, tie } };
-            Some((Entry::Trace(Box::new(trace)), at, diff))
-        }));
+        decided.ledgers.push(repeats.flat_map(
+            |((Lane { entity, rule, .. }, repeat), at, diff)| {
+                let Observation { event_time_ns, tie, .. } = repeat?;
+                let lane = TracedLane { rule: rule as u16, entity };
+                let trace = Trace::Repeated { lane, place: Place { event_time_ns, tie } };
+                Some((Entry::Trace(Box::new(trace)), at, diff))
+            },
+        ));
     }
     scope.concatenate([passed, others]).as_collection()
 }
@@ -145,14 +147,15 @@ fn hold<'scope, S: Shown>(
     lanes.errs.inspect(|rejected| panic!("an event in time was rejected: {rejected:?}"));
     let oks = lanes.oks.inner;
     if options.traced {
-        decided.ledgers.push(oks.clone().map(|(((entity, rule), told), at, diff)| {
+        decided.ledgers.push(oks.clone().map(|((Lane { entity, rule, .. }, told), at, diff)| {
             let lane = TracedLane { rule: rule as u16, entity };
             let decision = told.value.map(|state| S::number(&state));
             (Entry::Trace(Box::new(Trace::Decided { lane, decision })), at, diff)
         }));
     }
     let of = Rc::clone(rules);
-    let (episodes, counts) = oks.ok_err(move |(((entity, rule), told), at, diff)| {
+    let (episodes, counts) = oks.ok_err(move |((lane, told), at, diff)| {
+        let rule = lane.rule();
         let count = |what: Count, observations: u32| Err((what, at, diff * observations as isize));
         match told.value {
             Decision::Sustained(sustained) => {
@@ -160,7 +163,7 @@ fn hold<'scope, S: Shown>(
                 let (signal, rule, state) = of.catalog.ranks(rule, state);
                 let episode = Episode {
                     since_ns: sustained.since,
-                    entity,
+                    entity: lane.entity,
                     signal,
                     rule,
                     state,
@@ -213,11 +216,11 @@ impl Lanes {
 struct RuleHolds<S>(Rc<Lanes>, PhantomData<fn() -> S>);
 
 impl<S: Shown> Holds<Lane, S::State> for RuleHolds<S> {
-    fn hold(&self, (_, rule): &Lane, state: &S::State) -> i64 {
-        self.0.hold_ns[*rule][usize::from(S::number(state))]
+    fn hold(&self, lane: &Lane, state: &S::State) -> i64 {
+        self.0.hold_ns[lane.rule()][usize::from(S::number(state))]
     }
 
-    fn expire_after(&self, (_, rule): &Lane) -> i64 {
-        self.0.expire_after_ns[*rule]
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.0.expire_after_ns[lane.rule()]
     }
 }

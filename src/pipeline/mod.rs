@@ -16,11 +16,15 @@ mod lanes;
 mod observations;
 mod tally;
 
+use std::hash::{Hash, Hasher};
+
 use differential_dataflow::AsCollection;
 use limbeck_operators::firsts::{by_key, firsts};
 use limbeck_operators::gather::gather;
+use limbeck_operators::hash::fixed_hash;
 use limbeck_operators::intake;
 use limbeck_operators::timeline::Timing;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -39,8 +43,35 @@ use crate::sources::intake::{Batch, Judgement};
 /// An update of a collection: record, logical time, difference.
 pub type Update<D> = (D, i64, isize);
 
-/// An entity and a rule, by its number in the rule file: a whole word, so that a lane moves in words.
-pub type Lane = (SmolStr, usize);
+/// An entity and a rule, by its number in the rule file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lane {
+    /// The entity.
+    pub entity: SmolStr,
+    /// The rule.
+    pub rule: u32,
+    /// Of the hash of the entity and the rule, made where the entity's is known.
+    hash: u32,
+}
+
+impl Lane {
+    /// The lane of an entity with this [hash](fixed_hash).
+    pub fn new(entity: SmolStr, entity_hash: u64, rule: usize) -> Self {
+        let hash = (fixed_hash(&(entity_hash, rule)) >> 32) as u32;
+        Self { entity, rule: rule as u32, hash }
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> usize {
+        self.rule as usize
+    }
+}
+
+impl Hash for Lane {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(self.hash);
+    }
+}
 
 /// What arrives on worker 0, by complete logical times.
 #[derive(Debug)]

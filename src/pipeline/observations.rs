@@ -49,7 +49,13 @@ impl<S: Shown> Pass for Observations<S> {
     type Note = Entry;
 
     #[inline]
-    fn first(&mut self, entity: SmolStr, sighting: Sighting, give: &mut impl FnMut(Self::Out)) {
+    fn first(
+        &mut self,
+        entity: SmolStr,
+        hash: u64,
+        sighting: Sighting,
+        give: &mut impl FnMut(Self::Out),
+    ) {
         let (age_ns, event_time_ns) = (sighting.age_ns(), sighting.event_time_ns);
         let late = age_ns > self.lateness_ns;
         if let Some(traces) = &mut self.traces {
@@ -72,13 +78,15 @@ impl<S: Shown> Pass for Observations<S> {
             }
             if let Some((rule, shown)) = before.replace((rule, shown)) {
                 let tie = sighting.tie.clone();
-                give(((entity.clone(), rule), Observation { event_time_ns, tie, shown }));
+                let lane = Lane::new(entity.clone(), hash, rule);
+                give((lane, Observation { event_time_ns, tie, shown }));
             }
         });
         // The last takes what the others copy.
         if let Some((rule, shown)) = before {
             let tie = sighting.tie;
-            give(((entity, rule), Observation { event_time_ns, tie, shown }));
+            let lane = Lane::new(entity, hash, rule);
+            give((lane, Observation { event_time_ns, tie, shown }));
         }
     }
 
