@@ -182,6 +182,14 @@ rules:
           |
           = help: did you mean `state`?
 
+        warning: the state `up` is in no `hold`, as others are: it becomes an episode at once
+         --> bad.yaml:6:11
+          |
+        6 |       up: data.stat == "ready"
+          |           ^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: add it to that of `readiness`; as `up: 0s` if you mean it
+
         warning: no record of the sample is of this state
          --> bad.yaml:9:13
           |
@@ -214,7 +222,7 @@ rules:
            |
            = help: to see `unready` twice it takes more than 20s
 
-        5 warnings
+        6 warnings
 
     "#]].assert_eq(&ran.complained);
 }
