@@ -9,10 +9,17 @@ use cel::{Context, Env, Value};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::condition::{Attribute, Condition, Paths, RecordView, Verdict};
-use super::expression::Labels;
+use super::condition::{Attribute, Condition, Fault, Paths, RecordView, Verdict};
+use super::expression::{Labels, Sees};
 use super::interpreted::from_json;
+use super::known::Known;
 use crate::model::Scalar;
+
+/// A condition on records of which nothing is known, and which have no labels.
+fn compile(text: &str, paths: &mut Paths) -> Result<Condition, Vec<Fault>> {
+    let sees = Sees { known: &Known::default(), labels: Labels::Never };
+    Condition::compile(text, 0..0, sees, paths).map(|(condition, _)| condition)
+}
 
 /// A record taken apart by walking its JSON.
 struct Record<'r> {
@@ -222,7 +229,7 @@ proptest! {
     ) {
         let env = Arc::new(Env::default().with_optional_support(false).with_stdlib());
         let mut paths = Paths::default();
-        let Ok(condition) = Condition::compile(&text, 0..0, Labels::Never, &mut paths) else {
+        let Ok(condition) = compile(&text, &mut paths) else {
             return Err(TestCaseError::fail(format!("refused: {text}")));
         };
         for record in &records {
@@ -247,8 +254,7 @@ fn what_is_common_is_native() {
         ("type == 'a' && size(data.x) > 1", false),
         ("b'a' == type", false),
     ] {
-        let condition =
-            Condition::compile(text, 0..0, Labels::Never, &mut Paths::default()).expect(text);
+        let condition = compile(text, &mut Paths::default()).expect(text);
         assert_eq!(condition.is_native(), native, "{text}");
     }
 }
@@ -259,7 +265,7 @@ fn lists_of_keys_are_in_order() {
     let object: Json = data.iter().map(|key| (key.clone(), json!(1))).collect();
     let text = "data.map(k, k)[0] == 'k00' && data.filter(k, k != 'k00')[38] == 'k39'";
     let mut paths = Paths::default();
-    let condition = Condition::compile(text, 0..0, Labels::Never, &mut paths).expect(text);
+    let condition = compile(text, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": object });
     assert_eq!(condition.eval(&take_apart(&record, &paths)), Verdict::True);
 }
@@ -277,7 +283,7 @@ fn a_path_of_text_does_not_read_the_data() {
     }
     let text = "data.msg.contains(type) && data.n + 1 == 2 && size(type) == 1";
     let mut paths = Paths::default();
-    let condition = Condition::compile(text, 0..0, Labels::Never, &mut paths).expect(text);
+    let condition = compile(text, &mut paths).expect(text);
     let record = json!({ "type": "a", "data": { "msg": "bar", "n": 1 } });
     assert_eq!(condition.eval(&Strict(take_apart(&record, &paths))), Verdict::True);
 }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use cel::common::ast::{Expr, IdedExpr};
 use smol_str::SmolStr;
 
-use super::expression::Labels;
-use super::interpreted::Interpreted;
+use super::expression::Sees;
+use super::interpreted::{self, Interpreted};
 use super::native::{self, Node};
 use crate::model::Scalar;
 
@@ -205,6 +205,7 @@ pub struct Condition {
     text: SmolStr,
     span: Range<usize>,
     node: Node,
+    expr: Arc<IdedExpr>,
 }
 
 impl Condition {
@@ -248,18 +249,27 @@ impl Condition {
         slots
     }
 
-    /// Checks and compiles; the faults' places are bytes of `text`.
+    /// Checks and compiles; gives remarks too. The faults' places are bytes of `text`.
     ///
     /// Must run on a thread with [`super::STACK_BYTES`]: what is nested too deeply is found only
     /// once it is parsed.
     pub(super) fn compile(
         text: &str,
         span: Range<usize>,
-        labels: Labels<'_>,
+        sees: Sees<'_>,
         paths: &mut Paths,
-    ) -> Result<Self, Vec<Fault>> {
-        let expression = super::expression::parse(text, Wanted::Condition, labels)?;
-        Ok(Self { text: SmolStr::new(text), span, node: native::compile(expression, paths) })
+    ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        let (expr, remarks) = super::expression::parse(text, Wanted::Condition, sees)?;
+        let (text, node) = (SmolStr::new(text), native::compile(expr.clone(), paths));
+        let this = Self { text, span, node, expr: Arc::new(expr) };
+        // That it is always the same is said of it as a whole.
+        let remarks = if this.constant().is_some() { Vec::new() } else { remarks };
+        Ok((this, remarks))
+    }
+
+    /// Why it could not be judged on a record, and what may help; for messages.
+    pub fn why(&self, record: &impl RecordView, paths: &Paths) -> (String, String) {
+        interpreted::why(&self.expr, Wanted::Condition, record, paths)
     }
 }
 
@@ -270,13 +280,18 @@ pub(super) enum Wanted {
     Condition,
     /// A text or a number.
     Value,
+    /// A number, or a text that is one.
+    Number,
 }
 
 /// A value that is taken from a record: a path, or any other CEL.
 #[derive(Clone, Debug)]
 pub struct Expression {
     text: SmolStr,
+    span: Range<usize>,
     term: Term,
+    /// None if it was given as a field.
+    expr: Option<Arc<IdedExpr>>,
 }
 
 #[derive(Clone, Debug)]
@@ -307,14 +322,53 @@ impl Expression {
         &self.text
     }
 
+    /// The bytes of the rule file it is written in.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// The slots of what it asks for, if it surely does.
+    pub fn needs(&self) -> Vec<usize> {
+        match &self.term {
+            Term::Slot(slot) => vec![*slot],
+            Term::Interpreted(expression) => expression.needs().collect(),
+        }
+    }
+
+    /// Why it came to nothing of use on a record, and what may help; for messages.
+    pub fn why(&self, record: &impl RecordView, paths: &Paths) -> (String, String) {
+        match (&self.expr, self.eval(record)) {
+            (_, Ok(value)) => {
+                let text = value.text().unwrap_or_default();
+                (format!("{text:?} is no number"), "take what is a number".to_owned())
+            }
+            (Some(expr), Err(_)) => interpreted::why(expr, Wanted::Value, record, paths),
+            (None, Err(_)) => interpreted::of_kind("a list or an object", Wanted::Value),
+        }
+    }
+
     /// Checks and compiles, as [`Condition::compile`].
-    pub(super) fn compile(text: &str, paths: &mut Paths) -> Result<Self, Vec<Fault>> {
-        let expression = super::expression::parse(text, Wanted::Value, Labels::Never)?;
-        let term = match attribute(&expression, &Scope::new()) {
+    pub(super) fn compile(
+        text: &str,
+        span: Range<usize>,
+        wanted: Wanted,
+        sees: Sees<'_>,
+        paths: &mut Paths,
+    ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        let (expr, remarks) = super::expression::parse(text, wanted, sees)?;
+        let term = match attribute(&expr, &Scope::new()) {
             Some(attribute) => Term::Slot(paths.intern(attribute)),
-            None => Term::Interpreted(Arc::new(Interpreted::new(expression, paths))),
+            None => Term::Interpreted(Arc::new(Interpreted::new(expr.clone(), paths))),
         };
-        Ok(Self { text: SmolStr::new(text), term })
+        let (text, expr) = (SmolStr::new(text), Some(Arc::new(expr)));
+        Ok((Self { text, span, term, expr }, remarks))
+    }
+
+    /// What stands in `data` under these keys.
+    pub(super) fn field(keys: &[SmolStr], span: Range<usize>, paths: &mut Paths) -> Self {
+        let attribute = Attribute::Data(keys.to_vec());
+        let text = SmolStr::new(attribute.to_string());
+        Self { text, span, term: Term::Slot(paths.intern(attribute)), expr: None }
     }
 }
 

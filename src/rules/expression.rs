@@ -7,8 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 use cel::parser::{ParseError, Parser};
 
-use super::condition::{Attribute, Fault, LABELS, Scope, Wanted};
+use super::condition::{Attribute, Fault, LABELS, Scope, Wanted, attribute};
 use super::diagnostics::suggestion;
+use super::known::Known;
+use super::remarks::remarks;
 use super::template::unknown_label;
 
 const BYTES_MAX: usize = 8 << 10;
@@ -54,12 +56,21 @@ pub(super) enum Labels<'l> {
     Of(Option<&'l [&'l str]>),
 }
 
-/// Parses and checks an expression.
+/// What an expression sees.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sees<'s> {
+    /// What is known of the records.
+    pub(super) known: &'s Known,
+    /// The labels.
+    pub(super) labels: Labels<'s>,
+}
+
+/// Parses and checks an expression; gives it with remarks on what is surely unwanted.
 pub(super) fn parse(
     text: &str,
     wanted: Wanted,
-    labels: Labels<'_>,
-) -> Result<IdedExpr, Vec<Fault>> {
+    sees: Sees<'_>,
+) -> Result<(IdedExpr, Vec<Fault>), Vec<Fault>> {
     let whole = |message: String, help: &str| {
         vec![Fault { place: 0..text.len(), message, help: help.to_owned() }]
     };
@@ -81,12 +92,16 @@ pub(super) fn parse(
         }
         Err(_) => return Err(whole("the condition cannot be read".to_owned(), SYNTAX)),
     };
-    let mut check = Check { text, source: &source, labels, scope: Vec::new(), faults: Vec::new() };
+    let mut check = Check { text, source: &source, sees, scope: Vec::new(), faults: Vec::new() };
     if wanted == Wanted::Condition {
         check.result(&expr);
     }
     check.expr(&expr, 0);
-    if check.faults.is_empty() { Ok(expr) } else { Err(check.faults) }
+    if !check.faults.is_empty() {
+        return Err(check.faults);
+    }
+    let remarks = remarks(&expr, wanted, sees.known, (text, &source));
+    Ok((expr, remarks))
 }
 
 /// What people write who come from another language, and what it is in CEL.
@@ -133,7 +148,7 @@ fn at_position(text: &str, line: usize, column: usize) -> Range<usize> {
 struct Check<'a> {
     text: &'a str,
     source: &'a SourceInfo,
-    labels: Labels<'a>,
+    sees: Sees<'a>,
     scope: Scope,
     faults: Vec<Fault>,
 }
@@ -145,10 +160,34 @@ impl Check<'_> {
     }
 
     fn place(&self, expr: &IdedExpr) -> Range<usize> {
-        match self.source.offset_for(expr.id) {
-            Some((start, stop)) => offsets(self.text, start as usize, stop as usize),
-            None => 0..self.text.len(),
+        place(self.text, self.source, expr)
+    }
+
+    /// Refuses what no record has in `data`; says if it did.
+    fn lacks(&mut self, expr: &IdedExpr) -> bool {
+        if !self.sees.known.is_flat() {
+            return false;
         }
+        let keys = match &expr.expr {
+            Expr::Select(select) if select.test => match attribute(&select.operand, &self.scope) {
+                Some(Attribute::Data(keys)) => [keys, vec![select.field.as_str().into()]].concat(),
+                _ => return false,
+            },
+            _ => match attribute(expr, &self.scope) {
+                Some(Attribute::Data(keys)) => keys,
+                _ => return false,
+            },
+        };
+        let quoted = |name: &str| format!("data[{}]", serde_json::Value::from(name));
+        let Some((message, help)) = self.sees.known.fault(&keys, quoted) else { return false };
+        let mut place = self.place(expr);
+        if let Some(key) = keys.first()
+            && let Some(at) = self.text[place.start..].find(key.as_str())
+        {
+            place = place.start + at..place.start + at + key.len();
+        }
+        self.faults.push(Fault { place, message, help });
+        true
     }
 
     fn unknown_function(&mut self, expr: &IdedExpr, name: &str) {
@@ -198,13 +237,16 @@ impl Check<'_> {
             }
             return;
         }
+        if self.lacks(expr) {
+            return;
+        }
         match &expr.expr {
             Expr::Ident(name) => self.name(expr, name),
             Expr::Select(select) => {
                 if let Expr::Ident(name) = &select.operand.expr
                     && name == LABELS
                     && !self.scope.contains(name)
-                    && let Labels::Of(labels) = self.labels
+                    && let Labels::Of(labels) = self.sees.labels
                 {
                     self.label(expr, &select.field, labels, select.test);
                 } else if let Expr::Ident(name) = &select.operand.expr
@@ -278,7 +320,7 @@ impl Check<'_> {
             return;
         }
         if name == LABELS {
-            let (message, help) = match self.labels {
+            let (message, help) = match self.sees.labels {
                 Labels::Of(_) => {
                     ("`labels` has no value itself", "ask for one: labels.NAME == \"x\"")
                 }
@@ -292,13 +334,21 @@ impl Check<'_> {
             return;
         }
         let mut known: Vec<&str> = Attribute::ROOTS.to_vec();
-        known.extend(matches!(self.labels, Labels::Of(_)).then_some(LABELS));
+        known.extend(matches!(self.sees.labels, Labels::Of(_)).then_some(LABELS));
         known.extend(self.scope.iter().map(String::as_str).filter(|bound| !bound.contains('@')));
         let mut help = suggestion("attribute", name, &known);
         if !help.starts_with("did you") {
             help = format!("{help}; fields of the record are in data: data.{name}");
         }
         self.fault(expr, format!("unknown attribute `{name}`"), help);
+    }
+}
+
+/// The bytes of the word or mark that makes an expression.
+pub(super) fn place(text: &str, source: &SourceInfo, expr: &IdedExpr) -> Range<usize> {
+    match source.offset_for(expr.id) {
+        Some((start, stop)) => offsets(text, start as usize, stop as usize),
+        None => 0..text.len(),
     }
 }
 
@@ -314,7 +364,8 @@ mod tests {
 
     fn faults(text: &str) -> Vec<(String, String)> {
         let shown = |fault: Fault| (text[fault.place].to_owned(), fault.message);
-        let parsed = parse(text, Wanted::Condition, Labels::Never);
+        let sees = Sees { known: &Known::default(), labels: Labels::Never };
+        let parsed = parse(text, Wanted::Condition, sees);
         parsed.err().unwrap_or_default().into_iter().map(shown).collect()
     }
 

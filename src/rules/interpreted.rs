@@ -17,7 +17,7 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Value};
 
-use super::condition::{Attribute, Paths, RecordView, Scope, Verdict, attribute};
+use super::condition::{Attribute, Paths, RecordView, Scope, Verdict, Wanted, attribute};
 use crate::model::Scalar;
 
 /// Gives the keys of an object in order; everything else as it is.
@@ -179,15 +179,118 @@ impl Interpreted {
         data: Option<Box<dyn Val>>,
         read: impl FnOnce(&dyn Val) -> Option<T>,
     ) -> Option<T> {
+        self.run(values, data, |value| value.ok().and_then(read))
+    }
+
+    fn run<'r, T>(
+        &'r self,
+        values: Vec<&'r Scalar<'r>>,
+        data: Option<Box<dyn Val>>,
+        read: impl FnOnce(Result<&dyn Val, ExecutionError>) -> Option<T>,
+    ) -> Option<T> {
         let attributes = Attributes { slots: &self.slots, values, data };
         // A panic of the interpreter is an error of this expression on this record, no more.
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::with_env(Arc::clone(&ENV));
             context.set_variable_resolver(&attributes);
-            let value = Value::resolve_val(&self.expr, &context).ok()?;
-            read(value.as_ref())
+            match Value::resolve_val(&self.expr, &context) {
+                Ok(value) => read(Ok(value.as_ref())),
+                Err(error) => read(Err(error)),
+            }
         }));
         result.ok().flatten()
+    }
+}
+
+/// Why an expression comes to nothing of use on a record, and what may help. The whole of it is
+/// judged again here, whoever else judges it.
+pub(super) fn why(
+    expr: &IdedExpr,
+    wanted: Wanted,
+    record: &impl RecordView,
+    paths: &Paths,
+) -> (String, String) {
+    static MISSING: Scalar<'static> = Scalar::Missing;
+    let mut more = paths.clone();
+    let this = Interpreted::new(expr.clone(), &mut more);
+    // What nobody else asks for by its path stands in the data.
+    let known = |slot: &usize| *slot < paths.as_slice().len();
+    let value = |slot: &usize| if known(slot) { record.slot(*slot) } else { &MISSING };
+    let values = this.slots.iter().map(|(_, slot)| value(slot)).collect();
+    let data = Some(from_json(&record.data()));
+    let found = this.run(values, data, |value| {
+        Some(match value {
+            Ok(value) => of_kind(name_of(value.get_type().name()), wanted),
+            Err(error) => in_words(&error),
+        })
+    });
+    found
+        .unwrap_or_else(|| ("it cannot be judged".to_owned(), "write it in another way".to_owned()))
+}
+
+/// What to say of a result that is of no use.
+pub(super) fn of_kind(kind: &str, wanted: Wanted) -> (String, String) {
+    let (what, help) = match wanted {
+        Wanted::Condition => ("neither true nor false", "compare it with something: data.x == 1"),
+        _ => ("neither text nor a number", "take one of what is in it, as data.x[0]"),
+    };
+    (format!("it comes to {kind}, {what}"), help.to_owned())
+}
+
+fn in_words(error: &ExecutionError) -> (String, String) {
+    let there = |name: &str| {
+        let help = format!("ask first whether it is there: has(data.{name}) && ...");
+        (format!("the record has no `{name}`"), help)
+    };
+    match error {
+        ExecutionError::NoSuchKey(name) => there(name),
+        ExecutionError::UndeclaredReference(name) => {
+            there(name.trim_start_matches('@').trim_start_matches("data."))
+        }
+        ExecutionError::NoSuchOverload(overload) => {
+            let types = overload.argument_types().iter().map(String::as_str);
+            no_meaning(overload.function().trim_matches(['_', '@', '[', ']']), types)
+        }
+        ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
+            let symbols = [("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/"), ("rem", "%")];
+            let symbol = symbols.iter().find(|(known, _)| known == name);
+            let types = [left, right].map(|value| value.type_of().to_string());
+            no_meaning(symbol.map_or(*name, |(_, symbol)| symbol), types.iter().map(String::as_str))
+        }
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            ("it divides by zero".to_owned(), "ask first: data.x != 0 && ...".to_owned())
+        }
+        ExecutionError::Overflow(..) => {
+            let help = "double(..) has room for more".to_owned();
+            ("a number is too large for 64 bits".to_owned(), help)
+        }
+        other => {
+            let text = other.to_string();
+            let line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
+            (line, "guard it, as with size(data.x) > 0 && ...".to_owned())
+        }
+    }
+}
+
+fn no_meaning<'t>(name: &str, types: impl Iterator<Item = &'t str>) -> (String, String) {
+    let types: Vec<_> = types.map(name_of).collect();
+    let help = match types.contains(&"text") && types.contains(&"a number") {
+        true => "int(..) makes a number of a text, and string(..) the other way",
+        false => "type(..) == string, and the like, asks what it is",
+    };
+    (format!("`{name}` means nothing for {}", types.join(" and ")), help.to_owned())
+}
+
+/// A type of the interpreter, for people.
+fn name_of(name: &str) -> &str {
+    match name {
+        "int" | "uint" | "double" | "float" => "a number",
+        "string" => "text",
+        "bool" => "true or false",
+        "null_type" | "null" => "null",
+        "list" => "a list",
+        "map" => "an object",
+        other => other,
     }
 }
 

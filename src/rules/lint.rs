@@ -8,7 +8,7 @@ use super::{Diagnostic, Expression, Rule, Rules, Signal, State, Verdict};
 impl Rules {
     /// The warnings about this file.
     pub fn lint(&self) -> Vec<Diagnostic> {
-        let mut list = Vec::new();
+        let mut list = self.remarks.clone();
         self.lint_sources(&mut list);
         for (index, signal) in self.signals.iter().enumerate() {
             if self.rules.iter().all(|rule| rule.signal != index) {

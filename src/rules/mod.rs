@@ -9,9 +9,11 @@ mod diagnostics;
 mod expression;
 mod fields;
 mod interpreted;
+mod known;
 mod lint;
 mod native;
 mod read;
+mod remarks;
 mod schema;
 mod source;
 mod template;
@@ -42,6 +44,8 @@ pub struct Rules {
     pub version: u32,
     /// A record is late if arrival - event time is more than this.
     pub lateness_ns: i64,
+    /// The bytes of the rule file in which lateness and `max_advance` are written, or the first.
+    pub time_spans: [Range<usize>; 2],
     /// A record whose arrival is further than this ahead of the clock is a dead letter.
     pub max_advance_ns: i64,
     /// So many values of a label are told apart in a partition; what comes then is
@@ -55,6 +59,8 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// What the conditions ask of a record.
     pub paths: Paths,
+    /// What is surely unwanted in the conditions and values.
+    remarks: Vec<Diagnostic>,
 }
 
 /// What makes an observation of a record: a canonical state.

@@ -49,8 +49,8 @@ pub fn schema() -> Value {
             "type": "object", "propertyNames": label_name(), "additionalProperties": scalar(),
         },
         "expression": {
-            "description": "CEL that comes to a text or a number, as data.zone.",
-            "type": ["string", "number", "boolean"],
+            "description": "CEL that comes to a text or a number, as data.zone; or { field: zone }.",
+            "anyOf": [scalar(), object(&read::VALUE_FIELDS, &read::VALUE_FIELDS, |_| path())],
         },
         "condition": {
             "description": "CEL over id, source, type, subject, sequence, severity, traceparent and \

@@ -14,7 +14,7 @@ use super::mutate::Corpus;
 use super::oracle::decode::decode;
 use super::{Executing, executions, kind, random, report};
 
-/// A rule file with one source, and what its lines are read by.
+/// A rule file, and what the lines of its first source are read by.
 pub(crate) struct Target {
     pub(crate) rules: Rules,
     matcher: Matcher,
@@ -267,7 +267,8 @@ pub(crate) fn targets() -> Vec<Target> {
     let target = |(source, header): &(&str, &[&str])| {
         let source = match source.is_empty() {
             true => String::new(),
-            false => format!("sources: {{ s: {source} }}\n"),
+            // Another might have the fields that this one has not.
+            false => format!("sources: {{ s: {source}, other: {{ format: cloudevents }} }}\n"),
         };
         Target::parse(&format!("version: 1\n{source}{CONDITIONS}"), header)
     };

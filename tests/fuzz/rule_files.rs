@@ -25,7 +25,7 @@ sources:
     type: { const: t }
   polls: { format: json, explode: pods, time: { field: at, unit: ms }, subject: { field: pods.name }, source: { field: s }, type: { field: t }, id: { field: id }, sequence: { field: n }, arrival: { field: seen, unit: us } }
 signals:
-  a: { from: rows, where: 'data.x > 1', states: { up: data.ts == 'x', down: 'true' } }
+  a: { from: rows, where: 'data[\"x y\"] > \"1\"', labels: { x: { field: '`x y`' } }, states: { up: data.ts == 'x', down: 'true' } }
   b: { from: polls, states: { 'on': has(data.pods.x), 'off': '!has(data.pods.x)' } }
 rules:
   - { name: r, signal: a, hold: { up: 1h30m, down: 100ms } }

@@ -5,12 +5,13 @@ mod rule;
 mod signal;
 
 use self::signal::ReadSignal;
-use super::condition::{Condition, Expression, Fault, Paths};
-use super::diagnostics::Problems;
-use super::expression::Labels;
+use super::condition::{Condition, Expression, Fault, Paths, Wanted};
+use super::diagnostics::{Diagnostic, Problems};
+use super::expression::{Labels, Sees};
 use super::fields::{self, Fields};
-use super::source::Source;
-use super::yaml::{self, Node};
+use super::known::Known;
+use super::source::{ReadSource, Source, read_path};
+use super::yaml::{self, Node, Value};
 use super::{Rule, Rules};
 
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
@@ -20,6 +21,8 @@ const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
 /// So many values of a label are told apart in a log, unless the file says otherwise.
 const LABEL_VALUES_MAX: usize = 1000;
+/// What a value has that is no CEL.
+pub(super) const VALUE_FIELDS: [&str; 1] = ["field"];
 pub(super) const FIELDS: [&str; 8] = [
     "version",
     "lateness",
@@ -35,7 +38,8 @@ pub(super) const FIELDS: [&str; 8] = [
 pub(super) fn file(text: &str) -> Result<Rules, Problems> {
     let mut problems = Problems::default();
     let rules = yaml::load(text, &mut problems).and_then(|root| {
-        Reader { text, problems: &mut problems, paths: Paths::default() }.rules(&root)
+        let (paths, remarks) = (Paths::default(), Vec::new());
+        Reader { text, problems: &mut problems, paths, remarks }.rules(&root)
     });
     match rules {
         Some(rules) if problems.0.is_empty() => Ok(rules),
@@ -54,6 +58,7 @@ struct Reader<'f> {
     text: &'f str,
     problems: &'f mut Problems,
     paths: Paths,
+    remarks: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
@@ -74,7 +79,13 @@ impl Reader<'_> {
         };
         let sources = match fields.get("sources") {
             Some(node) => self.sources(node),
-            None => vec![Named { name: "cloudevents", value: Some(Source::implicit()) }],
+            None => {
+                let source = Some(Source::implicit());
+                vec![Named {
+                    name: "cloudevents",
+                    value: Some(ReadSource { columns: None, source }),
+                }]
+            }
         };
         let example = "{ NAME: { states: ... } }";
         let signals = match fields.require("signals", example, self.problems) {
@@ -87,15 +98,18 @@ impl Reader<'_> {
             Some(node) => self.rules_on(node, &signals, defaults),
             None => Vec::new(),
         };
+        let span = |name| fields.get(name).map_or(start.start..start.start + 1, |n| n.span.clone());
         Some(Rules {
             version: version?,
             lateness_ns: lateness_ns?,
+            time_spans: ["lateness", "max_advance"].map(span),
             max_advance_ns: max_advance_ns?,
             label_values_max: label_values_max?,
-            sources: sources.into_iter().map(|named| named.value).collect::<Option<_>>()?,
+            sources: sources.into_iter().map(|named| named.value?.source).collect::<Option<_>>()?,
             signals: signals.into_iter().map(|named| named.value?.signal).collect::<Option<_>>()?,
             rules: rules.into_iter().collect::<Option<_>>()?,
             paths: self.paths,
+            remarks: self.remarks,
         })
     }
 
@@ -135,13 +149,13 @@ impl Reader<'_> {
         (!entries.is_empty()).then_some(entries)
     }
 
-    fn sources<'n>(&mut self, node: &'n Node) -> Vec<Named<'n, Source>> {
+    fn sources<'n>(&mut self, node: &'n Node) -> Vec<Named<'n, ReadSource>> {
         let entries = self.some_entries(node, "`sources`").unwrap_or_default();
         entries
             .iter()
             .map(|(key, node)| Named {
                 name: key.text().unwrap_or_default(),
-                value: Source::read(key, node, self.text, self.problems),
+                value: Some(Source::read(key, node, self.text, self.problems)),
             })
             .collect()
     }
@@ -149,7 +163,7 @@ impl Reader<'_> {
     fn signals<'n>(
         &mut self,
         node: &'n Node,
-        sources: &[Named<'_, Source>],
+        sources: &[Named<'_, ReadSource>],
     ) -> Vec<Named<'n, ReadSignal<'n>>> {
         let entries = self.some_entries(node, "`signals`").unwrap_or_default();
         entries
@@ -161,17 +175,52 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn condition(&mut self, node: &Node, what: &str, labels: Labels<'_>) -> Option<Condition> {
+    fn condition(&mut self, node: &Node, what: &str, sees: Sees<'_>) -> Option<Condition> {
         let text = fields::text(node, what, self.problems)?;
         let span = node.span.clone();
-        let compiled = Condition::compile(text, span, labels, &mut self.paths);
-        self.without_faults(node, compiled)
+        let compiled = Condition::compile(text, span, sees, &mut self.paths);
+        let (condition, remarks) = self.without_faults(node, compiled)?;
+        self.remark(node, remarks);
+        Some(condition)
     }
 
-    fn expression(&mut self, node: &Node, what: &str) -> Option<Expression> {
+    /// A value, as CEL or as a field.
+    fn expression(
+        &mut self,
+        node: &Node,
+        what: &'static str,
+        wanted: Wanted,
+        known: &Known,
+    ) -> Option<Expression> {
+        if matches!(node.value, Value::Map(_)) {
+            return self.field(node, what, known);
+        }
         let text = fields::text(node, what, self.problems)?;
-        let compiled = Expression::compile(text, &mut self.paths);
-        self.without_faults(node, compiled)
+        let sees = Sees { known, labels: Labels::Never };
+        let span = node.span.clone();
+        let compiled = Expression::compile(text, span, wanted, sees, &mut self.paths);
+        let (expression, remarks) = self.without_faults(node, compiled)?;
+        self.remark(node, remarks);
+        Some(expression)
+    }
+
+    fn field(&mut self, node: &Node, what: &'static str, known: &Known) -> Option<Expression> {
+        let fields = Fields::open(node, &node.span, what, &VALUE_FIELDS, self.problems)?;
+        let node = fields.require("field", "a.b", self.problems)?;
+        let path = read_path(node, None, self.problems)?;
+        if let Some((message, help)) = known.fault(path.keys(), |name| format!("`{name}`")) {
+            self.problems.error_help(&node.span, message, help);
+            return None;
+        }
+        Some(Expression::field(path.keys(), node.span.clone(), &mut self.paths))
+    }
+
+    /// Keeps what is to be said of the text of a node, if nothing is wrong.
+    fn remark(&mut self, node: &Node, remarks: Vec<Fault>) {
+        let remarks = remarks.into_iter().map(|Fault { place, message, help }| {
+            Diagnostic::new(yaml::locate_range(self.text, node, &place), message, help)
+        });
+        self.remarks.extend(remarks);
     }
 
     /// Reports what is wrong within the text of a node.

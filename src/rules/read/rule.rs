@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
-use super::super::expression::Labels;
+use super::super::condition::Wanted;
+use super::super::expression::{Labels, Sees};
+use super::super::known::Known;
 use super::super::template::Template;
 use super::super::yaml::Node;
 use super::super::{Dedup, Rule};
@@ -52,14 +54,18 @@ impl Reader<'_> {
             .and_then(|node| self.reference(node, "signal", signals));
         let read = signal.and_then(|index| signals[index].value.as_ref());
         let known_labels = read.and_then(|read| read.label_names.as_deref());
+        let known = read.map(|read| read.known.clone()).unwrap_or_default();
         let filter = match fields.get("where") {
-            Some(node) => self.condition(node, "`where`", Labels::Of(known_labels)).map(Some),
+            Some(node) => {
+                let sees = Sees { known: &known, labels: Labels::Of(known_labels) };
+                self.condition(node, "`where`", sees).map(Some)
+            }
             None => Some(None),
         };
         let states = read.and_then(|read| read.state_names.as_deref());
         let holds = self.hold(fields.get("hold"), states);
         let dedup = match fields.get("dedup") {
-            Some(node) => self.dedup(node).map(Some),
+            Some(node) => self.dedup(node, &known).map(Some),
             None => Some(None),
         };
         let amend_within_ns = self.amend_within(&fields, defaults.lateness_ns);
@@ -100,7 +106,7 @@ impl Reader<'_> {
         Some(holds)
     }
 
-    fn dedup(&mut self, node: &Node) -> Option<Dedup> {
+    fn dedup(&mut self, node: &Node, known: &Known) -> Option<Dedup> {
         let fields = Fields::open(node, &node.span, "`dedup`", &DEDUP_FIELDS, self.problems)?;
         let by = fields.require("by", "[data.id]", self.problems);
         let by = by.and_then(|node| {
@@ -109,7 +115,10 @@ impl Reader<'_> {
                 let help = "name what repeats have in common, as data.started";
                 self.problems.error_help(&node.span, "`by` needs at least one value", help);
             }
-            let by: Vec<_> = items.iter().map(|item| self.expression(item, "a value")).collect();
+            let by = items
+                .iter()
+                .map(|item| self.expression(item, "a value of `by`", Wanted::Value, known));
+            let by: Vec<_> = by.collect();
             by.into_iter().collect::<Option<Vec<_>>>()
         });
         let node = fields.require("within", "5m", self.problems)?;

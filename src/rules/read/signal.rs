@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::expression::Labels;
+use super::super::condition::Wanted;
+use super::super::expression::{Labels, Sees};
+use super::super::known::Known;
+use super::super::source::ReadSource;
 use super::super::yaml::Node;
-use super::super::{Label, Schema, Signal, Source, State};
+use super::super::{Label, Schema, Signal, State};
 use super::{Named, Reader, fields};
 use crate::rules::fields::Fields;
 
@@ -18,6 +21,8 @@ pub(super) struct ReadSignal<'n> {
     pub(super) state_names: Option<Vec<&'n str>>,
     /// None if it is not known which there are.
     pub(super) label_names: Option<Vec<&'n str>>,
+    /// What is known of its records.
+    pub(super) known: Known,
     schema: Option<Schema>,
     pub(super) signal: Option<Signal>,
 }
@@ -27,7 +32,7 @@ impl Reader<'_> {
         &mut self,
         key: &Node,
         node: &'n Node,
-        sources: &[Named<'_, Source>],
+        sources: &[Named<'_, ReadSource>],
     ) -> Option<ReadSignal<'n>> {
         let name = fields::name(key, "the name of a signal", self.problems);
         let fields = Fields::open(node, &key.span, "a signal", &FIELDS, self.problems)?;
@@ -35,8 +40,15 @@ impl Reader<'_> {
             Some(node) => self.reference(node, "source", sources).map(Some),
             None => Some(None),
         };
+        let of: Option<Vec<_>> = match from {
+            None => None,
+            Some(Some(one)) => sources[one].value.as_ref().map(|source| vec![source]),
+            Some(None) => sources.iter().map(|named| named.value.as_ref()).collect(),
+        };
+        let known = of.map_or_else(Known::default, |of| Known::of(&of));
+        let sees = Sees { known: &known, labels: Labels::Never };
         let filter = match fields.get("where") {
-            Some(node) => self.condition(node, "`where`", Labels::Never).map(Some),
+            Some(node) => self.condition(node, "`where`", sees).map(Some),
             None => Some(None),
         };
         let schema = match fields.get("schema") {
@@ -49,11 +61,12 @@ impl Reader<'_> {
         };
         let label_names = labels.map(names);
         let labels = labels.and_then(|labels| {
-            let labels: Vec<_> = labels.iter().map(|(key, node)| self.label(key, node)).collect();
+            let labels: Vec<_> =
+                labels.iter().map(|(key, node)| self.label(key, node, &known)).collect();
             labels.into_iter().collect::<Option<Vec<_>>>()
         });
         let value = match fields.get("value") {
-            Some(node) => self.expression(node, "`value`").map(Some),
+            Some(node) => self.expression(node, "`value`", Wanted::Number, &known).map(Some),
             None => Some(None),
         };
         let example = "{ NAME: CONDITION }";
@@ -61,7 +74,8 @@ impl Reader<'_> {
         let states = states.and_then(|node| self.some_entries(node, "`states`"));
         let state_names = states.map(names);
         let states = states.and_then(|states| {
-            let states: Vec<_> = states.iter().map(|(key, node)| self.state(key, node)).collect();
+            let states: Vec<_> =
+                states.iter().map(|(key, node)| self.state(key, node, sees)).collect();
             states.into_iter().collect::<Option<Vec<_>>>()
         });
         let read_schema = schema.clone().flatten();
@@ -77,18 +91,18 @@ impl Reader<'_> {
                 states: states?,
             })
         })();
-        Some(ReadSignal { state_names, label_names, schema: read_schema, signal })
+        Some(ReadSignal { state_names, label_names, known, schema: read_schema, signal })
     }
 
-    fn state(&mut self, key: &Node, node: &Node) -> Option<State> {
+    fn state(&mut self, key: &Node, node: &Node, sees: Sees<'_>) -> Option<State> {
         let name = fields::name(key, "the name of a state", self.problems);
-        let when = self.condition(node, "the condition of a state", Labels::Never);
+        let when = self.condition(node, "the condition of a state", sees);
         Some(State { name: name?, when: when? })
     }
 
-    fn label(&mut self, key: &Node, node: &Node) -> Option<Label> {
+    fn label(&mut self, key: &Node, node: &Node, known: &Known) -> Option<Label> {
         let name = fields::label_name(key, self.problems);
-        let from = self.expression(node, "the value of a label");
+        let from = self.expression(node, "the value of a label", Wanted::Value, known);
         Some(Label { name: name?, from: from? })
     }
 

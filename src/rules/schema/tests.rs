@@ -166,7 +166,7 @@ signals:
     from: probe
     where: type == "readiness"
     schema: { name: pod-readiness, version: 1.2.0-rc.1 }
-    labels: { zone: data.zone, weight: data.a + data.b, _: data.c }
+    labels: { zone: data.zone, weight: data.a + data.b, _: data.c, pod: { field: "`k8s.pod`.name" } }
     value: data.latency
     states:
       ready: data.state == "ready"

@@ -23,7 +23,12 @@ pub struct Csv {
 }
 
 impl Csv {
-    pub(super) fn read(fields: &Fields<'_>, file: &str, problems: &mut Problems) -> Option<Self> {
+    /// Reads it, and its columns, which are known even where other things are wrong.
+    pub(super) fn read(
+        fields: &Fields<'_>,
+        file: &str,
+        problems: &mut Problems,
+    ) -> (Columns, Option<Self>) {
         let delimiter = match fields.get("delimiter") {
             Some(node) => read_delimiter(node, problems),
             None => Some(b','),
@@ -31,7 +36,9 @@ impl Csv {
         let header = optional(fields.get("header"), |node| read_header(node, problems));
         let known = header.as_ref().and_then(|header| header.as_deref());
         let mapping = Mapping::read(fields, Some(&Flat { kind: "column", known }), file, problems);
-        Some(Self { delimiter: delimiter?, header: header?, mapping: mapping? })
+        let columns = Columns { kind: "column", names: known.map(<[_]>::to_vec) };
+        let read = || Some(Self { delimiter: delimiter?, header: header?, mapping: mapping? });
+        (columns, read())
     }
 
     /// What the mapping names and a header has not, or not only once; `None` if it fits.
@@ -88,7 +95,12 @@ impl PartialEq for Regex {
 impl Eq for Regex {}
 
 impl Regex {
-    pub(super) fn read(fields: &Fields<'_>, file: &str, problems: &mut Problems) -> Option<Self> {
+    /// Reads it, and its groups, which are known even where other things are wrong.
+    pub(super) fn read(
+        fields: &Fields<'_>,
+        file: &str,
+        problems: &mut Problems,
+    ) -> (Columns, Option<Self>) {
         let pattern = fields
             .require("pattern", r"'^(?<ts>\S+) (?<host>\S+) (?<state>\w+)'", problems)
             .and_then(|node| read_pattern(node, file, problems));
@@ -97,7 +109,8 @@ impl Regex {
             .map(|pattern| pattern.capture_names().flatten().map(SmolStr::new).collect::<Vec<_>>());
         let flat = Flat { kind: "group", known: groups.as_deref() };
         let mapping = Mapping::read(fields, Some(&flat), file, problems);
-        Some(Self { pattern: pattern?, mapping: mapping? })
+        let read = || Some(Self { pattern: pattern?, mapping: mapping? });
+        (Columns { kind: "group", names: groups }, read())
     }
 }
 
@@ -126,8 +139,45 @@ pub(super) fn read_pattern(
     None
 }
 
+/// What to write instead of a name that is not among many.
+pub(in crate::rules) fn names_help(kind: &str, name: &str, known: &[SmolStr]) -> String {
+    const SHOWN_CHARS: usize = 40;
+    const SHOWN_MAX: usize = 20;
+    let short = |name: &SmolStr| name.chars().take(SHOWN_CHARS).collect::<String>();
+    let shown: Vec<_> = known.iter().map(short).collect();
+    let shown: Vec<_> = shown.iter().map(String::as_str).collect();
+    let help = suggestion(kind, name, &shown);
+    match help.starts_with("known") && shown.len() > SHOWN_MAX {
+        true => suggestion(kind, name, &shown[..SHOWN_MAX]) + ", ...",
+        false => help,
+    }
+}
+
+/// The fields of records without depth.
+#[derive(Clone, Debug)]
+pub(in crate::rules) struct Columns {
+    /// What one is called.
+    pub(in crate::rules) kind: &'static str,
+    /// All there are, if that is known.
+    pub(in crate::rules) names: Option<Vec<SmolStr>>,
+}
+
+impl Columns {
+    /// Those of either.
+    pub(in crate::rules) fn or(self, other: Self) -> Self {
+        let kind = if self.kind == other.kind { self.kind } else { "field" };
+        let names = self.names.zip(other.names).map(|(mut names, more)| {
+            names.extend(more);
+            let mut seen = std::collections::BTreeSet::new();
+            names.retain(|name| seen.insert(name.clone()));
+            names
+        });
+        Self { kind, names }
+    }
+}
+
 /// A record without depth: its fields are columns or groups.
-pub(super) struct Flat<'n> {
+pub(in crate::rules) struct Flat<'n> {
     kind: &'static str,
     /// All there are, if that is known.
     known: Option<&'n [SmolStr]>,
@@ -136,8 +186,6 @@ pub(super) struct Flat<'n> {
 impl Flat<'_> {
     /// What is wrong with a field, and what would be right.
     pub(super) fn fault(&self, path: &FieldPath) -> Option<(String, String)> {
-        const SHOWN_CHARS: usize = 40;
-        const SHOWN_MAX: usize = 20;
         let Self { kind, known } = self;
         let [name] = path.keys() else {
             let joined = path.keys().join(".");
@@ -147,16 +195,7 @@ impl Flat<'_> {
         let known = known.as_ref()?;
         match known.iter().filter(|known| *known == name).count() {
             1 => None,
-            0 => {
-                let short = |name: &SmolStr| name.chars().take(SHOWN_CHARS).collect::<String>();
-                let shown: Vec<_> = known.iter().map(short).collect();
-                let shown: Vec<_> = shown.iter().map(String::as_str).collect();
-                let mut help = suggestion(kind, name, &shown);
-                if help.starts_with("known") && shown.len() > SHOWN_MAX {
-                    help = suggestion(kind, name, &shown[..SHOWN_MAX]) + ", ...";
-                }
-                Some((format!("unknown {kind} `{name}`"), help))
-            }
+            0 => Some((format!("unknown {kind} `{name}`"), names_help(kind, name, known))),
             _ => {
                 let help = "give each column that is mapped its own name";
                 Some((format!("{kind} `{name}` is repeated"), help.to_owned()))

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use super::flat::Flat;
 use super::path::{FieldPath, TemplatePart, parse_template};
 use super::time::TimeField;
-use super::{TEXT_KINDS, optional};
+use super::{ATTRIBUTES, TEXT_KINDS, optional};
 use crate::rules::diagnostics::Problems;
 use crate::rules::fields::{self, Fields};
 use crate::rules::yaml::Node;
@@ -29,6 +29,8 @@ pub struct Mapping {
     pub sequence: Option<Text>,
     /// Without it, equal records are the same record.
     pub id: Option<Text>,
+    /// The bytes of the rule file in which each attribute is written; none of one that is not.
+    pub spans: Vec<(&'static str, Range<usize>)>,
 }
 
 /// Text taken from an object.
@@ -71,6 +73,8 @@ impl Mapping {
         let type_ = required("type", "{ field: kind }");
         let sequence = optional(fields.get("sequence"), |node| Text::read(node, flat, problems));
         let id = optional(fields.get("id"), |node| Text::read(node, flat, problems));
+        let spans = ATTRIBUTES.iter();
+        let spans = spans.filter_map(|name| Some((*name, fields.get(name)?.span.clone())));
         Some(Self {
             time: time?,
             arrival: arrival?,
@@ -79,13 +83,14 @@ impl Mapping {
             type_: type_?,
             sequence: sequence?,
             id: id?,
+            spans: spans.collect(),
         })
     }
 }
 
 impl Text {
     /// Every path that it names.
-    fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+    pub fn paths(&self) -> impl Iterator<Item = &FieldPath> {
         let (field, parts) = match self {
             Self::Field(path) => (Some(path), &[][..]),
             Self::Const(_) => (None, &[][..]),
@@ -147,7 +152,7 @@ impl Text {
     }
 }
 
-pub(super) fn read_path(
+pub(in crate::rules) fn read_path(
     node: &Node,
     flat: Option<&Flat<'_>>,
     problems: &mut Problems,

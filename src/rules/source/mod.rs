@@ -16,10 +16,11 @@ use smol_str::SmolStr;
 use super::diagnostics::Problems;
 use super::fields::{self, Fields};
 use super::yaml::Node;
+pub(super) use flat::{Columns, names_help};
 pub use flat::{Csv, Regex};
 use flat::{read_delimiter, read_header, read_pattern};
 pub use format::{TimeFormat, TimeFormatError};
-use mapping::read_path;
+pub(super) use mapping::read_path;
 pub use mapping::{Mapping, Text};
 pub use path::{FieldPath, TemplatePart};
 pub use time::{TimeField, TimeForm, TimeUnit};
@@ -66,6 +67,14 @@ pub enum Format {
     Regex(Box<Regex>),
 }
 
+/// A source as far as it could be read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadSource {
+    /// The fields of its records, if these have no depth.
+    pub(super) columns: Option<Columns>,
+    pub(super) source: Option<Source>,
+}
+
 pub(super) const TIME_FIELDS: [&str; 4] = ["field", "unit", "format", "zone"];
 pub(super) const TEXT_KINDS: [&str; 3] = ["field", "const", "template"];
 pub(super) const ATTRIBUTES: [&str; 7] =
@@ -106,18 +115,15 @@ impl Source {
     }
 
     /// Reads a source of a rule file, whose text is `file`.
-    pub(super) fn read(
-        key: &Node,
-        node: &Node,
-        file: &str,
-        problems: &mut Problems,
-    ) -> Option<Self> {
+    pub(super) fn read(key: &Node, node: &Node, file: &str, problems: &mut Problems) -> ReadSource {
         let name = fields::name(key, "the name of a source", problems);
-        let fields = Fields::open(node, &key.span, "a source", &FIELDS, problems)?;
+        let Some(fields) = Fields::open(node, &key.span, "a source", &FIELDS, problems) else {
+            return ReadSource::default();
+        };
         let skew = optional(fields.get("skew"), |node| Skew::read(node, problems));
         let Some(text) = read_format(&fields, problems) else {
             look_through(&fields, file, problems);
-            return None;
+            return ReadSource::default();
         };
         for (option, of) in OPTIONS {
             if let Some(node) = fields.get(option).filter(|_| of != text) {
@@ -125,15 +131,25 @@ impl Source {
                 problems.error_help(&node.span, message, "remove it");
             }
         }
+        let mut columns = None;
         let format = match text {
             "json" => {
                 let explode =
                     optional(fields.get("explode"), |node| read_path(node, None, problems));
                 let mapping = Mapping::read(&fields, None, file, problems);
-                Format::Json { mapping: Box::new(mapping?), explode: explode? }
+                let json = |mapping, explode| Format::Json { mapping: Box::new(mapping), explode };
+                mapping.zip(explode).map(|(mapping, explode)| json(mapping, explode))
             }
-            "csv" => Format::Csv(Box::new(Csv::read(&fields, file, problems)?)),
-            "regex" => Format::Regex(Box::new(Regex::read(&fields, file, problems)?)),
+            "csv" => {
+                let (found, csv) = Csv::read(&fields, file, problems);
+                columns = Some(found);
+                csv.map(|csv| Format::Csv(Box::new(csv)))
+            }
+            "regex" => {
+                let (found, regex) = Regex::read(&fields, file, problems);
+                columns = Some(found);
+                regex.map(|regex| Format::Regex(Box::new(regex)))
+            }
             _ => {
                 for field in ATTRIBUTES {
                     if let Some(node) = fields.get(field) {
@@ -141,10 +157,14 @@ impl Source {
                         problems.error_help(&node.span, message, "remove it, or use format: json");
                     }
                 }
-                Format::CloudEvents
+                Some(Format::CloudEvents)
             }
         };
-        Some(Self { name: name?, span: key.span.clone(), format, skew: skew?.unwrap_or_default() })
+        let read = || {
+            let (skew, span) = (skew?.unwrap_or_default(), key.span.clone());
+            Some(Self { name: name?, span, format: format?, skew })
+        };
+        ReadSource { columns, source: read() }
     }
 }
 

@@ -83,13 +83,14 @@ fn a_mapping_finds_its_fields() {
     );
 }
 
-/// A rule file with one source, and conditions that look at these fields of `data`.
+/// A rule file with a source, and conditions that look at these fields of `data`: another source
+/// might have them.
 fn rules(source: &str, fields: &[&str]) -> Rules {
     let state = |(number, field): (usize, &&str)| format!("s{number}: 'data.{field} == \"\"'");
     let states: Vec<_> = fields.iter().enumerate().map(state).collect();
     let text = format!(
         "version: 1\nsources:\n  x:\n{source}\n    source: {{ const: s }}\n    type: {{ const: t }}\n\
-         signals: {{ x: {{ states: {{ {} }} }} }}\nrules: [{{ name: r, signal: x }}]\n",
+         \x20 y: {{ format: cloudevents }}\nsignals: {{ x: {{ states: {{ {} }} }} }}\nrules: [{{ name: r, signal: x }}]\n",
         states.join(", "),
     );
     Rules::parse("rules.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"))
