@@ -1,24 +1,30 @@
 //! Rules tried on the beginning of logs, with the decoder and the matcher of a replay: what is
 //! read, what matches, and what surely was meant otherwise.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod missing;
+
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use smol_str::SmolStr;
 
+use self::missing::{Named, Need, Stage};
+use super::grouped;
 use super::usual_interval;
+use crate::model::Scalar;
 use crate::model::duration::format_duration;
-use crate::rules::{Attribute, Condition, Diagnostic, RecordView, Rules, Signal, suggestion};
+use crate::rules::{
+    Attribute, Condition, Diagnostic, Expression, RecordView, Rules, Signal, Skew, Verdict,
+};
 use crate::sources::decode::{Decoded, Lines, Unreadable};
-use crate::sources::intake::{Matcher, Partition, records};
+use crate::sources::intake::{Arrivals, Matcher, Partition, Witness, records};
 use crate::sources::{InputError, open};
 
 /// So many records of a log are tried.
 pub const RECORDS_MAX: usize = 100_000;
-/// In so many records names are collected, and so many, to find the one that was meant.
-const NAMED_MAX: u64 = 1_000;
-const NAMES_MAX: usize = 20;
+/// Of so many records one may be late before the lateness is said to be short.
+const IN_TIME: u64 = 1_000;
 
 /// What the rules make of the beginning of some logs.
 pub struct Sample<'r> {
@@ -28,11 +34,19 @@ pub struct Sample<'r> {
     pub logs: Vec<LogSample>,
     /// What was seen of each signal, in the order of the rule file.
     pub signals: Vec<SignalSample>,
+    /// What conditions and values came to, by where they begin in the rule file.
+    judged: BTreeMap<usize, Judged>,
+    /// What the mapping of each source names.
+    mapped: Vec<Vec<Named>>,
 }
 
 /// What was read of a log.
 #[derive(Debug, Default)]
 pub struct LogSample {
+    /// What it is called.
+    name: String,
+    /// Which source reads it.
+    source: usize,
     /// Its lines that are not blank.
     pub records: u64,
     /// How many of them could not be read.
@@ -41,6 +55,16 @@ pub struct LogSample {
     pub first_unreadable: Option<(u64, Unreadable)>,
     /// Records of no entity.
     pub without_subject: u64,
+    /// Records whose arrival makes them dead letters.
+    pub refused: u64,
+    /// The first of these: its line, and why.
+    pub first_refused: Option<(u64, String)>,
+    /// Records of a signal.
+    pub matched: u64,
+    /// How many of them are late.
+    pub late: u64,
+    /// The lateness with which only one of a thousand would be.
+    pub lateness_ns: i64,
     /// Conditions that could not be judged.
     pub condition_errors: u64,
     /// Whether the log goes on.
@@ -65,49 +89,40 @@ pub struct SignalSample {
     needs: Vec<Need>,
 }
 
-/// A path that a condition needs to find in a record.
-#[derive(Debug)]
-struct Need {
-    slot: usize,
-    /// Where the condition is written.
-    span: Range<usize>,
-    /// Whether the record must have passed the signal's `where` before it is asked.
-    filtered: bool,
+/// What a condition or a value came to.
+#[derive(Debug, Default)]
+struct Judged {
     asked: u64,
-    found: bool,
-    /// What is in records in its place.
-    siblings: BTreeSet<String>,
-}
-
-impl Need {
-    /// Whether it was asked for, and never found.
-    fn is_unmet(&self) -> bool {
-        self.asked > 0 && !self.found
-    }
+    held: u64,
+    errors: u64,
+    /// The first record that it could not be judged on: log, line, why, and what may help.
+    first: Option<(usize, u64, (String, String))>,
 }
 
 impl SignalSample {
-    fn new(signal: &Signal, rules: &Rules) -> Self {
-        let needs = |condition: &Condition, filtered: bool| {
-            let need = |slot| Need {
-                slot,
-                span: condition.span(),
-                filtered,
-                asked: 0,
-                found: false,
-                siblings: BTreeSet::new(),
-            };
-            condition.needs(&rules.paths).into_iter().map(need).collect::<Vec<_>>()
+    fn new(number: usize, signal: &Signal, rules: &Rules) -> Self {
+        let condition = |condition: &Condition, stage| {
+            Need::of(rules, condition.needs(&rules.paths), &condition.span(), stage)
         };
-        let filter = signal.filter.iter().flat_map(|filter| needs(filter, false));
-        let states = signal.states.iter().flat_map(|state| needs(&state.when, true));
+        let value =
+            |value: &Expression, stage| Need::of(rules, value.needs(), &value.span(), stage);
+        let mut needs = Vec::new();
+        signal.filter.iter().for_each(|filter| needs.extend(condition(filter, Stage::Nothing)));
+        signal.states.iter().for_each(|state| needs.extend(condition(&state.when, Stage::Where)));
+        let carried = signal.labels.iter().map(|label| &label.from).chain(&signal.value);
+        carried.for_each(|from| needs.extend(value(from, Stage::States)));
+        for rule in rules.rules.iter().filter(|rule| rule.signal == number) {
+            rule.filter.iter().for_each(|filter| needs.extend(condition(filter, Stage::States)));
+            let by = rule.dedup.iter().flat_map(|dedup| &dedup.by);
+            by.for_each(|by| needs.extend(value(by, Stage::Dedup)));
+        }
         Self {
             records: 0,
             states: vec![0; signal.states.len()],
             usual_interval_ns: None,
             probed: false,
             observed: BTreeMap::new(),
-            needs: filter.chain(states).collect(),
+            needs,
         }
     }
 
@@ -116,25 +131,74 @@ impl SignalSample {
         self.states.iter().sum()
     }
 
-    fn look(&mut self, signal: &Signal, record: &impl RecordView, rules: &Rules) {
+    fn look(&mut self, signal: &Signal, record: &impl RecordView, fits: bool, rules: &Rules) {
         self.records += 1;
-        let passed = signal.filter.as_ref().is_none_or(|filter| filter.eval(record).holds());
-        for need in self.needs.iter_mut().filter(|need| !need.found && (passed || !need.filtered)) {
+        let passed = match signal.filter.as_ref().is_none_or(|filter| filter.eval(record).holds()) {
+            true if fits => Stage::Dedup,
+            true => Stage::Where,
+            false => Stage::Nothing,
+        };
+        for need in self.needs.iter_mut().filter(|need| !need.found && need.stage <= passed) {
             need.asked += 1;
-            need.found = *record.slot(need.slot) != crate::model::Scalar::Missing;
+            need.found = *record.slot(need.slot) != Scalar::Missing;
             if let Attribute::Data(keys) = &rules.paths.as_slice()[need.slot]
-                && let Some((_, above)) = keys.split_last()
                 && !need.found
-                && need.asked <= NAMED_MAX
-                && need.siblings.len() < NAMES_MAX
             {
-                let data = record.data();
-                let parent = above.iter().try_fold(&data, |at, key| at.get(key.as_str()));
-                let object = parent.and_then(|parent| parent.as_object());
-                need.siblings.extend(object.into_iter().flatten().map(|(key, _)| key.clone()));
+                need.siblings.look(keys, record, need.asked);
             }
         }
     }
+}
+
+/// Keeps what conditions and values come to on one record.
+struct Look<'s> {
+    judged: &'s mut BTreeMap<usize, Judged>,
+    rules: &'s Rules,
+    /// The number of the log, and the line in it.
+    at: (usize, u64),
+    errors: u64,
+}
+
+impl Witness for Look<'_> {
+    fn judged(&mut self, place: Range<usize>, verdict: Verdict, record: &impl RecordView) {
+        let judged = self.judged.entry(place.start).or_default();
+        judged.asked += 1;
+        judged.held += u64::from(verdict.holds());
+        if verdict == Verdict::Error {
+            judged.errors += 1;
+            self.errors += 1;
+            let (log, line) = self.at;
+            judged.first.get_or_insert_with(|| (log, line, why(self.rules, &place, record)));
+        }
+    }
+}
+
+/// Why what stands at a place of the rule file could not be judged on a record, and what may help.
+fn why(rules: &Rules, place: &Range<usize>, record: &impl RecordView) -> (String, String) {
+    let mut judged = conditions(rules).filter(|condition| condition.span() == *place);
+    if let Some(condition) = judged.next() {
+        return condition.why(record, &rules.paths);
+    }
+    let mut values = values(rules).filter(|value| value.span() == *place);
+    values.next().map(|value| value.why(record, &rules.paths)).unwrap_or_default()
+}
+
+fn conditions(rules: &Rules) -> impl Iterator<Item = &Condition> {
+    let of_rules = rules.rules.iter().flat_map(|rule| &rule.filter);
+    rules.signals.iter().flat_map(conditions_of).chain(of_rules)
+}
+
+fn conditions_of(signal: &Signal) -> impl Iterator<Item = &Condition> {
+    signal.filter.iter().chain(signal.states.iter().map(|state| &state.when))
+}
+
+fn values(rules: &Rules) -> impl Iterator<Item = &Expression> {
+    let of_signals = rules
+        .signals
+        .iter()
+        .flat_map(|signal| signal.labels.iter().map(|label| &label.from).chain(&signal.value));
+    let by = rules.rules.iter().flat_map(|rule| &rule.dedup).flat_map(|dedup| &dedup.by);
+    of_signals.chain(by)
 }
 
 /// Whether observations of entities are due now and then. Where most of them change the state, or
@@ -159,8 +223,11 @@ fn probed<'o>(entities: impl Iterator<Item = &'o Vec<(i64, u16)>>) -> bool {
 impl<'r> Sample<'r> {
     /// Nothing sampled yet.
     pub fn new(rules: &'r Rules) -> Self {
-        let signals = rules.signals.iter().map(|signal| SignalSample::new(signal, rules)).collect();
-        Self { rules, matcher: Matcher::new(rules), logs: Vec::new(), signals }
+        let signals = rules.signals.iter().enumerate();
+        let signals = signals.map(|(number, signal)| SignalSample::new(number, signal, rules));
+        let (signals, logs, judged) = (signals.collect(), Vec::new(), BTreeMap::new());
+        let mapped = rules.sources.iter().map(Named::all).collect();
+        Self { rules, matcher: Matcher::new(rules), logs, signals, judged, mapped }
     }
 
     /// Tries the rules on a log that the source of this number reads.
@@ -170,7 +237,10 @@ impl<'r> Sample<'r> {
     pub fn add(&mut self, path: &Path, source: usize) -> Result<(), InputError> {
         let partition = Partition::new(0, source, open(path)?, self.rules)?;
         let matcher = self.matcher.clone();
-        let mut log = LogSample::default();
+        let mut arrivals = Arrivals::new(self.rules, source);
+        let mut ages = Vec::new();
+        let name = path.display().to_string();
+        let mut log = LogSample { name, source, ..LogSample::default() };
         let read = records(partition, &matcher, |seen| {
             if log.records == RECORDS_MAX as u64 {
                 log.more = true;
@@ -178,7 +248,17 @@ impl<'r> Sample<'r> {
             }
             log.records += 1;
             match &seen.record {
-                Ok(record) => self.record(source, seen.view, record, &mut log),
+                Ok(record) => match arrivals.age_ns(seen.line, record) {
+                    Ok(age_ns) => {
+                        if self.record(seen.line, seen.view, record, &mut log) {
+                            ages.push(age_ns);
+                        }
+                    }
+                    Err(reason) => {
+                        log.refused += 1;
+                        log.first_refused.get_or_insert((seen.line, reason));
+                    }
+                },
                 Err(error) => {
                     log.unreadable += 1;
                     log.first_unreadable.get_or_insert_with(|| (seen.line, error.clone()));
@@ -187,6 +267,11 @@ impl<'r> Sample<'r> {
             ControlFlow::Continue(())
         });
         log.damaged = read.err();
+        log.matched = ages.len() as u64;
+        log.late = ages.iter().filter(|age| **age > self.rules.lateness_ns).count() as u64;
+        ages.sort_unstable();
+        let late_max = ages.len() / IN_TIME as usize;
+        log.lateness_ns = ages.iter().rev().nth(late_max).map_or(0, |age| round_up(*age));
         self.logs.push(log);
         for signal in &mut self.signals {
             let times =
@@ -197,34 +282,46 @@ impl<'r> Sample<'r> {
         Ok(())
     }
 
+    /// Tries the rules on a record; says whether it is of a signal.
     fn record(
         &mut self,
-        source: usize,
+        line: u64,
         view: &Lines<'_>,
         record: &Decoded<'_>,
         log: &mut LogSample,
-    ) {
+    ) -> bool {
+        let (source, rules) = (log.source, self.rules);
+        self.mapped[source].iter_mut().for_each(|named| named.look(record, view));
         let Some(subject) = &record.subject else {
             log.without_subject += 1;
-            return;
+            return false;
         };
-        let signals = self.rules.signals.iter().zip(&mut self.signals);
-        for (signal, sample) in signals.filter(|(s, _)| s.from.is_none_or(|from| from == source)) {
-            sample.look(signal, view, self.rules);
+        let fits = self.matcher.fits(source, view, &mut 0_u32);
+        let signals = rules.signals.iter().zip(&mut self.signals).enumerate();
+        for (number, (signal, sample)) in signals {
+            if signal.from.is_none_or(|from| from == source) {
+                let fits = fits.iter().any(|fit| usize::from(fit.signal) == number);
+                sample.look(signal, view, fits, rules);
+            }
         }
-        let mut errors = 0;
-        for found in self.matcher.fits(source, view, &mut errors) {
+        for found in &fits {
             let sample = &mut self.signals[usize::from(found.signal)];
             sample.states[usize::from(found.state)] += 1;
             let times = sample.observed.entry(SmolStr::new(subject)).or_default();
             times.push((record.event_time_ns, found.state));
         }
-        log.condition_errors += u64::from(errors);
+        let at = (self.logs.len(), line);
+        let mut look = Look { judged: &mut self.judged, rules, at, errors: 0 };
+        // Once more, as a replay does, with labels and all.
+        self.matcher.matches(source, view, &mut look);
+        log.condition_errors += look.errors;
+        !fits.is_empty()
     }
 
     /// What surely was meant otherwise, as warnings about the text of the rule file.
     pub fn warnings(&self, text: &str) -> Vec<Diagnostic> {
         let mut list = Vec::new();
+        list.extend(self.mapped.iter().flatten().filter_map(Named::warning));
         for (signal, sample) in self.rules.signals.iter().zip(&self.signals) {
             sample.needs.iter().for_each(|need| list.extend(self.never_found(need, text)));
             if sample.records == 0 {
@@ -232,15 +329,20 @@ impl<'r> Sample<'r> {
             }
             if sample.matched() == 0 {
                 let message = format!("no record of the sample is of the signal `{}`", signal.name);
-                let help =
-                    "its conditions ask for something else, or the sample is of another kind";
+                let mut conditions = conditions_of(signal);
+                let help = match conditions.any(|condition| self.failed(&condition.span())) {
+                    false => {
+                        "its conditions ask for something else, or the sample is of another kind"
+                    }
+                    true => "its conditions could not be judged: of each it is said why",
+                };
                 list.push(Diagnostic::new(signal.span.clone(), message, help));
                 continue;
             }
             let unseen = signal.states.iter().zip(&sample.states).filter(|(_, count)| **count == 0);
             for span in unseen.map(|(state, _)| state.when.span()) {
-                // Of a field that was never found enough is said already.
-                if sample.needs.iter().any(|need| need.is_unmet() && need.span == span) {
+                // Of a condition that could not be judged enough is said already.
+                if self.is_unmet(&span) || self.failed(&span) {
                     continue;
                 }
                 let message = "no record of the sample is of this state".to_owned();
@@ -248,8 +350,107 @@ impl<'r> Sample<'r> {
                 list.push(Diagnostic::new(span, message, help));
             }
         }
+        let judged = conditions(self.rules).map(|it| (it.span(), "this cannot be judged"));
+        let values = values(self.rules).map(|it| (it.span(), "this comes to nothing of use"));
+        for (span, what) in judged.chain(values).filter(|(span, _)| !self.is_unmet(span)) {
+            list.extend(self.failure(&span, what));
+        }
+        // Of what is certain without a sample it is said already.
+        let known: Vec<_> = self.rules.lint().into_iter().map(|warning| warning.span).collect();
+        let is_signal = |span: &Range<usize>| self.rules.signals.iter().any(|s| s.span == *span);
+        list.retain(|warning| is_signal(&warning.span) || !known.contains(&warning.span));
+        self.logs.iter().for_each(|log| self.of_log(log, &mut list));
+        self.void_rules(&mut list);
         self.short_holds(&mut list);
         list
+    }
+
+    /// Whether what stands at a place could not be judged on some record.
+    fn failed(&self, span: &Range<usize>) -> bool {
+        self.judged.get(&span.start).is_some_and(|judged| judged.errors > 0)
+    }
+
+    /// Whether what stands at a place asks for what no record has.
+    fn is_unmet(&self, span: &Range<usize>) -> bool {
+        let mut needs = self.signals.iter().flat_map(|signal| &signal.needs);
+        needs.any(|need| need.is_unmet() && need.span == *span)
+    }
+
+    fn failure(&self, span: &Range<usize>, what: &str) -> Option<Diagnostic> {
+        let judged = self.judged.get(&span.start)?;
+        let (log, line, (why, help)) = judged.first.as_ref()?;
+        let of = match self.logs.len() {
+            1 => String::new(),
+            _ => format!(" of {}", self.logs[*log].name),
+        };
+        let (errors, asked) = (grouped(judged.errors), grouped(judged.asked));
+        let message = format!(
+            "{what} on {errors} of {asked} records of the sample, first in line {line}{of}: {why}"
+        );
+        Some(Diagnostic::new(span.clone(), message, help.as_str()))
+    }
+
+    /// Logs of which little can be used.
+    fn of_log(&self, log: &LogSample, list: &mut Vec<Diagnostic>) {
+        let span = &self.rules.sources[log.source].span;
+        let name = &log.name;
+        let mut warn = |span: &Range<usize>, message: String, help: &str| {
+            list.push(Diagnostic::new(span.clone(), message, help));
+        };
+        if log.records == 0 {
+            warn(span, format!("{name} has no records"), "name a log that has some");
+        }
+        if let Some((line, error)) = &log.first_unreadable
+            && log.unreadable * 2 > log.records
+        {
+            let (unreadable, records) = (grouped(log.unreadable), grouped(log.records));
+            let message = format!(
+                "{unreadable} of {records} records of {name} cannot be read, the first in line \
+                 {line}: {}",
+                error.reason
+            );
+            warn(span, message, "the format or the mapping is that of another log");
+        }
+        let [lateness, max_advance] = &self.rules.time_spans;
+        if let Some((line, reason)) = &log.first_refused {
+            let (refused, records) = (grouped(log.refused), grouped(log.records));
+            let message = format!(
+                "{refused} of {records} records of {name} are dead letters, the first in line \
+                 {line}: {reason}"
+            );
+            let help = "where the first record has a wrong time, leave it out; where the log has a \
+                        hole, raise `max_advance`";
+            warn(max_advance, message, help);
+        }
+        if log.late * IN_TIME > log.matched {
+            let now = format_duration(self.rules.lateness_ns);
+            let (late, matched) = (grouped(log.late), grouped(log.matched));
+            let message = format!(
+                "{late} of {matched} records of {name} are late: they come more than {now} after \
+                 they happened"
+            );
+            let skew = match self.rules.sources[log.source].skew {
+                Skew::Report => "; where clocks are wrong, `skew: correct` may do",
+                Skew::Correct => "",
+            };
+            let needed = format_duration(log.lateness_ns);
+            let help = format!("with `lateness: {needed}` 999 of 1,000 are in time{skew}");
+            warn(lateness, message, &help);
+        }
+    }
+
+    /// Rules whose `where` never holds.
+    fn void_rules(&self, list: &mut Vec<Diagnostic>) {
+        for rule in &self.rules.rules {
+            let Some(span) = rule.filter.as_ref().map(Condition::span) else { continue };
+            let never = |judged: &Judged| judged.held == 0 && judged.errors == 0;
+            if self.judged.get(&span.start).is_some_and(never) {
+                let message =
+                    format!("`where` holds for no record of the sample: `{}` sees none", rule.name);
+                let help = "right if it is rare; otherwise it is spelt in another way";
+                list.push(Diagnostic::new(span, message, help));
+            }
+        }
     }
 
     fn never_found(&self, need: &Need, text: &str) -> Option<Diagnostic> {
@@ -263,35 +464,55 @@ impl<'r> Sample<'r> {
             Some(at) => need.span.start + at..need.span.start + at + name.len(),
             None => need.span.clone(),
         };
-        let siblings: Vec<_> = need.siblings.iter().map(String::as_str).collect();
-        let help = match path {
-            Attribute::Data(keys) if !siblings.is_empty() => {
-                suggestion("field", keys.last().map_or("", SmolStr::as_str), &siblings)
+        let (what, help) = match need.stage {
+            Stage::Dedup => {
+                (": all are equal in it to `dedup`", "name what repeats have in common")
             }
-            _ => "the condition cannot be judged without it".to_owned(),
+            Stage::States => ("", "nothing stands there"),
+            _ => ("", "the condition cannot be judged without it"),
         };
-        Some(Diagnostic::new(span, format!("no record of the sample has `{name}`"), help))
+        let meant = match path {
+            Attribute::Data(keys) => need.siblings.suggestion(keys),
+            _ => None,
+        };
+        let message = format!("no record of the sample has `{name}`{what}");
+        Some(Diagnostic::new(span, message, meant.unwrap_or_else(|| help.to_owned())))
     }
 
     fn short_holds(&self, list: &mut Vec<Diagnostic>) {
         for rule in &self.rules.rules {
             let signal = &self.signals[rule.signal];
-            let Some(interval) = signal.usual_interval_ns.filter(|_| signal.probed) else {
-                continue;
-            };
+            let Some(interval) = signal.usual_interval_ns else { continue };
             let states = &self.rules.signals[rule.signal].states;
-            let holds = rule.hold_ns.iter().zip(&rule.hold_spans).zip(states);
-            for ((hold, span), state) in
-                holds.filter(|((hold, _), _)| (1..interval).contains(*hold))
-            {
-                let (hold, interval) = (format_duration(*hold), format_duration(interval));
-                let message = format!(
-                    "hold {hold} is shorter than the usual interval of {interval} between \
-                     observations: one observation decides"
-                );
-                let help = format!("to see `{}` twice it takes more than {interval}", state.name);
-                list.extend(span.clone().map(|span| Diagnostic::new(span, message, help)));
+            for ((hold, span), state) in rule.hold_ns.iter().zip(&rule.hold_spans).zip(states) {
+                let Some(span) = span.clone() else { continue };
+                let expire = rule.expire_after_ns;
+                let usual = format_duration(interval);
+                let held = format_duration(*hold);
+                if *hold > expire && interval > expire {
+                    let expire = format_duration(expire);
+                    let message = format!(
+                        "hold {held} is longer than expire_after {expire}, and it is usually \
+                         {usual} to the next observation: `{}` never counts",
+                        state.name
+                    );
+                    let help = format!("raise expire_after above {held}, or lower the hold");
+                    list.push(Diagnostic::new(span, message, help));
+                } else if signal.probed && (1..interval).contains(hold) {
+                    let message = format!(
+                        "hold {held} is shorter than the usual interval of {usual} between \
+                         observations: one observation decides"
+                    );
+                    let help = format!("to see `{}` twice it takes more than {usual}", state.name);
+                    list.push(Diagnostic::new(span, message, help));
+                }
             }
         }
     }
+}
+
+/// A time that people would write, and at least this.
+fn round_up(nanos: i64) -> i64 {
+    let unit = if nanos > 1_000_000_000 { 1_000_000_000 } else { 1_000_000 };
+    nanos.max(0).checked_add(unit - 1).map_or(nanos, |raised| raised / unit * unit)
 }

@@ -60,7 +60,11 @@ fn read_of(name: &str, log: &LogSample) -> Vec<String> {
         let reason = printable(reason);
         row(log.unreadable, &format!("unreadable, first line {line}, column {column}: {reason}"));
     }
+    if let Some((line, reason)) = &log.first_refused {
+        row(log.refused, &format!("dead letters for their arrival, first line {line}: {reason}"));
+    }
     row(log.without_subject, "without a subject");
+    row(log.late, "late");
     row(log.condition_errors, "conditions that could not be judged");
     lines
 }

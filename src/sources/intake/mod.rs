@@ -37,8 +37,8 @@ use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
 
-pub use self::matcher::{Asked, Fit, Matcher};
-pub use self::records::{Seen, records};
+pub use self::matcher::{Asked, Fit, Matcher, Witness};
+pub use self::records::{Arrivals, Seen, records};
 pub use self::sequencer::{Clockwork, Judgement, Traced};
 
 /// The longest record; a longer one is a dead letter.

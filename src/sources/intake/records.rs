@@ -2,7 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use super::{Matcher, Partition};
+use limbeck_operators::timeline::Timing;
+use smol_str::SmolStr;
+
+use super::decoding::Head;
+use super::sequencer::Sequencer;
+use super::{Clockwork, Matcher, Partition, Traced};
+use crate::rules::Rules;
 use crate::sources::InputError;
 use crate::sources::decode::{Decoded, Lines, Shapes, Unreadable};
 
@@ -16,6 +22,44 @@ pub struct Seen<'s, 'a> {
     pub view: &'s Lines<'a>,
     /// What it says, or why it cannot be read: columns count from the start of the line.
     pub record: Result<Decoded<'a>, Unreadable>,
+}
+
+/// The arrivals of a log's records, judged as in a replay.
+pub struct Arrivals(Sequencer);
+
+impl Arrivals {
+    /// Of a log that the source of this number reads.
+    pub fn new(rules: &Rules, source: usize) -> Self {
+        let clockwork = Clockwork {
+            timing: Timing { lateness: rules.lateness_ns, tick: 1 },
+            max_advance_ns: rules.max_advance_ns,
+            until_ns: None,
+            block_bytes: None,
+            traced: Traced::Nothing,
+        };
+        Self(Sequencer::new(clockwork, rules, source))
+    }
+
+    /// How long after it happened the next record arrived, its clock corrected where the rule file
+    /// says so.
+    ///
+    /// # Errors
+    /// Why it is a dead letter.
+    pub fn age_ns(&mut self, line: u64, record: &Decoded<'_>) -> Result<i64, String> {
+        let head = Head {
+            line,
+            arrival_ns: record.arrival_ns.unwrap_or(record.event_time_ns),
+            event_time_ns: record.event_time_ns,
+            sequence: None,
+            source: 0,
+            text: (0, 0),
+            worker: None,
+            matched: true,
+            dated: record.arrival_ns.is_some(),
+            condition_errors: 0,
+        };
+        self.0.age_ns(&SmolStr::new(&record.source), &head)
+    }
 }
 
 /// Gives every record of a log, in order, until it is told to break.

@@ -186,6 +186,19 @@ impl Sequencer {
         }
     }
 
+    /// Takes in a record alone, and gives its age: how long after it happened it arrived. The error
+    /// is why it is not accepted.
+    pub(super) fn age_ns(&mut self, source: &SmolStr, head: &Head) -> Result<i64, String> {
+        let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
+        if let Some(reason) = self.jump(arrival_ns) {
+            return Err(reason);
+        }
+        self.arrival_ns = Some(arrival_ns);
+        let source = self.accounts.number(source);
+        let correction_ns = self.accounts.enter(source, head, arrival_ns);
+        Ok(arrival_ns.saturating_sub(head.event_time_ns.wrapping_add(correction_ns)))
+    }
+
     /// Looks at a record itself, where it matters in which order they come.
     #[inline(never)]
     fn look(
