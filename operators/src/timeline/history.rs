@@ -254,7 +254,7 @@ impl<M: Machine> History<M> {
         };
         let refolded = scratch.fresh.len();
         let kept = unfinal.emitted.len() - replaced.len();
-        unfinal.extend(machine, key, head, moment, kept, &mut scratch.fresh);
+        let final_at_once = unfinal.extend(machine, key, head, moment, kept, &mut scratch.fresh);
         let folded = scratch.fresh.len();
         machine.current(key, head, &mut scratch.fresh);
 
@@ -274,7 +274,7 @@ impl<M: Machine> History<M> {
             let mut revisions = scratch.new.drain(folded..).map(|told| told.revision);
             self.revision = revisions.next().unwrap_or(0);
             rare.revisions.extend(revisions);
-            unfinal.emitted.extend(scratch.new.drain(refolded..));
+            unfinal.emitted.extend(scratch.new.drain(refolded..).skip(final_at_once));
             if !replaced.is_empty() || !scratch.new.is_empty() {
                 unfinal.emitted.splice(replaced, scratch.new.drain(..));
             }
@@ -524,7 +524,8 @@ impl<M: Machine> Unfinal<M> {
         kept..self.emitted.len()
     }
 
-    /// Folds onto head the events that have come and the deadlines that have passed.
+    /// Folds onto head the events that have come and the deadlines that have passed. Gives how many
+    /// outputs, the first of what it adds to `fresh`, are from before `base`: they are final at once.
     fn extend(
         &mut self,
         machine: &M,
@@ -533,23 +534,27 @@ impl<M: Machine> Unfinal<M> {
         moment: Moment,
         emitted: usize,
         fresh: &mut Vec<M::Output>,
-    ) {
+    ) -> usize {
         let settled = fresh.len();
         let emitted = emitted + settled;
+        let mut from = settled;
         while let Some(entry) = self.recent.get(self.folded)
             && entry.event.time() <= moment.clock
         {
             let previous = self.time_before(self.folded);
             if self.base.is_none() && entry.event.time() >= moment.horizon {
                 self.base = Some(head.clone());
+                from = fresh.len();
             }
             let entry = &mut self.recent[self.folded];
             if entry.count > 0 {
                 step(machine, key, head, &entry.event, previous, fresh);
                 self.tail = i64::MIN;
             }
-            entry.after = self.base.is_some().then(|| head.clone());
-            entry.emitted = (emitted + fresh.len() - settled) as u32;
+            (entry.after, entry.emitted) = match self.base {
+                Some(_) => (Some(head.clone()), (emitted + fresh.len() - from) as u32),
+                None => (None, 0),
+            };
             self.folded += 1;
         }
         while let Some(deadline) = machine.deadline(key, head)
@@ -557,10 +562,12 @@ impl<M: Machine> Unfinal<M> {
         {
             if self.base.is_none() && deadline >= moment.horizon {
                 self.base = Some(head.clone());
+                from = fresh.len();
             }
             machine.elapse(key, head, deadline, fresh);
             self.tail = deadline;
         }
+        if self.base.is_none() { fresh.len() - settled } else { from - settled }
     }
 
     /// Forgets what nothing can precede any more.
@@ -583,8 +590,7 @@ impl<M: Machine> Unfinal<M> {
             }
             self.recent.drain(..last);
             self.folded -= last;
-            // Nothing is kept of what was final at once.
-            self.emitted.drain(..(emitted as usize).min(self.emitted.len()));
+            self.emitted.drain(..emitted as usize);
             for entry in &mut self.recent[..self.folded] {
                 entry.emitted -= emitted;
             }
