@@ -106,13 +106,14 @@ rules:
     place.write("late.ndjson", log.iter().map(line).collect::<String>().as_bytes());
     let ran = place.run("replay --rules patient.yaml --log late.ndjson --out out");
     ran.assert(0, &[]);
-    let said: Vec<_> = ran.said.lines().take_while(|line| line.starts_with("  ")).collect();
+    let rows = ran.said.lines().take_while(|line| line.starts_with("  "));
+    let said: Vec<_> = rows.map(str::trim_start).collect();
     expect_test::expect![[r#"
-                       5  records
-                       3  late
-                       2  records used
-                       7  observations by the rules
-                       6  episodes: one for 1 observation"#]]
+        5  records
+        3  late
+        2  records used
+        7  observations by the rules
+        6  episodes: one for 1 observation"#]]
     .assert_eq(&said.join("\n"));
 }
 

@@ -126,7 +126,7 @@ fn both_times_are_kept() {
         hosts.ndjson:2 says 2026-01-01T00:11:05.000Z; corrected by -59.950s, 2026-01-01T00:10:05.050Z counts
         hosts.ndjson:2, to rule pod, is observation 2 of a run: 2026-01-01T00:10:00.100Z ready for 19s950ms; announced: it lasted 10s, until 00:10:10.100Z (4 observations)
         hosts.ndjson:9 says 2026-01-01T00:11:55.000Z; corrected by -59.950s, 2026-01-01T00:10:55.050Z counts
-        hosts.ndjson:9 is a duplicate: the same record was there before
+        hosts.ndjson:9 is a duplicate: the same record was there before, at hosts.ndjson:8
         hosts.ndjson:10 says 2026-01-01T00:10:58.000Z; corrected by -2.400s, 2026-01-01T00:10:55.600Z counts
         hosts.ndjson:10, to rule pod, begins a run: 2026-01-01T00:10:55.600Z ready since then; announced: it lasted 10s, until 00:11:05.600Z (2 observations)
     "#]].assert_eq(&said);
