@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// A replay is a tenth to a fifth faster with it: see benches/RESULTS.md.
+/// A replay is a fifth to a third faster with it: see benches/RESULTS.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
