@@ -12,6 +12,7 @@ pub mod authoring;
 pub mod bench;
 pub mod cli;
 pub mod explain;
+pub mod log;
 pub mod model;
 pub mod pipeline;
 pub mod replay;

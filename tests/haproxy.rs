@@ -25,7 +25,7 @@ fn replayed(failing: &str, workers: usize) -> Outputs {
     assert!(text.contains("failing: 30s"));
     let text = text.replace("failing: 30s", &format!("failing: {failing}"));
     let rules = Rules::parse("rules.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
-    let log = |(source, name): (usize, &str)| Log { path: dataset().join(name), source };
+    let log = |(source, name): (usize, &str)| Log::file(dataset().join(name), source);
     let options = Options {
         logs: ["checks.csv.zst", "haproxy.log.zst"].into_iter().enumerate().map(log).collect(),
         out: out.path().to_owned(),

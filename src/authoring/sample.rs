@@ -5,7 +5,6 @@ mod missing;
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
 
 use smol_str::SmolStr;
 
@@ -14,12 +13,13 @@ use super::grouped;
 use super::usual_interval;
 use crate::model::Scalar;
 use crate::model::duration::format_duration;
+use crate::replay::Log;
 use crate::rules::{
     Attribute, Condition, Diagnostic, Expression, RecordView, Rules, Signal, Skew, Verdict,
 };
-use crate::sources::decode::{Decoded, Lines, Unreadable};
-use crate::sources::intake::{Arrivals, Matcher, Partition, Witness, records};
-use crate::sources::{InputError, open};
+use crate::sources::decode::{Decoded, Unreadable};
+use crate::sources::intake::{Arrivals, Matcher, View, Witness, records};
+use crate::sources::{InputError, Interrupt};
 
 /// So many records of a log are tried.
 pub const RECORDS_MAX: usize = 100_000;
@@ -44,9 +44,9 @@ pub struct Sample<'r> {
 #[derive(Debug, Default)]
 pub struct LogSample {
     /// What it is called.
-    name: String,
+    pub name: String,
     /// Which source reads it.
-    source: usize,
+    pub source: usize,
     /// Its lines that are not blank.
     pub records: u64,
     /// How many of them could not be read.
@@ -230,16 +230,17 @@ impl<'r> Sample<'r> {
         Self { rules, matcher: Matcher::new(rules), logs, signals, judged, mapped }
     }
 
-    /// Tries the rules on a log that the source of this number reads.
+    /// Tries the rules on a log.
     ///
     /// # Errors
     /// [`InputError`], if the log cannot be opened; one that is damaged is sampled until there.
-    pub fn add(&mut self, path: &Path, source: usize) -> Result<(), InputError> {
-        let partition = Partition::new(0, source, open(path)?, self.rules)?;
+    pub fn add(&mut self, log: &Log) -> Result<(), InputError> {
+        let source = log.source;
+        let partition = log.open(0, self.rules, &Interrupt::default())?;
         let matcher = self.matcher.clone();
         let mut arrivals = Arrivals::new(self.rules, source);
         let mut ages = Vec::new();
-        let name = path.display().to_string();
+        let name = log.path.display().to_string();
         let mut log = LogSample { name, source, ..LogSample::default() };
         let read = records(partition, &matcher, |seen| {
             if log.records == RECORDS_MAX as u64 {
@@ -250,7 +251,7 @@ impl<'r> Sample<'r> {
             match &seen.record {
                 Ok(record) => match arrivals.age_ns(seen.line, record) {
                     Ok(age_ns) => {
-                        if self.record(seen.line, seen.view, record, &mut log) {
+                        if self.record(seen.line, &seen.view, record, &mut log) {
                             ages.push(age_ns);
                         }
                     }
@@ -286,7 +287,7 @@ impl<'r> Sample<'r> {
     fn record(
         &mut self,
         line: u64,
-        view: &Lines<'_>,
+        view: &View<'_, '_>,
         record: &Decoded<'_>,
         log: &mut LogSample,
     ) -> bool {

@@ -59,6 +59,26 @@ pub(super) enum Command {
         Exits with 0 if there was something to explain, with 1 if nothing was found; otherwise as\n\
         replay does.")]
     Explain(ExplainArgs),
+    /// Makes a replay log of recorded logs: a folder that replays faster, and says the same.
+    #[command(after_help = "Examples:\n  \
+        limbeck import --rules rules.yaml probes.ndjson.zst --log log/ && \\\n  \
+        limbeck replay --rules rules.yaml --log log/ --out out/\n  \
+        limbeck import --rules rules.yaml checks=a.csv messages=b.log --log log/\n\n\
+        The log has a manifest.json and segments in Parquet, which other programs read as they are. The\n\
+        records are read by the sources of the rule file once and for all; signals and rules may change.\n\n\
+        Exits with 0 if all was read; 65 if a log is damaged (what was whole is imported), 66 if one is\n\
+        missing, 73 if the folder is a log already or cannot be written, 74 if reading or writing fails\n\
+        on the way, 78 if the rule file is wrong.")]
+    Import(ImportArgs),
+    /// Looks into a replay log.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  limbeck log ls log/\n  \
+        limbeck log cat log/ --from 2026-01-01T00:05:00Z --to 2026-01-01T00:06:00Z\n  \
+        limbeck log verify log/\n\n\
+        Exits with 65 if something is damaged, 66 if there is no such log."
+    )]
+    Log(LogCommand),
     /// Measures what a replay costs on this machine, as a whole and by stage.
     #[command(after_help = "Examples:\n  limbeck bench\n  \
         limbeck bench --only end-to-end --events 10000000 --json results.json\n  \
@@ -90,6 +110,54 @@ pub(super) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// The rule file, whose sources read the logs.
+    #[arg(long)]
+    pub(super) rules: PathBuf,
+    /// The logs, each a partition: files or named pipes (plain, gzip, zstd), or `-` for standard
+    /// input. `SOURCE=PATH` names the source of the rule file that reads it.
+    #[arg(required = true, value_name = "[SOURCE=]PATH")]
+    pub(super) paths: Vec<LogArg>,
+    /// The folder of the log; made if it is not there, and empty if it is.
+    #[arg(long, value_name = "DIR")]
+    pub(super) log: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Lists partitions and segments: records, sizes, and the ranges of their times.
+    Ls {
+        /// The folder of the log.
+        dir: PathBuf,
+        /// Writes the manifest as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes records as CloudEvents, a JSON object a line, in the order of the log.
+    Cat(CatArgs),
+    /// Reads everything and says what is wrong: checksums, offsets, ranges.
+    Verify {
+        /// The folder of the log.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CatArgs {
+    /// The folder of the log.
+    pub(super) dir: PathBuf,
+    /// Only what arrived then or later (RFC 3339); dead letters, which have no time, are left out.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    pub(super) from: Option<i64>,
+    /// Only what arrived before then (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    pub(super) to: Option<i64>,
+    /// Only one partition, from 0.
+    #[arg(long, value_name = "N")]
+    pub(super) partition: Option<usize>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,7 +228,8 @@ pub(super) struct ReplayArgs {
     #[arg(long)]
     pub(super) rules: PathBuf,
     /// The logs, each a partition: files or named pipes (plain, gzip, zstd), or `-` for standard
-    /// input. `SOURCE=PATH` names the source of the rule file that reads it.
+    /// input. `SOURCE=PATH` names the source of the rule file that reads it. The folder of a replay
+    /// log stands for its partitions.
     #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
     pub(super) log: Vec<LogArg>,
     /// The directory for the outputs; made if it is not there.
@@ -172,6 +241,9 @@ pub(super) struct ReplayArgs {
     /// Writes fates.ndjson, too: what became of every record, a line each.
     #[arg(long)]
     pub(super) fates: bool,
+    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the same.
+    #[arg(long)]
+    pub(super) skip_corrupt: bool,
     /// Replays what arrived until then, and lets time pass to it (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(super) until: Option<i64>,
@@ -215,6 +287,9 @@ pub(super) struct ExplainArgs {
     /// As it was known then (RFC 3339): by the records that had arrived.
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(super) at: Option<i64>,
+    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the same.
+    #[arg(long)]
+    pub(super) skip_corrupt: bool,
     /// Writes everything as JSON.
     #[arg(long)]
     pub(super) json: bool,

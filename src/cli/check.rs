@@ -5,9 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::args::{CheckArgs, LogArg};
-use super::{
-    RuleFile, USAGE, complain, fail, load, plan, print, read_standard_input_once, resolve, say,
-};
+use super::{RuleFile, USAGE, complain, fail, files, load, plan, print, say};
 use crate::authoring::sample::Sample;
 use crate::rules::Diagnostics;
 
@@ -37,7 +35,7 @@ fn check(path: &Path, args: &CheckArgs) -> u8 {
         text += &plan::text(&file.rules);
     }
     if !args.sample.is_empty() {
-        text += &say::sampled(&args.sample, &sample, &file.rules);
+        text += &say::sampled(&sample, &file.rules);
     }
     let printed = print(&text);
     let damaged = sample.logs.iter().filter_map(|log| log.damaged.as_ref());
@@ -45,11 +43,10 @@ fn check(path: &Path, args: &CheckArgs) -> u8 {
 }
 
 fn sample<'f>(file: &'f RuleFile, logs: &[LogArg]) -> Result<Sample<'f>, u8> {
-    let logs = logs.iter().map(|log| resolve(log, &file.rules)).collect::<Result<Vec<_>, _>>()?;
-    read_standard_input_once(&logs)?;
+    let logs = files(logs, &file.rules, false)?;
     let mut sample = Sample::new(&file.rules);
     for log in logs {
-        sample.add(&log.path, log.source).map_err(|error| fail(error.exit_code(), &error))?;
+        sample.add(&log).map_err(|error| fail(error.exit_code(), &error))?;
     }
     Ok(sample)
 }

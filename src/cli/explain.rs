@@ -4,7 +4,7 @@ use std::fs::{self, Metadata};
 use std::path::Path;
 
 use super::args::ExplainArgs;
-use super::{FAILED, USAGE, fail, load, print, read_standard_input_once, resolve};
+use super::{FAILED, USAGE, fail, files, load, print};
 use crate::explain::{Found, Which, draw, explain, explain_records, locate};
 use crate::replay::Log;
 use crate::rules::Rules;
@@ -17,8 +17,7 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
         Err(code) => return code,
     };
     let (logs, entity) = args.logs_and_entity();
-    let logs: Result<Vec<Log>, u8> = logs.iter().map(|log| resolve(log, &rules)).collect();
-    let logs = match logs {
+    let logs = match files(logs, &rules, args.skip_corrupt) {
         Ok(logs) => logs,
         Err(code) => return code,
     };
@@ -27,10 +26,7 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
         (None, Some(source), Some(id)) => Some(Which::Identity(source.clone(), id.clone())),
         _ => None,
     };
-    if let Err(code) = read_standard_input_once(&logs) {
-        return code;
-    }
-    if which.is_some() && logs.iter().any(|log| is_stream(&log.path)) {
+    if which.is_some() && logs.iter().any(|log| log.stored.is_none() && is_stream(&log.path)) {
         let what = "a record is looked for before the replay, and standard input or a pipe can be \
                     read once: give the log as a file";
         return fail(USAGE, &what);

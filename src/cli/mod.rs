@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod check;
 mod explain;
+mod log;
 mod plan;
 mod say;
 mod signals;
@@ -17,12 +18,15 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
+use crate::log::manifest::Partition;
+use crate::log::{Stored, is_log};
 use crate::model::duration::format_duration;
 use crate::model::printable::printable;
 use crate::replay::{self, Cluster, Log, Options, Replayed, workers_usual};
@@ -51,6 +55,8 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Import(args) => log::import_logs(&args),
+        Command::Log(command) => log::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
         Command::Schema => schema(),
@@ -200,8 +206,7 @@ fn options(
     cluster: Option<Cluster>,
     interrupt: Interrupt,
 ) -> Result<Options, u8> {
-    let logs = args.log.iter().map(|log| resolve(log, rules)).collect::<Result<Vec<_>, _>>()?;
-    read_standard_input_once(&logs)?;
+    let logs = files(&args.log, rules, args.skip_corrupt)?;
     let workers = args.workers.map_or_else(workers_usual, NonZeroUsize::get);
     Ok(Options {
         logs,
@@ -238,38 +243,72 @@ fn completions(shell: clap_complete::Shell) -> u8 {
     print(&String::from_utf8_lossy(&script))
 }
 
-/// Refuses logs of which several are standard input.
-fn read_standard_input_once(logs: &[Log]) -> Result<(), u8> {
-    if logs.iter().filter(|log| log.path.as_os_str() == "-").count() > 1 {
+/// The logs that are named, each with the source that reads it; of a replay log, its partitions.
+fn files(logs: &[LogArg], rules: &Rules, skip_corrupt: bool) -> Result<Vec<Log>, u8> {
+    let mut files = Vec::new();
+    for log in logs {
+        match log.path().is_dir() {
+            true => files.extend(partitions(log, rules, skip_corrupt)?),
+            false => files.push(resolve(log, rules)?),
+        }
+    }
+    let is_input = |log: &&Log| log.stored.is_none() && log.path.as_os_str() == "-";
+    if files.iter().filter(is_input).count() > 1 {
         return Err(fail(USAGE, &"standard input can be read once: `-` stands for only one log"));
     }
-    Ok(())
+    Ok(files)
+}
+
+/// The partitions of a replay log, which says itself which sources read them.
+fn partitions(log: &LogArg, rules: &Rules, skip_corrupt: bool) -> Result<Vec<Log>, u8> {
+    let stored = Stored::all(&log.path(), skip_corrupt);
+    let stored = stored.map_err(|error| fail(error.exit_code(), &error))?;
+    let partition = |stored: Stored| {
+        let partition = Arc::clone(&stored.partition);
+        Log::stored(stored, rules).ok_or_else(|| {
+            let Partition { name, source, .. } = &*partition;
+            let what = format!(
+                "{}: its partition {name} is of the source `{source}`, which the rule file has \
+                 not; it has: {}",
+                log.text(),
+                names(rules)
+            );
+            fail(CONFIGURATION, &what)
+        })
+    };
+    stored.into_iter().map(partition).collect()
+}
+
+fn names(rules: &Rules) -> String {
+    let names: Vec<_> = rules.sources.iter().map(|source| source.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// Finds the source that reads a log.
 fn resolve(log: &LogArg, rules: &Rules) -> Result<Log, u8> {
-    let names = || {
-        let names: Vec<_> = rules.sources.iter().map(|source| source.name.as_str()).collect();
-        names.join(", ")
-    };
     let known = |name: &str| rules.sources.iter().position(|source| source.name == name);
     // A name before `=` is a source if the rule file has it, otherwise part of a file's name.
     if let Some((name, path)) = log.text().split_once('=') {
         if let Some(source) = known(name) {
-            return Ok(Log { path: path.into(), source });
+            if Path::new(path).is_dir() && is_log(Path::new(path)) {
+                let what =
+                    format!("{path} is a replay log, which says itself which sources read it");
+                return Err(fail(USAGE, &what));
+            }
+            return Ok(Log::file(path, source));
         }
         if !log.path().exists() {
-            let what = format!("`{name}` is no source of the rule file; it has: {}", names());
+            let what = format!("`{name}` is no source of the rule file; it has: {}", names(rules));
             return Err(fail(USAGE, &what));
         }
     }
     if rules.sources.len() > 1 {
         let path = log.text();
         let what =
-            format!("which source reads {path}? Write SOURCE={path} with one of: {}", names());
+            format!("which source reads {path}? Write SOURCE={path} with one of: {}", names(rules));
         return Err(fail(USAGE, &what));
     }
-    Ok(Log { path: log.path(), source: 0 })
+    Ok(Log::file(log.path(), 0))
 }
 
 fn is_host(text: &str) -> bool {

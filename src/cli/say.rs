@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::args::LogArg;
 use crate::authoring::grouped;
 use crate::authoring::sample::{LogSample, Sample};
 use crate::model::duration::{format_duration, format_offset};
@@ -26,11 +25,15 @@ pub(super) fn checked(name: &str, rules: &Rules) -> String {
 }
 
 /// What was seen in a sample: by log, then by signal.
-pub(super) fn sampled(logs: &[LogArg], sample: &Sample<'_>, rules: &Rules) -> String {
+pub(super) fn sampled(sample: &Sample<'_>, rules: &Rules) -> String {
     let mut lines = Vec::new();
-    for (log, read) in logs.iter().zip(&sample.logs) {
+    for log in &sample.logs {
         lines.push(String::new());
-        lines.extend(read_of(&log.text(), read));
+        let name = match rules.sources.as_slice() {
+            [_] => log.name.clone(),
+            sources => format!("{}={}", sources[log.source].name, log.name),
+        };
+        lines.extend(read_of(&name, log));
     }
     for (signal, seen) in rules.signals.iter().zip(&sample.signals) {
         let (matched, records) = (grouped(seen.matched()), grouped(seen.records));

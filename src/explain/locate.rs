@@ -12,8 +12,8 @@ use crate::model::ledger::Unmatched;
 use crate::replay::{Failure, Log};
 use crate::rules::{Format, RecordView, Rule, Rules, Verdict};
 use crate::sources::decode::{Decoded, Unreadable};
-use crate::sources::intake::{Asked, Matcher, Partition, RECORD_BYTES_MAX, records};
-use crate::sources::{Blocks, open};
+use crate::sources::intake::{Asked, Matcher, RECORD_BYTES_MAX, records};
+use crate::sources::{Blocks, Interrupt, open};
 
 /// So many records are told of.
 const RECORDS_MAX: usize = 1_000;
@@ -99,7 +99,7 @@ pub fn locate(rules: &Rules, logs: &[Log], which: &Which) -> Result<Found, Failu
     };
     let (mut found, mut more) = (Vec::new(), None);
     for (partition, log) in logs.iter().enumerate().filter(|(_, log)| meant(log)) {
-        let input = Partition::new(partition, log.source, open(&log.path)?, rules)?;
+        let input = log.open(partition, rules, &Interrupt::default())?;
         let read = records(input, &matcher, |seen| {
             let is_it = match (which, &seen.record) {
                 (Which::Line(_, line), _) if seen.line > *line => return ControlFlow::Break(()),
@@ -113,7 +113,7 @@ pub fn locate(rules: &Rules, logs: &[Log], which: &Which) -> Result<Found, Failu
                 let file = log.path.display().to_string();
                 let origin = Origin { partition, file, line: seen.line, element: seen.element };
                 if found.len() < RECORDS_MAX {
-                    let said = seen.record.map(|r| said(rules, &matcher, log, &r, seen.view));
+                    let said = seen.record.map(|r| said(rules, &matcher, log, &r, &seen.view));
                     found.push(Located { origin, said });
                 } else {
                     more.get_or_insert((0, origin)).0 += 1;
@@ -158,6 +158,9 @@ fn is_called(record: &Decoded<'_>, id: &str) -> bool {
 /// Why a line of a log is no record.
 fn no_record(rules: &Rules, log: &Log, wanted: u64) -> Result<String, Failure> {
     let name = log.path.display();
+    if log.stored.is_some() {
+        return Ok(format!("{name}:{wanted}: the replay log has no record of this line"));
+    }
     let mut blocks = Blocks::new(open(&log.path)?, BLOCK_BYTES, RECORD_BYTES_MAX);
     let mut before = 0;
     let mut all_blank = true;

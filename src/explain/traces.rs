@@ -19,8 +19,8 @@ use crate::model::sighting::Position;
 use crate::pipeline::{self, Gathered};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sources::intake::{Batch, Clockwork, Matcher, Partition, Traced, read};
-use crate::sources::{InputError, open};
+use crate::sources::intake::{Batch, Clockwork, Matcher, Traced, read};
+use crate::sources::{InputError, Interrupt};
 
 /// Batches that wait for the worker, and that it has on their way.
 const CHANNEL_MAX: usize = 2;
@@ -59,7 +59,7 @@ pub(super) fn retrace(
     let partitions = logs
         .iter()
         .enumerate()
-        .map(|(number, log)| Partition::new(number, log.source, open(&log.path)?, rules))
+        .map(|(number, log)| log.open(number, rules, &Interrupt::default()))
         .collect::<Result<Vec<_>, InputError>>()?;
     let clockwork = Clockwork {
         timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },

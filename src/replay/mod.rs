@@ -18,6 +18,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 pub use failure::Failure;
 pub use processes::Cluster;
 
+use crate::log::Stored;
 use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
 use crate::sinks::report::{self, OUTPUTS, Reporter, Summary, Writing};
@@ -29,13 +30,48 @@ use crate::sources::{InputError, Interrupt, open_until};
 const CHANNEL_MAX: usize = 2;
 const IN_FLIGHT_MAX: usize = 4;
 
-/// A log file and the source of the rule file that reads it.
+/// A log and the source of the rule file that reads it.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// The file; `-` is standard input.
+    /// The file; `-` is standard input. Of a partition of a replay log, what was imported.
     pub path: PathBuf,
     /// The number of the source.
     pub source: usize,
+    /// The partition, if it is one of a replay log.
+    pub stored: Option<Stored>,
+}
+
+impl Log {
+    /// A log file.
+    pub fn file(path: impl Into<PathBuf>, source: usize) -> Self {
+        Self { path: path.into(), source, stored: None }
+    }
+
+    /// A partition of a replay log; `None` if the rule file has not the source that reads it.
+    pub fn stored(stored: Stored, rules: &Rules) -> Option<Self> {
+        let wanted = &stored.partition.source;
+        let source = rules.sources.iter().position(|source| source.name == *wanted)?;
+        Some(Self { path: (&stored.partition.name).into(), source, stored: Some(stored) })
+    }
+
+    /// Opens it as the partition of this number.
+    ///
+    /// # Errors
+    /// [`InputError`], if it cannot be opened, or has not the header that its source needs.
+    pub fn open(
+        &self,
+        number: usize,
+        rules: &Rules,
+        interrupt: &Interrupt,
+    ) -> Result<Partition, InputError> {
+        match &self.stored {
+            Some(stored) => Ok(Partition::stored(number, self.source, stored.clone(), interrupt)),
+            None => {
+                let input = open_until(&self.path, interrupt)?;
+                Partition::new(number, self.source, input, rules)
+            }
+        }
+    }
 }
 
 /// What to replay, and how.
@@ -175,11 +211,7 @@ fn open_partitions(rules: &Rules, options: &Options) -> Result<Vec<Partition>, F
     let (process, processes) =
         options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
     let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
-    mine.map(|(number, log)| {
-        let input = open_until(&log.path, &options.interrupt)?;
-        Ok(Partition::new(number, log.source, input, rules)?)
-    })
-    .collect()
+    mine.map(|(number, log)| Ok(log.open(number, rules, &options.interrupt)?)).collect()
 }
 
 fn names(options: &Options) -> Vec<String> {

@@ -20,7 +20,7 @@ use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks};
 
-use super::{Failure, Options};
+use super::{Failure, Log, Options};
 use crate::model::duration::format_duration;
 use crate::rules::Rules;
 use crate::sinks::exit_without_outputs;
@@ -92,7 +92,12 @@ impl Cluster {
 
 /// What the processes of a cluster must have been asked alike.
 fn asked(cluster: &Cluster, rules: &Rules, options: &Options) -> Asked {
-    let logs: Vec<_> = options.logs.iter().map(|log| (&log.path, log.source)).collect();
+    let segments = |log: &Log| {
+        let listed = log.stored.iter().flat_map(|stored| &stored.partition.segments);
+        listed.map(|segment| segment.xxh3.clone()).collect::<Vec<_>>()
+    };
+    let logs = options.logs.iter().map(|log| (&log.path, log.source, segments(log)));
+    let logs: Vec<_> = logs.collect();
     let asked = [
         ("version of limbeck", fixed_hash(env!("CARGO_PKG_VERSION"))),
         ("--hosts", fixed_hash(&cluster.hosts)),

@@ -172,7 +172,8 @@ impl Paths {
         &self.0
     }
 
-    pub(super) fn intern(&mut self, attribute: Attribute) -> usize {
+    /// The slot of an attribute, which is added if it is not there.
+    pub(crate) fn intern(&mut self, attribute: Attribute) -> usize {
         if let Some(slot) = self.0.iter().position(|known| *known == attribute) {
             return slot;
         }

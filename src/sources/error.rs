@@ -83,6 +83,31 @@ pub enum InputError {
         /// The line that was cut off, which is not a record; `None` if none was.
         line: Option<u64>,
     },
+    /// The manifest of a replay log is not what this version writes.
+    Manifest {
+        /// The log as the user named it.
+        input: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A segment of a replay log is missing, or not what was written. What came before it has been
+    /// delivered.
+    Segment {
+        /// The log as the user named it.
+        input: String,
+        /// The file in it.
+        segment: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// What a replay log was imported from could not be read to its end. What there was has been
+    /// delivered.
+    Imported {
+        /// The log as the user named it, and what was imported.
+        input: String,
+        /// Why.
+        detail: String,
+    },
     /// Reading failed on the way. What came before it has been delivered.
     ReadFailed {
         /// The input as the user named it.
@@ -109,6 +134,9 @@ impl InputError {
             | Self::Damaged { input, .. }
             | Self::Shrunk { input, .. }
             | Self::Interrupted { input, .. }
+            | Self::Manifest { input, .. }
+            | Self::Segment { input, .. }
+            | Self::Imported { input, .. }
             | Self::ReadFailed { input, .. } => input,
         }
     }
@@ -117,7 +145,7 @@ impl InputError {
     pub fn what(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "the input does not exist",
-            Self::Directory { .. } => "the input is a directory",
+            Self::Directory { .. } => "the input is a directory, and no replay log",
             Self::Unreadable { .. } => "the input cannot be opened",
             Self::Unsupported { .. } => "the input is an archive of another kind",
             Self::Header { .. } => "the header cannot be read",
@@ -125,6 +153,9 @@ impl InputError {
             Self::Damaged { .. } => "the archive is damaged",
             Self::Shrunk { .. } => "the input has become shorter while it was read",
             Self::Interrupted { .. } => "interrupted",
+            Self::Manifest { .. } => "the manifest of the replay log cannot be read",
+            Self::Segment { .. } => "a segment of the replay log is damaged",
+            Self::Imported { .. } => "the log was not imported to its end",
             Self::ReadFailed { .. } => "reading the input failed",
         }
     }
@@ -139,6 +170,10 @@ impl InputError {
                 format!("{input}:{line}:{column}: {detail}")
             }
             Self::Misfit { input, line, detail } => format!("{input}:{line}: {detail}"),
+            Self::Manifest { input, detail } | Self::Imported { input, detail } => {
+                format!("{input}: {detail}")
+            }
+            Self::Segment { input, segment, detail } => format!("{input}/{segment}: {detail}"),
             Self::Damaged { input, offset, detail, line }
             | Self::ReadFailed { input, offset, detail, line } => {
                 format!("{input}: at byte {offset}: {detail}{}", cut_off(*line))
@@ -157,7 +192,9 @@ impl InputError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "check the spelling; `-` means standard input",
-            Self::Directory { .. } => "name a file: plain, .gz or .zst",
+            Self::Directory { .. } => {
+                "name a file (plain, .gz or .zst), or a folder with the manifest.json of an import"
+            }
             Self::Unreadable { .. } => "check the permissions of the file and its directories",
             Self::Unsupported { .. } => "unpack it first, for instance through a pipe to `-`",
             Self::Header { .. } => {
@@ -171,6 +208,14 @@ impl InputError {
                 "what was left has been read; replay a log that nobody truncates, or a copy"
             }
             Self::Interrupted { .. } => "what came before has been read",
+            Self::Manifest { .. } => "import the logs again, or use the limbeck that wrote it",
+            Self::Segment { .. } => {
+                "what was whole before it has been read; restore the file, or go on behind it with \
+                 --skip-corrupt"
+            }
+            Self::Imported { .. } => {
+                "what there was has been read; import it again, if it is whole"
+            }
             Self::ReadFailed { .. } => "what came before has been read; check the device",
         }
     }
@@ -184,7 +229,11 @@ impl InputError {
             | Self::Unsupported { .. }
             | Self::Header { .. } => 66,
             Self::Misfit { .. } => 78,
-            Self::Damaged { .. } | Self::Shrunk { .. } => 65,
+            Self::Damaged { .. }
+            | Self::Shrunk { .. }
+            | Self::Manifest { .. }
+            | Self::Segment { .. }
+            | Self::Imported { .. } => 65,
             // As a shell says it of a process that a signal ends.
             Self::Interrupted { signal, .. } => 128_u8.wrapping_add(*signal as u8),
             Self::ReadFailed { .. } => 74,

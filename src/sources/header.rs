@@ -11,7 +11,7 @@ use super::error::InputError;
 use crate::rules::Csv;
 
 /// The names of the columns.
-pub(super) type Header = Arc<[SmolStr]>;
+pub(crate) type Header = Arc<[SmolStr]>;
 
 /// The header of an input, which is taken out of it if it is there. An input without a whole line
 /// has none.

@@ -13,7 +13,7 @@ pub mod blocks;
 pub mod decode;
 pub mod error;
 mod gzip;
-mod header;
+pub(crate) mod header;
 pub mod intake;
 pub mod interrupt;
 pub mod open;

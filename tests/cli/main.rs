@@ -11,6 +11,7 @@ mod explain;
 mod formats;
 mod init;
 mod inputs;
+mod log;
 mod mess;
 mod outputs;
 mod processes;

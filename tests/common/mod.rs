@@ -110,7 +110,7 @@ impl Lab {
     /// One worker, a tick of 100 ms, to the end.
     pub(crate) fn options(&self) -> Options {
         Options {
-            logs: self.logs.iter().map(|path| Log { path: path.clone(), source: 0 }).collect(),
+            logs: self.logs.iter().map(|path| Log::file(path, 0)).collect(),
             out: self.dir.path().join("out"),
             workers: 1,
             until_ns: None,

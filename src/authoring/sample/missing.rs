@@ -7,7 +7,8 @@ use smol_str::SmolStr;
 
 use crate::model::{Id, Sequence};
 use crate::rules::{Attribute, Diagnostic, Format, Mapping, RecordView, Rules, Source, suggestion};
-use crate::sources::decode::{Decoded, Lines};
+use crate::sources::decode::Decoded;
+use crate::sources::intake::View;
 
 /// In so many records names are collected, and so many, to find the one that was meant.
 const NAMED_MAX: u64 = 1_000;
@@ -127,7 +128,7 @@ impl Named {
         named.collect()
     }
 
-    pub(super) fn look(&mut self, record: &Decoded<'_>, view: &Lines<'_>) {
+    pub(super) fn look(&mut self, record: &Decoded<'_>, view: &View<'_, '_>) {
         self.asked += 1;
         self.found |= match self.name {
             "subject" => record.subject.is_some(),

@@ -27,7 +27,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 use self::layout::{Fill, Form, From, Layout, Made};
 use self::reader::Reader;
 pub use self::shape::Shapes;
-use self::value::value;
+pub(crate) use self::value::{Members, value};
 use self::walk::Captured;
 use crate::model::{Id, Scalar, Sequence};
 use crate::rules::{Paths, RecordView, Source};

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 const DEPTH_MAX: usize = 128;
 
 /// A valid text as a value.
-pub(super) fn value(text: &str) -> Value {
+pub(crate) fn value(text: &str) -> Value {
     serde_json::from_str(text).map_or_else(|_| in_parts(text, DEPTH_MAX), |Whole(value)| value)
 }
 
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for WholeVisitor {
 }
 
 /// The members of an object as they are written, repeated ones too.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

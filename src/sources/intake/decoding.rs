@@ -3,9 +3,11 @@
 //! What depends on the records before (arrival that never decreases, jumps of the clock,
 //! lateness) is left to the [sequencer](super::sequencer).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::sync::Arc;
 
 use limbeck_operators::hash::{FixedState, fixed_hash};
 use smol_str::SmolStr;
@@ -13,9 +15,12 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::matcher::Matcher;
 use super::sequencer::Traced;
+use crate::log::Rows;
 use crate::model::ledger::{DeadLetter, Unmatched};
 use crate::model::sighting::{Matches, Position, Sighting, TieStart};
 use crate::model::{Id, Sequence};
+use crate::rules::RecordView;
+use crate::sources::InputError;
 use crate::sources::blocks::Block;
 use crate::sources::decode::{self, Decoded, Lines, Shapes, Unreadable};
 use crate::sources::header::Header;
@@ -42,7 +47,7 @@ pub(super) struct Head {
     pub(super) sequence: Option<NonZeroU64>,
     /// Which of the block's sources it is of.
     pub(super) source: u32,
-    /// Where its line begins and ends in the block.
+    /// Where its line begins and ends in the block; of rows, the first is its row.
     pub(super) text: (u32, u32),
     /// Whose rows have it; nobody's if it fits no signal, or is not watched.
     pub(super) worker: Option<u16>,
@@ -125,7 +130,26 @@ pub(super) struct DecodedBlock {
     /// What traces tell of some of the heads beyond these, in their order.
     pub(super) notes: Vec<Note>,
     /// The block itself, for what the sequencer rejects, and to be used again.
-    pub(super) bytes: Vec<u8>,
+    pub(super) text: Text,
+    /// Why the partition cannot be read from here on, if so.
+    pub(super) damage: Option<InputError>,
+}
+
+/// What the records of a block were made of.
+pub(super) enum Text {
+    Lines(Vec<u8>),
+    Rows(Arc<Rows>),
+}
+
+impl Text {
+    /// The line of a record.
+    pub(super) fn of(&self, head: &Head) -> Cow<'_, [u8]> {
+        let (start, end) = (head.text.0 as usize, head.text.1 as usize);
+        match self {
+            Self::Lines(bytes) => Cow::Borrowed(&bytes[start..end]),
+            Self::Rows(rows) => Cow::Owned(rows.text(start).unwrap_or_default().into_bytes()),
+        }
+    }
 }
 
 /// What a trace tells of a head.
@@ -153,17 +177,7 @@ impl Matcher {
     ) -> DecodedBlock {
         let Raw { partition, number, header, block } = raw;
         let lines_max = block.bytes.len() / LINE_BYTES_USUAL;
-        let mut decoded = DecodedBlock {
-            partition,
-            number,
-            heads: Vec::with_capacity(lines_max),
-            sources: Sources::default(),
-            together: None,
-            rows: (0..workers).map(|_| Vec::with_capacity(lines_max / workers)).collect(),
-            dead: Vec::new(),
-            notes: Vec::new(),
-            bytes: Vec::new(),
-        };
+        let mut decoded = DecodedBlock::new(partition, number, workers, lines_max);
         for oversized in &block.oversized {
             let reason = oversized.reason();
             decoded.bury(oversized.line, Unreadable { column: 1, reason }, &oversized.head);
@@ -203,21 +217,37 @@ impl Matcher {
             }
         }
         drop(lines);
-        DecodedBlock { bytes: block.bytes, ..decoded }
+        DecodedBlock { text: Text::Lines(block.bytes), ..decoded }
     }
 }
 
 /// Where a record comes from.
-struct Place {
-    source: usize,
-    line: u64,
+pub(super) struct Place {
+    pub(super) source: usize,
+    pub(super) line: u64,
     /// How much of the line was skipped before its text.
-    skipped: usize,
-    /// Where the line begins and ends in the block.
-    text: (u32, u32),
+    pub(super) skipped: usize,
+    /// As [`Head::text`].
+    pub(super) text: (u32, u32),
 }
 
 impl DecodedBlock {
+    /// A block of no records yet, of about so many.
+    pub(super) fn new(partition: usize, number: u64, workers: usize, records: usize) -> Self {
+        Self {
+            partition,
+            number,
+            heads: Vec::with_capacity(records),
+            sources: Sources::default(),
+            together: None,
+            rows: (0..workers).map(|_| Vec::with_capacity(records / workers)).collect(),
+            dead: Vec::new(),
+            notes: Vec::new(),
+            text: Text::Lines(Vec::new()),
+            damage: None,
+        }
+    }
+
     fn bury(&mut self, line: u64, error: Unreadable, record: &[u8]) {
         let Unreadable { column, reason } = error;
         self.dead.push(DeadLetter::new(self.partition as u32, line, column, reason, record));
@@ -256,7 +286,7 @@ impl DecodedBlock {
     }
 
     /// Notes which element the last record is of, or what should be one.
-    fn note_element(&mut self, head: usize, number: u32) {
+    pub(super) fn note_element(&mut self, head: usize, number: u32) {
         let element = Some(number);
         match (self.heads.len() > head, self.notes.last_mut(), self.dead.last_mut()) {
             (true, Some(note), _) if note.head == head => note.element = element,
@@ -272,12 +302,12 @@ impl DecodedBlock {
         &mut self,
         matcher: &Matcher,
         source: usize,
-        lines: &Lines<'_>,
+        view: &impl RecordView,
         record: &Decoded<'_>,
     ) {
         if matcher.watches(record.subject.as_deref()) {
             let unmatched = match &record.subject {
-                Some(entity) => (SmolStr::new(entity), matcher.unmatched(source, lines)),
+                Some(entity) => (SmolStr::new(entity), matcher.unmatched(source, view)),
                 None => (SmolStr::default(), Unmatched::NoSubject),
             };
             let (head, unmatched) = (self.heads.len(), Some(unmatched));
@@ -285,14 +315,14 @@ impl DecodedBlock {
         }
     }
 
-    /// Adds the next record, which `lines` shows to the conditions, with the bytes it is from.
+    /// Adds the next record, which `view` shows to the conditions, with the bytes it is from.
     #[inline(always)]
-    fn add(
+    pub(super) fn add(
         &mut self,
         matcher: &Matcher,
         place: &Place,
         bytes: &[u8],
-        lines: &Lines<'_>,
+        view: &impl RecordView,
         record: &Result<Decoded<'_>, Unreadable>,
     ) {
         let record = match record {
@@ -304,7 +334,7 @@ impl DecodedBlock {
         };
         let mut condition_errors = 0;
         let matches = match record.subject {
-            Some(_) => matcher.matches(place.source, lines, &mut condition_errors),
+            Some(_) => matcher.matches(place.source, view, &mut condition_errors),
             None => None,
         };
         let matched = matches.is_some();
@@ -332,7 +362,7 @@ impl DecodedBlock {
             self.rows[of].push(((entity, sighting), 0, 1));
             worker = Some(of as u16);
         } else if !matched && matcher.traces() == Traced::Everything {
-            self.note_unmatched(matcher, place.source, lines, record);
+            self.note_unmatched(matcher, place.source, view, record);
         }
         let Place { line, text, .. } = *place;
         self.heads.push(Head {

@@ -15,6 +15,7 @@ mod decoding;
 mod labels;
 mod matcher;
 mod records;
+mod rows;
 mod sequencer;
 #[cfg(test)]
 mod tests;
@@ -28,17 +29,19 @@ use limbeck_operators::intake::{Feed, Message};
 use smol_str::SmolStr;
 
 use self::decoding::{DecodedBlock, Raw};
+use self::rows::RawRows;
 use self::sequencer::{Sequenced, Sequencer};
 use super::decode::Shapes;
 use super::header::{Header, header};
-use super::{Blocks, InputError, Opened};
+use super::{Blocks, InputError, Interrupt, Opened};
+use crate::log::{Groups, Stored};
 use crate::model::account::{Account, SourceKey};
 use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
 
 pub use self::matcher::{Asked, Fit, Matcher, Witness};
-pub use self::records::{Arrivals, Seen, records};
+pub use self::records::{Arrivals, Seen, View, records};
 pub use self::sequencer::{Clockwork, Judgement, Traced};
 
 /// The longest record; a longer one is a dead letter.
@@ -65,8 +68,15 @@ pub struct Batch {
 pub struct Partition {
     number: usize,
     source: usize,
-    blocks: Blocks,
-    header: Option<Header>,
+    unread: Unread,
+}
+
+/// What is yet to be read of a partition.
+enum Unread {
+    /// Lines, under a header if they are rows.
+    Lines(Box<Blocks>, Option<Header>),
+    /// Records that were read before.
+    Groups(Groups),
 }
 
 impl Partition {
@@ -87,13 +97,35 @@ impl Partition {
             Format::Csv(csv) => header(&name, csv, &mut blocks, RECORD_BYTES_MAX)?,
             _ => None,
         };
-        Ok(Self { number, source, blocks, header })
+        Ok(Self { number, source, unread: Unread::Lines(Box::new(blocks), header) })
+    }
+
+    /// A partition of a replay log in the place of a log.
+    pub fn stored(number: usize, source: usize, stored: Stored, interrupt: &Interrupt) -> Self {
+        Self { number, source, unread: Unread::Groups(Groups::new(stored, interrupt)) }
+    }
+
+    /// What its columns are called, if it has any.
+    pub(crate) fn header(&self) -> Option<Header> {
+        match &self.unread {
+            Unread::Lines(_, header) => header.clone(),
+            Unread::Groups(_) => None,
+        }
     }
 
     /// How long the log is as it is stored, if that is known.
     pub fn size_bytes(&self) -> Option<u64> {
-        self.blocks.input().size_bytes()
+        match &self.unread {
+            Unread::Lines(blocks, _) => blocks.input().size_bytes(),
+            Unread::Groups(groups) => Some(groups.size_bytes()),
+        }
     }
+}
+
+/// What is on its way to a decoder.
+enum ToDecode {
+    Lines(Raw),
+    Rows(RawRows),
 }
 
 /// What the intake found at its end.
@@ -121,7 +153,7 @@ pub fn read(
     let in_flight_max = 2 * decoders + 2;
     let sources: Vec<usize> = partitions.iter().map(|partition| partition.source).collect();
     let numbers: Vec<usize> = partitions.iter().map(|partition| partition.number).collect();
-    let (raw_sender, raw_receiver) = bounded::<(usize, Raw)>(in_flight_max);
+    let (raw_sender, raw_receiver) = bounded::<(usize, ToDecode)>(in_flight_max);
     let (done_sender, done_receiver) = bounded::<(usize, DecodedBlock)>(in_flight_max);
     thread::scope(|scope| {
         for _ in 0..decoders {
@@ -132,8 +164,14 @@ pub fn read(
                 for (index, raw) in raws {
                     let source = sources[index];
                     let shapes = shapes.entry(source).or_default();
-                    let decoded = matcher.decode(source, raw, workers, shapes);
-                    if done.send((index, decoded)).is_err() {
+                    let give = |block| done.send((index, block)).map_err(|_| ());
+                    let given = match raw {
+                        ToDecode::Lines(raw) => give(matcher.decode(source, raw, workers, shapes)),
+                        ToDecode::Rows(raw) => {
+                            matcher.decode_rows(source, raw, workers).try_for_each(give)
+                        }
+                    };
+                    if given.is_err() {
                         break;
                     }
                 }
@@ -170,12 +208,16 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec
     let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
     let block_bytes = clockwork.block_bytes.unwrap_or(usual);
     let lane = |partition: Partition| {
-        let Partition { source, mut blocks, header, .. } = partition;
-        let consumed = blocks.input().consumed();
-        blocks.set_block_bytes(block_bytes);
+        let Partition { source, mut unread, .. } = partition;
+        let consumed = match &mut unread {
+            Unread::Lines(blocks, _) => {
+                blocks.set_block_bytes(block_bytes);
+                blocks.input().consumed()
+            }
+            Unread::Groups(groups) => groups.consumed(),
+        };
         Lane {
-            blocks: Some(blocks),
-            header,
+            unread: Some(unread),
             consumed,
             source,
             sequencer: Sequencer::new(clockwork, rules, source),
@@ -190,8 +232,7 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec
 /// A partition while it is read.
 struct Lane {
     /// What is left of it; none at its end.
-    blocks: Option<Blocks>,
-    header: Option<Header>,
+    unread: Option<Unread>,
     consumed: std::sync::Arc<std::sync::atomic::AtomicU64>,
     /// Which source of the rule file reads it.
     source: usize,
@@ -205,7 +246,7 @@ struct Lane {
 
 impl Lane {
     fn is_open(&self) -> bool {
-        self.blocks.is_some() || self.judged < self.sent
+        self.unread.is_some() || self.judged < self.sent
     }
 }
 
@@ -215,7 +256,7 @@ struct Reader<'f> {
     in_flight: usize,
     in_flight_max: usize,
     buffers: Vec<Vec<u8>>,
-    raws: Sender<(usize, Raw)>,
+    raws: Sender<(usize, ToDecode)>,
     done: Receiver<(usize, DecodedBlock)>,
     feeds: &'f [Feed<Batch>],
     /// The last arrival of any partition.
@@ -231,7 +272,7 @@ impl Reader<'_> {
                 return;
             }
             let behind = self.furthest_behind();
-            let readable = behind.filter(|lane| self.lanes[*lane].blocks.is_some());
+            let readable = behind.filter(|lane| self.lanes[*lane].unread.is_some());
             match readable {
                 Some(lane) if self.in_flight < self.in_flight_max => self.read_block(lane),
                 _ if self.in_flight > 0 => {
@@ -256,21 +297,33 @@ impl Reader<'_> {
 
     fn read_block(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
-        let Some(blocks) = &mut lane.blocks else { return };
-        match blocks.next_block(self.buffers.pop().unwrap_or_default()) {
-            Some(Ok(block)) => {
-                let (partition, header) = (self.numbers[index], lane.header.clone());
-                let raw = Raw { partition, number: lane.sent, header, block };
-                lane.sent += 1;
-                self.in_flight += 1;
+        let (partition, number) = (self.numbers[index], lane.sent);
+        let read = match &mut lane.unread {
+            None => return,
+            Some(Unread::Lines(blocks, header)) => {
+                let block = blocks.next_block(self.buffers.pop().unwrap_or_default());
+                let raw = |block| Raw { partition, number, header: header.clone(), block };
+                block.map(|block| Ok((ToDecode::Lines(raw(block?)), 1)))
+            }
+            Some(Unread::Groups(groups)) => groups.next_group().map(|group| {
+                let raw = RawRows { partition, number, group: group? };
+                let blocks = raw.blocks();
+                Ok((ToDecode::Rows(raw), blocks))
+            }),
+        };
+        match read {
+            Some(Ok((raw, blocks))) => {
+                lane.sent += blocks as u64;
+                self.in_flight += blocks;
                 // Decoders only end when this reader does.
                 let _ = self.raws.send((index, raw));
             }
             Some(Err(error)) => {
                 self.outcome.damaged.push(error);
-                lane.blocks = None;
+                // Behind a segment that is skipped there may be more.
+                lane.unread.take_if(|unread| matches!(unread, Unread::Lines(..)));
             }
-            None => lane.blocks = None,
+            None => lane.unread = None,
         }
     }
 
@@ -281,12 +334,14 @@ impl Reader<'_> {
             let lane = &mut self.lanes[index];
             let Some(block) = lane.early.remove(&lane.judged) else { return Ok(()) };
             lane.judged += 1;
+            let damage = block.damage.clone();
             let (sequenced, buffer) = lane.sequencer.judge(block);
-            self.buffers.push(buffer);
+            self.buffers.extend(buffer);
             self.clock = self.clock.max(lane.sequencer.arrival_ns());
-            if sequenced.ended {
+            if sequenced.ended || damage.is_some() {
+                self.outcome.damaged.extend(damage);
                 // What was read ahead of it is not part of the replay.
-                lane.blocks = None;
+                lane.unread = None;
                 lane.judged = lane.sent;
                 lane.early.clear();
             }

@@ -3,14 +3,19 @@
 use std::ops::ControlFlow;
 
 use limbeck_operators::timeline::Timing;
+use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::decoding::Head;
 use super::sequencer::Sequencer;
-use super::{Clockwork, Matcher, Partition, Traced};
-use crate::rules::Rules;
+use super::{Clockwork, Matcher, Partition, Traced, Unread};
+use crate::log::{Groups, Row, Rows};
+use crate::model::Scalar;
+use crate::rules::{RecordView, Rules};
 use crate::sources::InputError;
+use crate::sources::blocks::Blocks;
 use crate::sources::decode::{Decoded, Lines, Shapes, Unreadable};
+use crate::sources::header::Header;
 
 /// A record, or what should be one.
 pub struct Seen<'s, 'a> {
@@ -19,9 +24,37 @@ pub struct Seen<'s, 'a> {
     /// Which element of the line's array, from 1, if it has one.
     pub element: Option<u32>,
     /// How the conditions see it, if it is readable.
-    pub view: &'s Lines<'a>,
+    pub view: View<'s, 'a>,
     /// What it says, or why it cannot be read: columns count from the start of the line.
     pub record: Result<Decoded<'a>, Unreadable>,
+    /// What it was read from: a line, the element of one, or the beginning of one that is too long.
+    pub text: &'a [u8],
+    /// All of the line; nothing of one that is too long, or was read before.
+    pub whole_line: &'a [u8],
+}
+
+/// How the conditions see a record of a log.
+pub enum View<'s, 'a> {
+    /// A line.
+    Line(&'s Lines<'a>),
+    /// A row of a replay log.
+    Row(&'s Row<'a>),
+}
+
+impl RecordView for View<'_, '_> {
+    fn slot(&self, slot: usize) -> &Scalar<'_> {
+        match self {
+            Self::Line(line) => line.slot(slot),
+            Self::Row(row) => row.slot(slot),
+        }
+    }
+
+    fn data(&self) -> Value {
+        match self {
+            Self::Line(line) => line.data(),
+            Self::Row(row) => row.data(),
+        }
+    }
 }
 
 /// The arrivals of a log's records, judged as in a replay.
@@ -69,15 +102,28 @@ impl Arrivals {
 pub fn records(
     partition: Partition,
     matcher: &Matcher,
+    each: impl FnMut(Seen<'_, '_>) -> ControlFlow<()>,
+) -> Result<(), InputError> {
+    let Partition { source, unread, .. } = partition;
+    match unread {
+        Unread::Lines(blocks, header) => of_lines(*blocks, header.as_ref(), source, matcher, each),
+        Unread::Groups(groups) => of_groups(groups, matcher, each),
+    }
+}
+
+fn of_lines(
+    mut blocks: Blocks,
+    header: Option<&Header>,
+    source: usize,
+    matcher: &Matcher,
     mut each: impl FnMut(Seen<'_, '_>) -> ControlFlow<()>,
 ) -> Result<(), InputError> {
-    let Partition { source, mut blocks, header, .. } = partition;
     let decoder = matcher.decoder(source);
     let mut shapes = Shapes::default();
     while let Some(block) = blocks.next_block(Vec::new()) {
         let block = block?;
         let mut lines = Lines::new(&mut shapes);
-        if let Some(header) = &header {
+        if let Some(header) = header {
             lines = lines.under(header, decoder);
         }
         let mut oversized = block.oversized.iter().peekable();
@@ -87,16 +133,18 @@ pub fn records(
             let mut flow = ControlFlow::Continue(());
             if let Some(skipped) = oversized.next_if(|skipped| skipped.line < next) {
                 let record = Err(Unreadable { column: 1, reason: skipped.reason() });
-                flow = each(Seen { line: skipped.line, element: None, view: &lines, record });
-            } else if let Some((line, bytes, _)) = whole.next() {
-                let (before, bytes) = decoder.trim(bytes);
-                let mut give = |element, view: &Lines<'_>, record: Result<Decoded<'_>, _>| {
+                let (line, view, text) = (skipped.line, View::Line(&lines), &*skipped.head);
+                flow = each(Seen { line, element: None, view, record, text, whole_line: &[] });
+            } else if let Some((line, whole_line, _)) = whole.next() {
+                let (before, bytes) = decoder.trim(whole_line);
+                let mut give = |element, view: &Lines<'_>, text, record: Result<Decoded<'_>, _>| {
                     let record = record.map_err(|error: Unreadable| Unreadable {
                         column: error.column + before,
                         ..error
                     });
                     if flow.is_continue() {
-                        flow = each(Seen { line, element, view, record });
+                        let view = View::Line(view);
+                        flow = each(Seen { line, element, view, record, text, whole_line });
                     }
                 };
                 if bytes.is_empty() {
@@ -109,12 +157,12 @@ pub fn records(
                             number += 1;
                             // What is no array comes as the line itself.
                             let number = (element.len() < text.len()).then_some(number);
-                            give(number, view, record);
+                            give(number, view, element.as_bytes(), record);
                         });
                     }
                     _ => {
                         let record = decoder.decode(bytes, &mut lines);
-                        give(None, &lines, record);
+                        give(None, &lines, bytes, record);
                     }
                 }
             } else {
@@ -126,4 +174,47 @@ pub fn records(
         }
     }
     Ok(())
+}
+
+fn of_groups(
+    mut groups: Groups,
+    matcher: &Matcher,
+    mut each: impl FnMut(Seen<'_, '_>) -> ControlFlow<()>,
+) -> Result<(), InputError> {
+    let mut damage = None;
+    while let Some(group) = groups.next_group() {
+        let group = match group {
+            Ok(group) => group,
+            // Segments that are skipped may be followed by others.
+            Err(error) => {
+                damage = damage.or(Some(error));
+                continue;
+            }
+        };
+        let rows = Rows::read(group, &matcher.rules().paths)?;
+        let mut view = rows.view();
+        for row in 0..rows.len() {
+            let line = rows.line(row);
+            let (record, text) = match rows.dead_letter(row) {
+                Some((column, reason, text)) => {
+                    let (column, reason) = (column as usize, reason.to_owned());
+                    (Err(Unreadable { column, reason }), text.as_bytes())
+                }
+                None => {
+                    view.at(row);
+                    (Ok(rows.record(row)), &[][..])
+                }
+            };
+            let view = View::Row(&view);
+            let element = rows.element(row);
+            if each(Seen { line, element, view, record, text, whole_line: &[] }).is_break() {
+                return Ok(());
+            }
+        }
+        drop(view);
+        if let Some(error) = rows.failure() {
+            return Err(error);
+        }
+    }
+    damage.map_or(Ok(()), Err)
 }

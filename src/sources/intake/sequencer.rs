@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 
 use super::Batch;
 use super::accounts::{Accounts, SOURCES_MAX};
-use super::decoding::{DecodedBlock, Head, Note, Row, Together};
+use super::decoding::{DecodedBlock, Head, Note, Row, Text, Together};
 use super::labels::LabelValues;
 use crate::model::account::Account;
 use crate::model::duration::format_duration;
@@ -89,8 +89,8 @@ impl Sequencer {
         self.clockwork.timing.floor(arrival_ns)
     }
 
-    /// Judges the next block; gives its buffer back.
-    pub(super) fn judge(&mut self, mut block: DecodedBlock) -> (Sequenced, Vec<u8>) {
+    /// Judges the next block; gives its buffer back, if it has one.
+    pub(super) fn judge(&mut self, mut block: DecodedBlock) -> (Sequenced, Option<Vec<u8>>) {
         let since_ns = self.arrival_ns.unwrap_or(i64::MIN);
         let mut ended = false;
         let mut taking = Taking {
@@ -117,7 +117,11 @@ impl Sequencer {
         }
         let last = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
         let ledger = taking.tally.entries(block.dead, last);
-        (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, block.bytes)
+        let buffer = match block.text {
+            Text::Lines(bytes) => Some(bytes),
+            Text::Rows(_) => None,
+        };
+        (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, buffer)
     }
 
     /// Whether every record of a block can be accepted.
@@ -138,10 +142,9 @@ impl Sequencer {
         for (number, head) in block.heads.iter().enumerate() {
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
             if let Some(reason) = self.jump(arrival_ns) {
-                let (start, end) = (head.text.0 as usize, head.text.1 as usize);
-                let text = &block.bytes[start..end];
+                let text = block.text.of(head);
                 let partition = block.partition as u32;
-                let mut letter = DeadLetter::new(partition, head.line, 1, reason, text);
+                let mut letter = DeadLetter::new(partition, head.line, 1, reason, &text);
                 letter.element = taking.note(number).and_then(|note| note.element);
                 block.dead.push(letter);
                 if let Some(worker) = head.worker {

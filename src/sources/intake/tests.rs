@@ -77,7 +77,7 @@ fn a_record_that_nobody_watches_is_not_unmatched() {
 /// where its block begins.
 fn made(decoded: DecodedBlock) -> (Vec<String>, Vec<DeadLetter>, Vec<String>) {
     let heads = decoded.heads.iter().map(|head| {
-        let text = &decoded.bytes[head.text.0 as usize..head.text.1 as usize];
+        let text = decoded.text.of(head);
         let Head { line, arrival_ns, event_time_ns, sequence, matched, .. } = head;
         format!("{line} {arrival_ns} {event_time_ns} {sequence:?} {matched} {text:?}")
     });

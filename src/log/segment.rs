@@ -1,0 +1,138 @@
+//! A segment that has been checked, and its groups of rows.
+//!
+//! Guarantee: what can be read of a segment is what was written: a file whose length or checksum is
+//! not that of the manifest is not looked into. State: the bytes of the file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::manifest;
+use super::schema::{KEY, Layout};
+use crate::sources::InputError;
+
+/// A segment in memory.
+pub(crate) struct Segment {
+    /// The log, and the file in it.
+    log: String,
+    file: String,
+    bytes: Bytes,
+    metadata: ArrowReaderMetadata,
+    pub(super) layout: Layout,
+}
+
+/// Some rows of a segment, that are read together.
+#[derive(Clone)]
+pub(crate) struct Group {
+    pub(super) segment: Arc<Segment>,
+    pub(super) number: usize,
+}
+
+/// The checksum of a file, as the manifest has it.
+pub(super) fn checksum(bytes: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(bytes))
+}
+
+impl Segment {
+    /// Reads and checks a segment of a log.
+    pub(super) fn open(dir: &Path, listed: &manifest::Segment) -> Result<Arc<Self>, InputError> {
+        let log = dir.display().to_string();
+        let file = listed.file.clone();
+        let opened = Self::read(dir, listed);
+        opened
+            .map(|(bytes, metadata, layout)| {
+                Arc::new(Self { log: log.clone(), file: file.clone(), bytes, metadata, layout })
+            })
+            .map_err(|detail| InputError::Segment { input: log, segment: file, detail })
+    }
+
+    fn read(
+        dir: &Path,
+        listed: &manifest::Segment,
+    ) -> Result<(Bytes, ArrowReaderMetadata, Layout), String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let file = File::open(dir.join(&listed.file)).map_err(|error| text(&error))?;
+        let length = file.metadata().map_err(|error| text(&error))?.len();
+        if length != listed.bytes {
+            return Err(format!("it has {length} bytes, the manifest says {}", listed.bytes));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(length).read_to_end(&mut bytes).map_err(|error| text(&error))?;
+        let found = checksum(&bytes);
+        if found != listed.xxh3 {
+            return Err(format!("its checksum is {found}, the manifest says {}", listed.xxh3));
+        }
+        let bytes = Bytes::from(bytes);
+        let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
+            .map_err(|error| text(&error))?;
+        let file = metadata.metadata().file_metadata();
+        let described = file.key_value_metadata().into_iter().flatten();
+        let described = described.filter(|entry| entry.key == KEY).find_map(|e| e.value.as_ref());
+        let Some(described) = described else { return Err("it says no layout".to_owned()) };
+        let layout: Layout = serde_json::from_str(described).map_err(|error| text(&error))?;
+        if file.num_rows() as u64 != listed.records {
+            let rows = file.num_rows();
+            return Err(format!("it has {rows} rows, the manifest says {}", listed.records));
+        }
+        if layout.groups.len() != metadata.metadata().num_row_groups() {
+            return Err("its layout has other groups of rows".to_owned());
+        }
+        Ok((bytes, metadata, layout))
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.layout.groups.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+impl Group {
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        self.segment.metadata.metadata().row_group(self.number).num_rows() as usize
+    }
+
+    /// The columns that are wanted, those that there are.
+    pub(super) fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch, InputError> {
+        let metadata = &self.segment.metadata;
+        let rows = self.rows();
+        let schema = metadata.parquet_schema();
+        let columns = schema.columns().iter().enumerate();
+        let columns = columns.filter(|(_, column)| wanted(column.name())).map(|(place, _)| place);
+        let mask = ProjectionMask::leaves(schema, columns);
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            self.segment.bytes.clone(),
+            metadata.clone(),
+        );
+        let reader = reader.with_row_groups(vec![self.number]).with_projection(mask);
+        let reader = reader.with_batch_size(rows.max(1)).build();
+        let mut reader = reader.map_err(|error| self.unreadable(&error))?;
+        match reader.next() {
+            Some(Ok(batch)) if batch.num_rows() == rows => Ok(batch),
+            Some(Err(error)) => Err(self.unreadable(&error)),
+            _ => Err(self.unreadable(&"a group of rows has not the rows that it says")),
+        }
+    }
+
+    /// What is said of a segment that is not as it must be.
+    pub(super) fn unreadable(&self, detail: &dyn std::fmt::Display) -> InputError {
+        let Segment { log, file, .. } = &*self.segment;
+        InputError::Segment {
+            input: log.clone(),
+            segment: file.clone(),
+            detail: detail.to_string(),
+        }
+    }
+}

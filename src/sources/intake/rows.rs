@@ -1,0 +1,80 @@
+//! Rows of a replay log become records with the signals they fit, as lines do.
+
+use std::sync::Arc;
+
+use super::decoding::{DecodedBlock, Place, Text};
+use super::matcher::Matcher;
+use super::sequencer::Traced;
+use crate::log::{Group, Rows};
+use crate::model::ledger::DeadLetter;
+
+/// Rows of a block: as many records as a block of lines has. A group of rows is read at once, and
+/// is several blocks.
+const BLOCK_ROWS: usize = 2048;
+
+/// A group of rows on its way to a decoder: of which partition, and the how manieth of its blocks
+/// begins with it.
+pub(super) struct RawRows {
+    pub(super) partition: usize,
+    pub(super) number: u64,
+    pub(super) group: Group,
+}
+
+impl RawRows {
+    /// How many blocks it is.
+    pub(super) fn blocks(&self) -> usize {
+        self.group.rows().div_ceil(BLOCK_ROWS).max(1)
+    }
+}
+
+impl Matcher {
+    /// Decodes a group of rows of a source for so many workers, block by block.
+    pub(super) fn decode_rows(
+        &self,
+        source: usize,
+        raw: RawRows,
+        workers: usize,
+    ) -> impl Iterator<Item = DecodedBlock> {
+        let blocks = raw.blocks();
+        let RawRows { partition, number, group } = raw;
+        let read = Rows::read(group, &self.rules().paths).map(Arc::new);
+        (0..blocks).map(move |block| {
+            let first = block * BLOCK_ROWS;
+            let number = number + block as u64;
+            let failed = |error| DecodedBlock {
+                damage: Some(error),
+                ..DecodedBlock::new(partition, number, workers, 0)
+            };
+            let rows = match &read {
+                Ok(rows) => rows,
+                Err(error) => return failed(error.clone()),
+            };
+            let of_block = first..rows.len().min(first + BLOCK_ROWS);
+            let mut decoded = DecodedBlock::new(partition, number, workers, of_block.len());
+            let traced = self.traces() != Traced::Nothing;
+            let element = |row| rows.element(row).filter(|_| traced);
+            let mut view = rows.view();
+            for row in of_block {
+                let line = rows.line(row);
+                if let Some((column, reason, record)) = rows.dead_letter(row) {
+                    let (reason, record) = (reason.to_owned(), record.to_owned());
+                    let (partition, element) = (partition as u32, element(row));
+                    let letter = DeadLetter { partition, line, column, reason, record, element };
+                    decoded.dead.push(letter);
+                    continue;
+                }
+                view.at(row);
+                let head = decoded.heads.len();
+                let place = Place { source, line, skipped: 0, text: (row as u32, row as u32) };
+                decoded.add(self, &place, &[], &view, &Ok(rows.record(row)));
+                if let Some(number) = element(row) {
+                    decoded.note_element(head, number);
+                }
+            }
+            match rows.failure() {
+                Some(error) => failed(error),
+                None => DecodedBlock { text: Text::Rows(Arc::clone(rows)), ..decoded },
+            }
+        })
+    }
+}

@@ -1,0 +1,280 @@
+//! Replay logs: what is replayed of an import is what the logs themselves come to, byte for byte.
+
+mod common;
+mod oracle;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Outputs, assert_same_lines};
+use limbeck::log::Stored;
+use limbeck::log::import::import;
+use limbeck::log::look::verify;
+use limbeck::replay::{Log, Options, replay};
+use limbeck::rules::Rules;
+use limbeck::sources::Interrupt;
+use tempfile::TempDir;
+
+fn rules(text: &str) -> Rules {
+    Rules::parse("rules.yaml", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn options(logs: Vec<Log>, out: PathBuf, workers: usize, tick_ns: i64) -> Options {
+    Options {
+        logs,
+        out,
+        workers,
+        until_ns: None,
+        tick_ns,
+        cluster: None,
+        fates: true,
+        progress: false,
+        interrupt: Interrupt::default(),
+        block_bytes: None,
+    }
+}
+
+fn replayed(rules: &Rules, options: &Options) -> (Outputs, Vec<u8>) {
+    replay(rules, options).unwrap_or_else(|failure| panic!("{failure}"));
+    let fates = fs::read(options.out.join("fates.ndjson")).expect("fates.ndjson");
+    (Outputs::read(&options.out), fates)
+}
+
+/// Imports logs by one rule file, and replays them and the import by others.
+fn check(what: &str, by: &Rules, others: &[&Rules], logs: &[Log], tick_ns: i64) {
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let into = dir.path().join("log");
+    import(by, logs, &into, &Interrupt::default()).unwrap_or_else(|failure| panic!("{failure}"));
+    let (_, wrong) = verify(&into).expect("there is a manifest");
+    assert_eq!(wrong, [], "{what}");
+    for rules in others {
+        let wanted = replayed(rules, &options(logs.to_vec(), dir.path().join("a"), 1, tick_ns));
+        let stored = Stored::all(&into, false).expect("there is a manifest");
+        let stored = stored.into_iter().map(|stored| Log::stored(stored, rules));
+        let stored: Vec<Log> = stored.collect::<Option<_>>().expect("the rules have the sources");
+        for workers in [1, 3] {
+            let options = options(stored.clone(), dir.path().join("b"), workers, tick_ns);
+            let (outputs, fates) = replayed(rules, &options);
+            outputs.assert_equal(&wanted.0, &format!("{what} on {workers} workers"));
+            assert_same_lines(&fates, &wanted.1, &format!("{what}: fates.ndjson"));
+        }
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Imports and replays the logs of a folder by its rules.
+fn check_folder(name: &str, logs: &[&str], tick_ns: i64) {
+    let text = fs::read_to_string(folder(name).join("rules.yaml")).expect("the rules");
+    let rules = rules(&text);
+    let log = |log: &&str| match log.split_once('=') {
+        Some((source, file)) => {
+            let source = rules.sources.iter().position(|known| known.name == *source);
+            Log::file(folder(name).join(file), source.expect("a source"))
+        }
+        None => Log::file(folder(name).join(log), 0),
+    };
+    let logs: Vec<Log> = logs.iter().map(log).collect();
+    check(name, &rules, &[&rules], &logs, tick_ns);
+}
+
+const TICK_NS: i64 = 100_000_000;
+
+#[test]
+fn golden_logs() {
+    check_folder("tests/golden/readiness", &["readiness.ndjson"], TICK_NS);
+    check_folder("tests/golden/labels", &["log.ndjson"], TICK_NS);
+    check_folder("tests/golden/flat", &["probe=flat.ndjson.zst"], TICK_NS);
+    check_folder("tests/golden/adversarial", &["a.ndjson", "b.ndjson", "c.ndjson"], 250_000_000);
+}
+
+#[test]
+fn the_generated_log() {
+    check_folder("datasets/flap-generated", &["log.ndjson.zst"], TICK_NS);
+}
+
+#[test]
+fn the_recording_of_haproxy() {
+    let logs = ["checks=checks.csv.zst", "messages=haproxy.log.zst"];
+    check_folder("datasets/haproxy", &logs, TICK_NS);
+}
+
+#[test]
+fn logs_against_the_oracle() {
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    for seed in 0..150 {
+        let case = oracle::logs::case(seed);
+        let write = |(number, bytes): (usize, &Vec<u8>)| {
+            let path = dir.path().join(format!("{number}.ndjson"));
+            fs::write(&path, bytes).expect("a log can be written");
+            Log::file(path, 0)
+        };
+        let logs: Vec<Log> = case.partitions.iter().enumerate().map(write).collect();
+        let rules = rules(&case.yaml);
+        check(&format!("seed {seed}"), &rules, &[&rules], &logs, TICK_NS);
+    }
+}
+
+/// Checks a log by the rules that it is imported by, and by others, both with these sources.
+fn check_text(what: &str, source: &str, log: &[u8], others: &[&str]) {
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let path = dir.path().join("log");
+    fs::write(&path, log).expect("a log can be written");
+    let by = |rest: &str| rules(&format!("version: 1\nsources:\n{source}\n{rest}"));
+    let first = by("signals: { s: { states: { up: type == \"k\" } } }\n\
+                    rules: [{ name: r, signal: s, hold: { up: 10s } }]");
+    let others: Vec<Rules> = others.iter().map(|rest| by(rest)).collect();
+    let all: Vec<&Rules> = std::iter::once(&first).chain(&others).collect();
+    check(what, &first, &all, &[Log::file(path, 0)], TICK_NS);
+}
+
+/// Records that jump are dead letters with their lines, though the import knew of no jump.
+const JUMPS: &str = "lateness: 1s\nmax_advance: 2s\n\
+    signals: { s: { states: { up: data.state == \"up\", down: data.state == \"down\" } } }\n\
+    rules: [{ name: r, signal: s, hold: { up: 3s, down: 3s } }]";
+
+/// Asks for what the rules of the import did not ask for.
+const CURIOUS: &str = "signals:\n\
+    \x20 s:\n\
+    \x20   labels: { zone: data.zone, all: 'data.a.size() > 1 ? \"many\" : \"few\"' }\n\
+    \x20   value: data.value\n\
+    \x20   states: { big: data.value > 5, odd: 'has(data.a) && \
+       data.a.exists(x, x == 1)', id: id != \"\" }\n\
+    rules: [{ name: r, signal: s, dedup: { by: [data.state], within: 5s } }]";
+
+const JSON: &str = "  s:\n    format: json\n    time: { field: ts, unit: s }\n    \
+    subject: { template: \"{zone}/{e}\" }\n    source: { const: s }\n    type: { const: k }\n    \
+    sequence: { field: seq }";
+
+#[test]
+fn lines_of_json() {
+    let mut log = Vec::from(*b"\xef\xbb\xbf");
+    for n in 0..400 {
+        let state = if n / 7 % 2 == 0 { "up" } else { "down" };
+        let more = match n % 9 {
+            0 => r#","a":[1,2],"value":12"#.to_owned(),
+            1 => r#","a":{"b":1},"value":"7.5""#.to_owned(),
+            2 => format!(r#","seq":{n},"value":0.1000"#),
+            3 => r#","beyond":1e400"#.to_owned(),
+            4 => format!(r#","text":"{}ä""#, "x".repeat(1000 + n % 60)),
+            5 => r#","zone":"other","a":null"#.to_owned(),
+            _ => format!(r#","seq":"{n}","q":"\"{n}\" said""#),
+        };
+        let ts = n + n / 50 * 3;
+        let line = format!(r#"{{"ts":{ts},"e":"e{}","zone":"z","state":"{state}"{more}}}"#, n % 5);
+        log.extend_from_slice(line.as_bytes());
+        log.extend_from_slice([&b"\n"[..], b"\r\n", b" \n", b"\n\n"][n % 4]);
+        if n % 50 == 7 {
+            log.extend_from_slice(b"{\"ts\": 1, \xff}\n");
+            log.extend(std::iter::repeat_n(0xc3, 1500));
+            log.extend_from_slice(b"\nno record \xc3\xa9\n");
+        }
+        if n == 200 {
+            log.extend(std::iter::repeat_n(b'x', 2 << 20));
+            log.push(b'\n');
+        }
+    }
+    check_text("JSON", JSON, &log, &[JUMPS, CURIOUS]);
+}
+
+#[test]
+fn lines_that_stand_for_several_records() {
+    let source = "  s:\n    format: json\n    explode: a.pods\n    time: { field: ts, unit: s }\n    \
+        subject: { template: \"{zone}/{a.pods.name}\" }\n    source: { const: s }\n    \
+        type: { const: k }\n    sequence: { field: a.pods.seq }";
+    let mut log = String::new();
+    for n in 0..200 {
+        let pods: Vec<String> = (0..n % 4)
+            .map(|pod| match (n + pod) % 11 {
+                0 => "7".to_owned(),
+                1 => "{\"name\":1}".to_owned(),
+                2 => format!("{{\"name\":\"p{pod}\",\"seq\":\"{n}\"}}"),
+                _ => format!("{{\"name\":\"p{pod}\", \"seq\":{n},\"up\":true}}"),
+            })
+            .collect();
+        let state = if n / 7 % 2 == 0 { "up" } else { "down" };
+        let (ts, pods) = (n + n / 50 * 3, pods.join(" , "));
+        log += &format!(
+            " {{\"ts\":{ts},\"state\":\"{state}\",\"a\":{{\"x\":1,\"pods\":[{pods}],\"y\":2}},\
+             \"zone\":\"z\",\"value\":{n}}}\n"
+        );
+    }
+    log += "{\"ts\":1,\"zone\":\"z\",\"a\":{\"pods\":3}}\n";
+    let curious = "signals: { s: { states: { up: data.a.pods.up == true, all: 'data.a.x == 1 && \
+        data.exists(k, k == \"zone\")' } } }\nrules: [{ name: r, signal: s }]";
+    check_text("explode", source, log.as_bytes(), &[JUMPS, CURIOUS, curious]);
+}
+
+#[test]
+fn rows_under_a_header() {
+    let source = "  s:\n    format: csv\n    time: { field: ts, unit: s }\n    \
+        subject: { field: e }\n    source: { field: src }\n    type: { const: k }\n    \
+        sequence: { field: seq }";
+    let mut log = "ts,e,src,seq,state,value,zone,e2,\"a \"\"b\"\"\",,zone\n".to_owned();
+    for n in 0..300 {
+        let state = if n / 7 % 2 == 0 { "up" } else { "\"down\"" };
+        let seq = ["", "7", "007", "x\"\"y"][n % 4];
+        let (ts, e) = (n + n / 50 * 3, ["a", "\"b,c\"", ""][n % 3]);
+        log += &format!("{ts},{e},s,\"{seq}\",{state},{n}.50,z, \0 ,q,,zz\n");
+        if n % 40 == 9 {
+            log += "1,2\n\"open\n";
+        }
+    }
+    check_text("CSV", source, log.as_bytes(), &[JUMPS, CURIOUS]);
+}
+
+#[test]
+fn lines_that_a_pattern_takes_apart() {
+    let source = "  s:\n    format: regex\n    \
+        pattern: '^(?<ts>\\d+) (?<all>(?<e>\\w+) (?<state>up|down))(?: (?<value>\\d+))?'\n    \
+        time: { field: ts, unit: s }\n    subject: { field: e }\n    source: { const: s }\n    \
+        type: { const: k }";
+    let mut log = String::new();
+    for n in 0..300 {
+        let state = if n / 7 % 2 == 0 { "up" } else { "down" };
+        let value = if n % 3 == 0 { format!(" {n} tail") } else { String::new() };
+        log += &format!("{} e{} {state}{value}\r\n", n + n / 50 * 3, n % 4);
+        log += if n % 40 == 9 { "else\n" } else { "" };
+    }
+    let curious = "signals: { s: { labels: { all: data.all }, value: data.value, states: { \
+        tail: has(data.value) && data.all != \"\", up: data.state == \"up\" } } }\n\
+        rules: [{ name: r, signal: s }]";
+    check_text("a pattern", source, log.as_bytes(), &[JUMPS, curious]);
+}
+
+#[test]
+fn lines_of_cloudevents() {
+    let source = "  s:\n    format: cloudevents";
+    let mut log = String::new();
+    for n in 0..300 {
+        let state = if n / 7 % 2 == 0 { "up" } else { "down" };
+        let data = match n % 8 {
+            0 => String::new(),
+            1 => ",\"data\":7".to_owned(),
+            2 => ",\"data\":null".to_owned(),
+            3 => ",\"data\":[1]".to_owned(),
+            4 => ",\"data\":{}".to_owned(),
+            _ => format!(",\"data\":{{\"state\":\"{state}\",\"value\":{n},\"zone\":\"z\"}}"),
+        };
+        let more = match n % 5 {
+            0 => format!(",\"severity\":\"s{n}\",\"sequence\":\"{n}\""),
+            1 => ",\"traceparent\":\"00-1\",\"severity\":7,\"other\":{\"x\":1}".to_owned(),
+            _ => format!(",\"sequence\":\"0{n}\""),
+        };
+        let second = n + n / 50 * 3;
+        let (minute, second) = (second / 60, second % 60);
+        log += &format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{}\",\"source\":\"s\",\"type\":\"k\",\
+             \"subject\":\"e{}\",\"time\":\"2026-01-01T00:{minute:02}:{second:02}Z\",\
+             \"recordedtime\":\"2026-01-01T00:{minute:02}:{second:02}.5Z\"{more}{data}}}\n",
+            n / 2,
+            n % 3
+        );
+    }
+    let curious = "signals: { s: { states: { a: severity == \"s5\" || traceparent == \"00-1\", \
+        b: data == 7, c: sequence == \"07\" || sequence == \"5\", d: has(data.value), \
+        e: data.size() == 0 } } }\nrules: [{ name: r, signal: s }]";
+    check_text("CloudEvents", source, log.as_bytes(), &[JUMPS, CURIOUS, curious]);
+}
