@@ -45,7 +45,7 @@ struct Plain {
     fingerprint: (u64, u64),
     content: u64,
     sequence: u64,
-    id: (u64, u64),
+    id: u64,
     rule: u16,
     state: u16,
     diff: i64,
@@ -70,7 +70,7 @@ fn plain(line: u64) -> Plain {
         fingerprint: (mixed, mixed.rotate_left(32)),
         content: mixed ^ 0xabcd,
         sequence: line / 10_000,
-        id: (mixed ^ 0x1234, mixed.rotate_left(8)),
+        id: mixed ^ 0x1234,
         rule: 0,
         state: (mixed >> 40) as u16 % 2,
         diff: 1,
@@ -79,18 +79,13 @@ fn plain(line: u64) -> Plain {
 
 fn sighting(line: u64) -> Update {
     let plain = plain(line);
-    let wide = |(high, low): (u64, u64)| u128::from(high) << 64 | u128::from(low);
     let sighting = Sighting {
         arrival_ns: plain.arrival_ns,
         position: Position::new(plain.partition as usize, line),
         event_time_ns: plain.event_time_ns,
         fingerprint: plain.fingerprint,
         content: plain.content,
-        tie: Tie::new(
-            &plain.source,
-            &Sequence::Number(plain.sequence),
-            &Id::Content(wide(plain.id)),
-        ),
+        tie: Tie::new(&plain.source, &Sequence::Number(plain.sequence), &Id::Content(plain.id)),
         matches: Matches::One(Match { rule: plain.rule, state: plain.state }),
     };
     ((SmolStr::new(&plain.entity), sighting), plain.logical_ns, 1)

@@ -6,9 +6,9 @@
 
 use std::cmp::Ordering;
 
+use limbeck_operators::hash::{xxh3_64, xxh3_128};
 use memchr::memchr;
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::scan::{self, Fields, Layout, Line};
 

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use limbeck::bench::workload::Workload;
 use limbeck::model::time::format_rfc3339;
+use limbeck_operators::hash::xxh3_128;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::fold::{Counts, HOLD_MS, LATENESS_MS};
 use super::input::Map;

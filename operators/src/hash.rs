@@ -5,7 +5,35 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::{XxHash3_64, XxHash3_128};
+
+/// XXH3 of 64 bits.
+#[inline]
+pub fn xxh3_64(bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot(bytes)
+}
+
+/// XXH3 of 64 bits from a seed.
+#[inline]
+pub fn xxh3_64_with_seed(bytes: &[u8], seed: u64) -> u64 {
+    // Without a seed it is quicker, and the same.
+    match seed {
+        0 => XxHash3_64::oneshot(bytes),
+        seed => XxHash3_64::oneshot_with_seed(seed, bytes),
+    }
+}
+
+/// XXH3 of 128 bits.
+#[inline]
+pub fn xxh3_128(bytes: &[u8]) -> u128 {
+    XxHash3_128::oneshot(bytes)
+}
+
+/// XXH3 of 128 bits from a seed.
+#[inline]
+pub fn xxh3_128_with_seed(bytes: &[u8], seed: u64) -> u128 {
+    XxHash3_128::oneshot_with_seed(seed, bytes)
+}
 
 /// Builds [`FixedHasher`]s; for hash tables.
 #[derive(Clone, Copy, Debug, Default)]

@@ -367,8 +367,8 @@ impl Iterator for Originals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use limbeck_operators::hash::xxh3_64;
     use std::collections::BTreeMap;
-    use xxhash_rust::xxh3::xxh3_64;
 
     fn small() -> Workload {
         Workload { entities: 1_000, events: 100_000, ..Workload::default() }

@@ -151,7 +151,7 @@ fn is_same(file: &Path, log: &Path) -> bool {
 fn is_called(record: &Decoded<'_>, id: &str) -> bool {
     match &record.id {
         Id::Text(text) => text == id,
-        Id::Content(hash) => *id == format!("{hash:032x}"),
+        Id::Content(hash) => *id == format!("{hash:016x}"),
     }
 }
 

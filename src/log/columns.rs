@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array,
-    Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, UInt64Array,
 };
 use arrow_schema::{Field, Schema};
@@ -101,11 +101,9 @@ impl Columns {
         }
     }
 
-    pub(super) fn hashes(&mut self, name: &str, hashes: &[Option<u128>]) {
-        let bytes = hashes.iter().map(|hash| hash.map(u128::to_be_bytes));
-        let array = FixedSizeBinaryArray::try_from_sparse_iter_with_size(bytes, 16)
-            .expect("all are of 16 bytes");
-        self.push(name, array, Packing::Bare);
+    pub(super) fn hashes(&mut self, name: &str, hashes: &[Option<u64>]) {
+        let hashes = hashes.iter().copied();
+        self.push(name, hashes.collect::<UInt64Array>(), Packing::Bare);
     }
 
     /// Adds the values of a kind.

@@ -138,7 +138,7 @@ fn write_rows(
                 "id",
                 match record.id {
                     Id::Text(id) => id.as_str().into(),
-                    Id::Content(hash) => format!("{hash:032x}").into(),
+                    Id::Content(hash) => format!("{hash:016x}").into(),
                 },
             );
             put("source", record.source.into());

@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::OnceLock;
 
-use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch, UInt64Array};
+use arrow_array::{RecordBatch, UInt64Array};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
 use super::form;
 use super::schema::{At, Column, Kind, Layout, Same, Unit, names};
 use super::segment::Group;
-use super::values::{Text, Times, Values, hashes, number, numbers};
+use super::values::{Text, Times, Values, number, numbers};
 use crate::model::time::format_rfc3339;
 use crate::model::{Id, Scalar, Sequence};
 use crate::rules::{Attribute, Paths, RecordView};
@@ -46,7 +46,7 @@ struct Attributes {
     sequence_text: Text,
     sequence_shown: bool,
     id: Text,
-    hash: Option<FixedSizeBinaryArray>,
+    hash: Option<UInt64Array>,
     content: Option<UInt64Array>,
     column: Option<UInt64Array>,
     reason: Text,
@@ -144,7 +144,7 @@ impl Rows {
             Some(id) => (Id::Text(SmolStr::new(id)), content.unwrap_or_default()),
             None => {
                 let hash = self.attributes.hash(row);
-                (Id::Content(hash), content.unwrap_or(hash as u64))
+                (Id::Content(hash), content.unwrap_or(hash))
             }
         };
         Decoded {
@@ -246,7 +246,7 @@ impl Rows {
         match fill {
             Fill::Id => match attributes.id.get(row) {
                 Some(id) => Scalar::Str(Cow::Borrowed(id)),
-                None => Scalar::Str(Cow::Owned(format!("{:032x}", attributes.hash(row)))),
+                None => Scalar::Str(Cow::Owned(format!("{:016x}", attributes.hash(row)))),
             },
             Fill::Source => text(attributes.source.get(row)),
             Fill::Type => text(attributes.type_.get(row)),
@@ -424,7 +424,7 @@ impl Attributes {
             sequence_text: Text::of(batch, names::SEQUENCE_TEXT)?,
             sequence_shown: layout.sequence_shown,
             id: Text::of(batch, names::ID)?,
-            hash: hashes(batch, names::HASH)?,
+            hash: numbers(batch, names::HASH)?,
             content: numbers(batch, names::CONTENT)?,
             column: numbers(batch, names::COLUMN)?,
             reason: Text::of(batch, names::REASON)?,
@@ -440,10 +440,8 @@ impl Attributes {
         }
     }
 
-    fn hash(&self, row: usize) -> u128 {
-        let hashes = self.hash.as_ref().filter(|hashes| !hashes.is_null(row));
-        let bytes = hashes.and_then(|hashes| hashes.value(row).try_into().ok());
-        bytes.map_or(0, u128::from_be_bytes)
+    fn hash(&self, row: usize) -> u64 {
+        number(&self.hash, row).unwrap_or_default()
     }
 
     #[inline]

@@ -32,9 +32,9 @@ pub(super) mod names {
     /// The sequence as it is written, where that is not how its number is.
     pub(in crate::log) const SEQUENCE_TEXT: &str = "sequence_text";
     pub(in crate::log) const ID: &str = "id";
-    /// What stands for the id of a record without: 16 bytes, the most significant first.
+    /// What stands for the id of a record without.
     pub(in crate::log) const HASH: &str = "hash";
-    /// What tells records of one id apart; where it is null, the last 8 bytes of the hash.
+    /// What tells records of one id apart; where it is null, the hash.
     pub(in crate::log) const CONTENT: &str = "content";
     /// Of a dead letter: where in its line, why, and the beginning of the record.
     pub(in crate::log) const COLUMN: &str = "column";

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
+use limbeck_operators::hash::xxh3_64;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::manifest;
 use super::schema::{KEY, Layout};

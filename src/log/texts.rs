@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use limbeck_operators::hash::FixedState;
-use xxhash_rust::xxh3::xxh3_64;
+use limbeck_operators::hash::xxh3_64;
 
 /// After so many texts that are different it is known whether they repeat each other.
 const TRIED: usize = 16 * 1024;

@@ -8,8 +8,7 @@ use arrow_array::types::{
     UInt64Type,
 };
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch,
-    StringArray, UInt64Array,
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array,
 };
 use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, TimeUnit};
@@ -92,16 +91,6 @@ pub(super) fn numbers(batch: &RecordBatch, name: &str) -> Result<Option<UInt64Ar
     let Some(array) = batch.column_by_name(name) else { return Ok(None) };
     let numbers = array.as_primitive_opt::<UInt64Type>();
     numbers.cloned().map(Some).ok_or_else(|| format!("its column `{name}` holds no numbers"))
-}
-
-/// Hashes of a column.
-pub(super) fn hashes(
-    batch: &RecordBatch,
-    name: &str,
-) -> Result<Option<FixedSizeBinaryArray>, String> {
-    let Some(array) = batch.column_by_name(name) else { return Ok(None) };
-    let hashes = array.as_fixed_size_binary_opt().filter(|array| array.value_length() == 16);
-    hashes.cloned().map(Some).ok_or_else(|| format!("its column `{name}` holds no hashes"))
 }
 
 /// The value of a row, if it has one.

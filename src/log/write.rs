@@ -54,7 +54,7 @@ pub(super) struct Builder {
     sequence: Vec<Option<u64>>,
     sequence_text: Texts,
     id: Texts,
-    hash: Vec<Option<u128>>,
+    hash: Vec<Option<u64>>,
     content: Vec<Option<u64>>,
     column: Vec<Option<u64>>,
     reason: Texts,
@@ -203,7 +203,7 @@ impl Builder {
             Id::Content(hash) => {
                 self.id.push(None);
                 self.hash.push(Some(*hash));
-                self.content.push((record.content != *hash as u64).then_some(record.content));
+                self.content.push((record.content != *hash).then_some(record.content));
             }
         }
         self.push_dead_letter(None);

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use limbeck_operators::hash::xxh3_128;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::detail::SharedDetail;
 use crate::rules::{Piece, Rules, Template};

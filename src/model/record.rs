@@ -99,7 +99,7 @@ impl PartialOrd for Digits {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Id {
     /// Derived from the whole record: without an id, equal records are the same record.
-    Content(u128),
+    Content(u64),
     /// The producer's own.
     Text(SmolStr),
 }

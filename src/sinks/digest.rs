@@ -1,7 +1,7 @@
 //! The digest of a history: of what was said at each logical time, in any order, and of the order
 //! of the times.
 
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use limbeck_operators::hash::{xxh3_128, xxh3_128_with_seed};
 
 /// A digest, as it grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 
 use std::fmt;
 
+use limbeck_operators::hash::xxh3_64_with_seed;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::layout::{Exploded, Form};
 use super::{Decoder, Lines, Take, Unreadable, identify, offset, syntax};
@@ -54,7 +54,7 @@ impl Decoder {
                             Id::Content(own) => {
                                 // Equal elements of one array are records of their own.
                                 let seed = around ^ (number as u64).rotate_left(32);
-                                (Id::Content(xxh3_128_with_seed(&own.to_le_bytes(), seed)), content)
+                                (Id::Content(xxh3_64_with_seed(&own.to_le_bytes(), seed)), content)
                             }
                             own => (own, content),
                         }

@@ -20,9 +20,9 @@ mod walk;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use limbeck_operators::hash::xxh3_64;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 use self::layout::{Fill, Form, From, Layout, Made};
 use self::reader::Reader;
@@ -454,7 +454,7 @@ impl Decoder {
 fn hexadecimal(id: &Id) -> Cow<'static, str> {
     Cow::Owned(match id {
         Id::Text(id) => id.to_string(),
-        Id::Content(hash) => format!("{hash:032x}"),
+        Id::Content(hash) => format!("{hash:016x}"),
     })
 }
 
@@ -507,7 +507,8 @@ fn syntax(line: &str, error: &serde_json::Error) -> Unreadable {
 
 /// Identity and content. Both are of the whole line but the value of its arrival: a record that is
 /// delivered again is the same. Where the producer has given an identity, the content only serves
-/// to find conflicts, and 64 bits are enough.
+/// to find conflicts; where not, to tell records of one source, time and subject apart. For either
+/// 64 bits are enough.
 #[inline]
 fn identify(line: &str, arrival: Option<&Scalar<'_>>, id: Option<&str>) -> (Id, u64) {
     /// Odd: the product says as much as the factor.
@@ -519,20 +520,9 @@ fn identify(line: &str, arrival: Option<&Scalar<'_>>, id: Option<&str>) -> (Id, 
         }
         _ => (None, line.as_bytes()),
     };
-    match (id, head) {
-        (Some(id), None) => (Id::Text(SmolStr::new(id)), xxh3_64(tail)),
-        (Some(id), Some(head)) => {
-            let head = xxh3_64(head).wrapping_mul(HEAD);
-            (Id::Text(SmolStr::new(id)), head.wrapping_add(xxh3_64(tail)))
-        }
-        (None, head) => {
-            let hash = match head {
-                Some(head) => xxh3_128_with_seed(tail, xxh3_128(head) as u64),
-                None => xxh3_128(tail),
-            };
-            (Id::Content(hash), hash as u64)
-        }
-    }
+    let head = head.map_or(0, |head| xxh3_64(head).wrapping_mul(HEAD));
+    let content = head.wrapping_add(xxh3_64(tail));
+    (id.map_or(Id::Content(content), |id| Id::Text(SmolStr::new(id))), content)
 }
 
 /// Where a part of a line begins in it.

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::DeserializeSeed;
+use wide::u8x16;
 
 use super::layout::Node;
 use super::learn;
@@ -120,16 +121,16 @@ pub(super) struct Step {
 /// The bytes between two values: mostly few, and compared as a word.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Literal {
-    /// The first bytes, and ones for all bits of these.
-    first: u128,
-    mask: u128,
+    /// The first bytes, and a bit for each.
+    first: u8x16,
+    mask: u32,
     /// The last bytes of a longer one.
-    last: u128,
+    last: u8x16,
     bytes: Box<[u8]>,
 }
 
-/// A word has so many bytes.
-const LITERAL_BYTES: usize = size_of::<u128>();
+/// So many bytes are compared together.
+const LITERAL_BYTES: usize = size_of::<u8x16>();
 
 /// A value as a shape expects it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -172,10 +173,10 @@ impl Literal {
         let word = |bytes: &[u8]| {
             let mut word = [0; LITERAL_BYTES];
             word[..bytes.len()].copy_from_slice(bytes);
-            u128::from_le_bytes(word)
+            u8x16::new(word)
         };
         let len = bytes.len().min(LITERAL_BYTES);
-        let (first, mask) = (word(&bytes[..len]), word(&[u8::MAX; LITERAL_BYTES][..len]));
+        let (first, mask) = (word(&bytes[..len]), (1 << len) - 1);
         Self { first, mask, last: word(&bytes[bytes.len() - len..]), bytes: bytes.into() }
     }
 
@@ -186,7 +187,7 @@ impl Literal {
         let len = self.bytes.len();
         let found = match rest.first_chunk() {
             Some(word) => {
-                (u128::from_le_bytes(*word) ^ self.first) & self.mask == 0
+                !u8x16::new(*word).simd_eq(self.first).to_bitmask() & self.mask == 0
                     && (len <= LITERAL_BYTES || self.ends(rest))
             }
             None => rest.starts_with(&self.bytes),
@@ -199,7 +200,7 @@ impl Literal {
     fn ends(&self, text: &[u8]) -> bool {
         let len = self.bytes.len();
         let last = text.get(len - LITERAL_BYTES..).and_then(<[u8]>::first_chunk);
-        last.is_some_and(|word| u128::from_le_bytes(*word) == self.last)
+        last.is_some_and(|word| u8x16::new(*word) == self.last)
             && (len <= 2 * LITERAL_BYTES || text.starts_with(&self.bytes))
     }
 }

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use limbeck_operators::hash::{FixedState, fixed_hash};
+use limbeck_operators::hash::{xxh3_64, xxh3_128_with_seed};
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::matcher::Matcher;
 use super::sequencer::Traced;
@@ -411,14 +411,17 @@ fn sighting(
 ) -> Sighting {
     let by_time = source.hash ^ decoded.event_time_ns.cast_unsigned().rotate_left(17);
     let fingerprint = match &decoded.id {
-        Id::Content(hash) => *hash ^ u128::from(by_time),
-        Id::Text(id) => xxh3_128_with_seed(id.as_bytes(), by_time),
+        Id::Content(hash) => (by_time, *hash),
+        Id::Text(id) => {
+            let hash = xxh3_128_with_seed(id.as_bytes(), by_time);
+            ((hash >> 64) as u64, hash as u64)
+        }
     };
     Sighting {
         arrival_ns,
         position,
         event_time_ns: decoded.event_time_ns,
-        fingerprint: ((fingerprint >> 64) as u64, fingerprint as u64),
+        fingerprint,
         content: decoded.content,
         tie: source.ties.tie(&decoded.sequence, &decoded.id),
         matches,

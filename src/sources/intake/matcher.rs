@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use limbeck_operators::hash::xxh3_64;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::sequencer::Traced;
 use crate::model::Scalar;
