@@ -11,6 +11,7 @@
 pub mod authoring;
 pub mod bench;
 pub mod cli;
+pub mod durable;
 pub mod explain;
 pub mod log;
 pub mod model;

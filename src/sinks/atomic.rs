@@ -7,7 +7,7 @@
 //! is removed by the next that writes to the directory; it is locked, so that nobody else's is.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::OutputError;
+use crate::durable::{self, Disk};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -35,6 +36,7 @@ pub fn exit_without_outputs(code: i32) -> ! {
 #[derive(Clone, Debug)]
 pub struct OutputDir {
     path: PathBuf,
+    disk: Disk,
     /// None where the file system has no locks.
     _lock: Option<Arc<File>>,
 }
@@ -47,17 +49,26 @@ impl OutputDir {
     /// [`OutputError::CannotCreate`], if it can be neither found nor made, is no directory, cannot
     /// be written, or another process writes to it.
     pub fn create(path: &Path) -> Result<Self, OutputError> {
-        fs::create_dir_all(path).map_err(|error| match path.is_file() {
+        Self::create_on(&Disk::default(), path)
+    }
+
+    /// The same, on a disk that may be a faulty one.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_on(disk: &Disk, path: &Path) -> Result<Self, OutputError> {
+        disk.create_dir_all(path).map_err(|error| match path.is_file() {
             true => OutputError::cannot_create(path, &"it is a file"),
             false => OutputError::cannot_create(path, &error),
         })?;
         let lock = lock(path)?;
-        let (_, probe) = create_unique(path, "probe")?;
-        fs::remove_file(&probe).map_err(|error| OutputError::cannot_create(path, &error))?;
+        let (_, probe) = create_unique(disk, path, "probe")?;
+        disk.remove(&probe).map_err(|error| OutputError::cannot_create(path, &error))?;
         if lock.is_some() {
-            remove_unfinished(path);
+            remove_unfinished(disk, path);
         }
-        Ok(Self { path: path.to_owned(), _lock: lock.map(Arc::new) })
+        let lock = lock.map(Arc::new);
+        Ok(Self { path: path.to_owned(), disk: disk.clone(), _lock: lock })
     }
 
     /// Where it is.
@@ -70,7 +81,7 @@ impl OutputDir {
     /// # Errors
     /// [`OutputError::CannotCreate`].
     pub fn file(&self, name: &str) -> Result<AtomicFile, OutputError> {
-        AtomicFile::create(&self.path, name)
+        AtomicFile::create(&self.disk, &self.path, name)
     }
 
     /// Puts a set of files of this directory in place, in this order; the last is the seal. Files
@@ -86,17 +97,26 @@ impl OutputDir {
             synced.push(file.sync()?);
         }
         let Some(seal) = synced.pop() else { return Ok(()) };
-        remove_if_there(&seal.whole)?;
+        self.remove_if_there(&seal.whole)?;
         for name in without {
-            remove_if_there(&self.path.join(name))?;
+            self.remove_if_there(&self.path.join(name))?;
         }
-        sync_dir(&self.path)?;
+        sync_dir(&self.disk, &self.path)?;
         for file in synced {
             file.rename()?;
         }
-        sync_dir(&self.path)?;
+        sync_dir(&self.disk, &self.path)?;
         seal.rename()?;
-        sync_dir(&self.path)
+        sync_dir(&self.disk, &self.path)
+    }
+
+    fn remove_if_there(&self, path: &Path) -> Result<(), OutputError> {
+        match self.disk.remove(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(OutputError::write_failed(path, &error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -104,12 +124,13 @@ impl OutputDir {
 /// without having been committed.
 pub struct AtomicFile {
     dir: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<durable::File>,
     names: Names,
 }
 
 /// The temporary file and the name that it shall have; removes the file when dropped.
 struct Names {
+    disk: Disk,
     partial: PathBuf,
     whole: PathBuf,
     renamed: bool,
@@ -120,17 +141,17 @@ impl AtomicFile {
     ///
     /// # Errors
     /// [`OutputError::CannotCreate`], also if a directory has that name.
-    pub fn create(dir: &Path, name: &str) -> Result<Self, OutputError> {
+    pub fn create(disk: &Disk, dir: &Path, name: &str) -> Result<Self, OutputError> {
         let whole = dir.join(name);
         if whole.is_dir() {
             return Err(OutputError::cannot_create(&whole, &"it is a directory"));
         }
         // Not to miss it if the process exits in between.
         let mut unfinished = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, partial) = create_unique(dir, name)?;
+        let (file, partial) = create_unique(disk, dir, name)?;
         unfinished.insert(partial.clone());
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        let names = Names { partial, whole, renamed: false };
+        let names = Names { disk: disk.clone(), partial, whole, renamed: false };
         Ok(Self { dir: dir.to_owned(), file, names })
     }
 
@@ -154,9 +175,9 @@ impl AtomicFile {
     /// # Errors
     /// [`OutputError::WriteFailed`]; then the file is not in place, or not surely so.
     pub fn commit(self) -> Result<(), OutputError> {
-        let dir = self.dir.clone();
+        let (disk, dir) = (self.names.disk.clone(), self.dir.clone());
         self.sync()?.rename()?;
-        sync_dir(&dir)
+        sync_dir(&disk, &dir)
     }
 
     /// Brings all of the content to the disk.
@@ -164,7 +185,7 @@ impl AtomicFile {
         let Self { file, names, .. } = self;
         let written = file.into_inner().map_err(io::IntoInnerError::into_error);
         written
-            .and_then(|file| file.sync_all())
+            .and_then(|file| file.sync())
             .map_err(|error| OutputError::write_failed(&names.whole, &error))?;
         Ok(names)
     }
@@ -186,19 +207,12 @@ impl Write for AtomicFile {
 
 impl Names {
     fn rename(mut self) -> Result<(), OutputError> {
-        fs::rename(&self.partial, &self.whole)
+        let renamed = self.disk.point("output");
+        renamed
+            .and_then(|()| self.disk.rename(&self.partial, &self.whole))
             .map_err(|error| OutputError::write_failed(&self.whole, &error))?;
         self.renamed = true;
         Ok(())
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), OutputError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(OutputError::write_failed(path, &error))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -206,7 +220,7 @@ impl Drop for Names {
     fn drop(&mut self) {
         if !self.renamed {
             // Nothing can be done about a failure here, and the name says what the file is.
-            let _ = fs::remove_file(&self.partial);
+            let _ = self.disk.remove(&self.partial);
         }
         PARTIAL.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.partial);
     }
@@ -225,10 +239,10 @@ fn lock(dir: &Path) -> Result<Option<File>, OutputError> {
 }
 
 /// Removes what nobody will finish. What cannot be removed does no harm.
-fn remove_unfinished(dir: &Path) {
+fn remove_unfinished(disk: &Disk, dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_partial) {
-            let _ = fs::remove_file(entry.path());
+            let _ = disk.remove(&entry.path());
         }
     }
 }
@@ -244,12 +258,16 @@ fn is_partial(name: &str) -> bool {
 const PARTIAL_MARK: &str = ".partial-";
 
 /// Makes a file that no one else has: `.NAME.partial-PROCESS-NUMBER`.
-pub(super) fn create_unique(dir: &Path, name: &str) -> Result<(File, PathBuf), OutputError> {
+pub(super) fn create_unique(
+    disk: &Disk,
+    dir: &Path,
+    name: &str,
+) -> Result<(durable::File, PathBuf), OutputError> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!(".{name}{PARTIAL_MARK}{}-{number}", process::id()));
-        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+        match disk.create(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {
@@ -262,8 +280,8 @@ pub(super) fn create_unique(dir: &Path, name: &str) -> Result<(File, PathBuf), O
 }
 
 /// Makes renames last.
-fn sync_dir(dir: &Path) -> Result<(), OutputError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| {
+fn sync_dir(disk: &Disk, dir: &Path) -> Result<(), OutputError> {
+    disk.sync_dir(dir).map_err(|error| {
         let gone = OutputError::gone(dir, &error);
         gone.unwrap_or_else(|| OutputError::write_failed(dir, &error))
     })

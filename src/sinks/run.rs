@@ -23,6 +23,7 @@ use zstd::bulk;
 
 use super::atomic::create_unique;
 use super::error::OutputError;
+use crate::durable::Disk;
 
 /// A block is closed as soon as it is this long.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -49,9 +50,9 @@ pub(super) struct Run {
 
 impl RunFile {
     pub(super) fn create(dir: &Path) -> Result<Self, OutputError> {
-        let (file, path) = create_unique(dir, "sort")?;
+        let (file, path) = create_unique(&Disk::default(), dir, "sort")?;
         fs::remove_file(&path).map_err(|error| OutputError::cannot_create(&path, &error))?;
-        Ok(Self { file: Arc::new(file), len_bytes: 0, path })
+        Ok(Self { file: Arc::new(file.into_inner()), len_bytes: 0, path })
     }
 
     /// Gives the space of all runs back.

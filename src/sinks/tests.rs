@@ -9,6 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
+use crate::durable::{ANY, Disk, Fault, Plan};
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
@@ -88,7 +89,7 @@ fn what_cannot_be_set_aside_is_an_error() {
 fn a_file_appears_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a"), "old").unwrap();
-    let mut file = AtomicFile::create(dir.path(), "a").unwrap();
+    let mut file = AtomicFile::create(&Disk::default(), dir.path(), "a").unwrap();
     file.put(b"new").unwrap();
     file.flush().unwrap();
     let during = names(dir.path());
@@ -97,7 +98,7 @@ fn a_file_appears_whole_or_not_at_all() {
     assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"old");
     drop(file);
     assert_eq!(names(dir.path()), ["a"]);
-    let mut file = AtomicFile::create(dir.path(), "a").unwrap();
+    let mut file = AtomicFile::create(&Disk::default(), dir.path(), "a").unwrap();
     file.put(b"new").unwrap();
     file.commit().unwrap();
     assert_eq!(names(dir.path()), ["a"]);
@@ -127,6 +128,45 @@ fn a_set_of_files_is_sealed_by_its_last() {
     assert!(matches!(error, OutputError::WriteFailed { .. }), "{error:?}");
     assert_eq!(error.exit_code(), 74);
     assert_eq!(names(out.path()), ["data", "late", "more"]);
+}
+
+#[test]
+fn a_crash_leaves_a_whole_set_of_files_or_no_seal() {
+    let put = |disk: &Disk, dir: &Path, content: &[u8]| -> Result<(), OutputError> {
+        let out = OutputDir::create_on(disk, dir)?;
+        let mut files = Vec::new();
+        for name in ["data", "more", "summary"] {
+            let mut file = out.file(name)?;
+            file.put(content)?;
+            files.push(file);
+        }
+        out.commit(files, &[])
+    };
+    let (mut sealed, mut unsealed) = (0, 0);
+    for seed in 0..5 {
+        for passing in 1.. {
+            let dir = tempfile::tempdir().unwrap();
+            put(&Disk::default(), dir.path(), b"old").unwrap();
+            let plan = Plan { seed, point: ANY.to_owned(), passing, fault: Fault::Crash };
+            let done = put(&Disk::faulty(plan), dir.path(), b"new").is_ok();
+            let read = |name: &str| fs::read(dir.path().join(name)).ok();
+            match read("summary") {
+                Some(seal) => {
+                    sealed += 1;
+                    assert!(seal == b"new" || (seal == b"old" && !done));
+                    assert_eq!([read("data"), read("more")], [Some(seal.clone()), Some(seal)]);
+                }
+                None => unsealed += 1,
+            }
+            // The next that writes there finds nothing in its way.
+            put(&Disk::default(), dir.path(), b"next").unwrap();
+            assert_eq!(names(dir.path()), ["data", "more", "summary"]);
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(sealed > 0 && unsealed > 0);
 }
 
 #[test]
