@@ -18,9 +18,10 @@
 //!
 //! One table look-up per event, whatever the number of keys; 48 bytes per fingerprint whose window
 //! lasts. Windows that have ended are swept out when the table has doubled, so it holds at most
-//! twice what lasts.
+//! twice what lasts. [Snapshots](crate::snapshots) hold what lasts.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use hashbrown::HashTable;
@@ -35,6 +36,7 @@ use crate::hash::fixed_hash;
 use crate::machine::{Data, Event, Key};
 use crate::machines::dedup::Fingerprinted;
 use crate::pending::{Pending, Update};
+use crate::snapshots::{Snapshot, Snapshots};
 
 /// A record that was received before.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,76 +125,125 @@ pub fn by_key<K: Key, E: Event>() -> impl ParallelizationContract<i64, Vec<Updat
 }
 
 /// Lets the first of each record pass. See the [module documentation](self).
-pub fn firsts<'scope, P, T: Pass>(
-    events: VecCollection<'scope, i64, (T::Key, T::Event), isize>,
-    name: &str,
-    pact: P,
-    repeats_until: impl Fn(&T::Event) -> i64 + 'static,
-    mut pass: T,
-) -> Received<'scope, T>
+pub struct Firsts<R, T> {
+    name: String,
+    repeats_until: R,
+    pass: T,
+    snapshots: Snapshots<u128>,
+    restored: Option<Arc<[Snapshot<u128>]>>,
+}
+
+impl<R, T> Firsts<R, T>
 where
-    P: ParallelizationContract<i64, Vec<Update<(T::Key, T::Event)>>>,
+    R: Fn(&T::Event) -> i64 + 'static,
+    T: Pass,
 {
-    let mut builder = OperatorBuilder::new(name.to_owned(), events.inner.scope());
-    let mut input = builder.new_input(events.inner, pact);
-    let (passed, passed_stream) = builder.new_output();
-    let (notes, note_stream) = builder.new_output();
-    let mut passed = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(passed);
-    let mut notes = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(notes);
-    builder.build(move |capabilities| {
-        let mut held = Some(capabilities);
-        let mut pending: Pending<(T::Key, T::Event)> = Pending::new();
+    /// The operator, before it is built into a dataflow, with the name it has in logs and profiles.
+    pub fn new(name: &str, repeats_until: R, pass: T) -> Self {
+        let (name, snapshots) = (name.to_owned(), Snapshots::new());
+        Self { name, repeats_until, pass, snapshots, restored: None }
+    }
+
+    /// Serves the requests made through `snapshots`.
+    #[must_use]
+    pub fn with_snapshots(mut self, snapshots: &Snapshots<u128>) -> Self {
+        self.snapshots = snapshots.clone();
+        self
+    }
+
+    /// Starts from a snapshot: from the parts of all workers that took it, whatever their number
+    /// was. The input must start at the snapshot's time. Each worker remembers all of it until it
+    /// ends, since what is left of a record does not tell whose it was.
+    #[must_use]
+    pub fn restore_from(mut self, parts: Arc<[Snapshot<u128>]>) -> Self {
+        self.restored = Some(parts);
+        self
+    }
+
+    /// Builds the operator; `pact` brings the events of a key to one worker.
+    pub fn build<'scope, P>(
+        self,
+        events: VecCollection<'scope, i64, (T::Key, T::Event), isize>,
+        pact: P,
+    ) -> Received<'scope, T>
+    where
+        P: ParallelizationContract<i64, Vec<Update<(T::Key, T::Event)>>>,
+    {
+        let Self { name, repeats_until, mut pass, snapshots, restored } = self;
+        let mut builder = OperatorBuilder::new(name, events.inner.scope());
+        let mut input = builder.new_input(events.inner, pact);
+        let (passed, passed_stream) = builder.new_output();
+        let (notes, note_stream) = builder.new_output();
+        let mut passed = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(passed);
+        let mut notes = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(notes);
         let mut windows = Windows::default();
-        move |frontiers| {
-            input.for_each(|_, batch| pending.receive(batch));
-            let Some(caps) = &mut held else { return };
-            let frontier = frontiers[0].frontier().first().copied();
-            if frontier.is_some_and(|frontier| frontier <= *caps[0].time()) {
-                return;
-            }
-            let (mut passed, mut notes) = (passed.activate(), notes.activate());
-            let (mut passed, mut notes) = (passed.session(&caps[0]), notes.session(&caps[1]));
-            let mut settle = |pass: &mut T, at: i64, last: bool| {
-                pass.settle(last, &mut |note, diff| notes.give((note, at, diff)));
-            };
-            let complete = pending
-                .complete(frontier, |((_, one), at, _), ((_, other), then, _)| {
-                    (at, one) <= (then, other)
-                });
-            let mut now = None;
-            for batch in complete {
-                // One for one as a rule, so that a batch travels on as a whole.
-                let mut made = Vec::with_capacity(batch.len());
-                for ((key, event), at, diff) in batch {
-                    assert!(diff > 0, "a record that was received cannot be taken back: {event:?}");
-                    if let Some(before) = now.replace(at).filter(|before| *before != at) {
-                        settle(&mut pass, before, false);
-                    }
-                    let hash = fixed_hash(&key);
-                    let first = windows.receive(hash, &event, &repeats_until);
-                    let conflict = first.is_some_and(|content| content != event.content());
-                    let copies = diff - isize::from(first.is_none());
-                    if copies > 0 {
-                        pass.repeat(&key, &event, conflict, copies);
-                    }
-                    if first.is_none() {
-                        pass.first(key, hash, event, &mut |out| made.push((out, at, 1)));
-                    }
-                }
-                passed.give_container(&mut made);
-            }
-            if let Some(at) = now {
-                settle(&mut pass, at, true);
-            }
-            windows.sweep(frontier.unwrap_or(i64::MAX));
-            drop((passed, notes));
-            match frontier {
-                Some(frontier) => caps.iter_mut().for_each(|cap| cap.downgrade(&frontier)),
-                None => held = None,
-            }
+        for part in restored.iter().flat_map(|parts| parts.iter()) {
+            windows.restore(part).expect("a snapshot of this operator");
         }
-    });
-    Received { firsts: passed_stream.as_collection(), notes: note_stream.as_collection() }
+        builder.build(move |capabilities| {
+            let mut held = Some(capabilities);
+            let mut pending: Pending<(T::Key, T::Event)> = Pending::new();
+            move |frontiers| {
+                input.for_each(|_, batch| pending.receive(batch));
+                let Some(caps) = &mut held else { return };
+                let frontier = frontiers[0].frontier().first().copied();
+                if frontier.is_some_and(|frontier| frontier <= *caps[0].time()) {
+                    return;
+                }
+                let (mut passed, mut notes) = (passed.activate(), notes.activate());
+                let (mut passed, mut notes) = (passed.session(&caps[0]), notes.session(&caps[1]));
+                let mut settle = |pass: &mut T, at: i64, last: bool| {
+                    pass.settle(last, &mut |note, diff| notes.give((note, at, diff)));
+                };
+                let mut take = |until: Option<i64>, windows: &mut Windows| {
+                    let complete = pending
+                        .complete(until, |((_, one), at, _), ((_, other), then, _)| {
+                            (at, one) <= (then, other)
+                        });
+                    let mut now = None;
+                    for batch in complete {
+                        // One for one as a rule, so that a batch travels on as a whole.
+                        let mut made = Vec::with_capacity(batch.len());
+                        for ((key, event), at, diff) in batch {
+                            assert!(
+                                diff > 0,
+                                "a record that was received cannot be taken back: {event:?}"
+                            );
+                            if let Some(before) = now.replace(at).filter(|before| *before != at) {
+                                settle(&mut pass, before, false);
+                            }
+                            let hash = fixed_hash(&key);
+                            let first = windows.receive(hash, &event, &repeats_until);
+                            let conflict = first.is_some_and(|content| content != event.content());
+                            let copies = diff - isize::from(first.is_none());
+                            if copies > 0 {
+                                pass.repeat(&key, &event, conflict, copies);
+                            }
+                            if first.is_none() {
+                                pass.first(key, hash, event, &mut |out| made.push((out, at, 1)));
+                            }
+                        }
+                        passed.give_container(&mut made);
+                    }
+                    if let Some(at) = now {
+                        settle(&mut pass, at, true);
+                    }
+                };
+                while let Some(at) = snapshots.next_wanted(frontier.unwrap_or(i64::MAX)) {
+                    take(Some(at), &mut windows);
+                    snapshots.give(windows.snapshot(at));
+                }
+                take(frontier, &mut windows);
+                windows.sweep(frontier.unwrap_or(i64::MAX));
+                drop((passed, notes));
+                match frontier {
+                    Some(frontier) => caps.iter_mut().for_each(|cap| cap.downgrade(&frontier)),
+                    None => held = None,
+                }
+            }
+        });
+        Received { firsts: passed_stream.as_collection(), notes: note_stream.as_collection() }
+    }
 }
 
 /// What has passed and may yet be repeated.
@@ -210,6 +261,17 @@ struct Window {
     until: i64,
 }
 
+impl Window {
+    fn hash(&self) -> u64 {
+        half(self.fingerprint)
+    }
+}
+
+/// A fingerprint in 64 bits.
+fn half(fingerprint: u128) -> u64 {
+    (fingerprint ^ fingerprint >> 64) as u64
+}
+
 impl Windows {
     /// The content of the first, if the event repeats one; else it is a first now.
     fn receive<E: Fingerprinted>(
@@ -220,11 +282,9 @@ impl Windows {
     ) -> Option<u64> {
         // Keys with equal fingerprints are told apart by the key's own hash.
         let fingerprint = event.fingerprint() ^ u128::from(key_hash) << 64;
-        let hash = (fingerprint ^ fingerprint >> 64) as u64;
         let same = |window: &Window| window.fingerprint == fingerprint;
-        let again = |window: &Window| (window.fingerprint ^ window.fingerprint >> 64) as u64;
         let content = event.content();
-        match self.table.entry(hash, same, again) {
+        match self.table.entry(half(fingerprint), same, Window::hash) {
             Entry::Occupied(found) => {
                 let window = found.into_mut();
                 if window.until > event.time() {
@@ -237,6 +297,28 @@ impl Windows {
             }
         }
         None
+    }
+
+    /// The windows that last at a logical time.
+    fn snapshot(&self, at: i64) -> Snapshot<u128> {
+        let mut snapshot = Snapshot::new(at);
+        for Window { fingerprint, content, until } in &self.table {
+            if *until > at {
+                snapshot.push(fingerprint, &(content, until));
+            }
+        }
+        snapshot
+    }
+
+    /// Takes in the windows of a [snapshot](Self::snapshot).
+    fn restore(&mut self, snapshot: &Snapshot<u128>) -> Result<(), postcard::Error> {
+        for item in snapshot.items() {
+            let (fingerprint, state) = item?;
+            let (content, until) = postcard::from_bytes(state)?;
+            let window = Window { fingerprint, content, until };
+            self.table.insert_unique(window.hash(), window, Window::hash);
+        }
+        Ok(())
     }
 
     /// Drops windows that have ended, if there may be many.

@@ -191,6 +191,7 @@ pub mod intake;
 mod machine;
 pub mod machines;
 mod pending;
+pub mod snapshots;
 pub mod timeline;
 
 pub use machine::{Data, Event, Key, Machine};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use differential_dataflow::input::InputSession;
 use limbeck_operators::Event;
-use limbeck_operators::firsts::{Repeat, Whole, by_key, firsts};
+use limbeck_operators::firsts::{Firsts, Repeat, Whole, by_key};
 use limbeck_operators::hash::fixed_hash;
 use limbeck_operators::machines::dedup::Fingerprinted;
+use limbeck_operators::snapshots::{Snapshot, Snapshots};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -75,43 +76,78 @@ fn ordered<D: Ord + Clone>(mut updates: Vec<Update<D>>) -> Vec<Update<D>> {
     updates
 }
 
+/// How long time goes on.
+const END: i64 = 40;
+
 fn run(parcels: &[Update<(u8, Parcel)>], workers: usize, batch: i64) -> (Passed, Repeated) {
+    let (passed, repeated, _) = part(parcels, (workers, batch), (0, END), None);
+    (ordered(passed), ordered(repeated))
+}
+
+/// Stops at a logical time, and goes on with other workers.
+fn run_interrupted(
+    parcels: &[Update<(u8, Parcel)>],
+    (workers, others): (usize, usize),
+    cut: i64,
+) -> (Passed, Repeated) {
+    let (mut passed, mut repeated, saved) = part(parcels, (workers, TICK), (0, cut), None);
+    let rest = part(parcels, (others, 3 * TICK), (cut, END), Some(saved.into()));
+    passed.extend(rest.0);
+    repeated.extend(rest.1);
+    (ordered(passed), ordered(repeated))
+}
+
+/// What is told from one logical time to another, and what is remembered then.
+fn part(
+    parcels: &[Update<(u8, Parcel)>],
+    (workers, batch): (usize, i64),
+    (start, end): (i64, i64),
+    restored: Option<Arc<[Snapshot<u128>]>>,
+) -> (Passed, Repeated, Vec<Snapshot<u128>>) {
     let parcels = Arc::new(parcels.to_vec());
-    let told = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let told = Arc::new(Mutex::new((Vec::new(), Vec::new(), Vec::new())));
     let sink = Arc::clone(&told);
     timely::execute(timely::Config::process(workers), move |worker| {
         let mut input = InputSession::new();
-        worker.dataflow(|scope| {
-            let received = firsts(
-                input.to_collection(scope),
-                "door",
-                by_key(),
-                |parcel: &Parcel| parcel.until,
-                Whole::default(),
-            );
+        let snapshots = Snapshots::new();
+        snapshots.request(end);
+        let probe = worker.dataflow(|scope| {
+            let mut door = Firsts::new("door", |parcel: &Parcel| parcel.until, Whole::default())
+                .with_snapshots(&snapshots);
+            if let Some(parts) = &restored {
+                door = door.restore_from(Arc::clone(parts));
+            }
+            let received = door.build(input.to_collection(scope), by_key());
             let (to_passed, to_repeats) = (Arc::clone(&sink), Arc::clone(&sink));
             received.firsts.inspect(move |update| to_passed.lock().unwrap().0.push(update.clone()));
-            received.notes.inspect(move |update| to_repeats.lock().unwrap().1.push(update.clone()));
+            let repeats = received
+                .notes
+                .inspect(move |update| to_repeats.lock().unwrap().1.push(update.clone()));
+            repeats.probe().0
         });
-        for from in (0..40).step_by(batch as usize) {
+        input.advance_to(start);
+        input.flush();
+        for from in (start..end).step_by(batch as usize) {
             // The last first: the order within a logical time is the door's to find.
             for (parcel, at, diff) in parcels.iter().rev() {
                 let mine = fixed_hash(parcel) as usize % workers == worker.index();
-                if mine && (from..from + batch).contains(at) {
+                if mine && (from..end.min(from + batch)).contains(at) {
                     input.update_at(parcel.clone(), *at, *diff);
                 }
             }
-            input.advance_to(from + batch);
+            input.advance_to(end.min(from + batch));
             input.flush();
             worker.step();
         }
+        worker.step_while(|| probe.less_than(&end));
+        sink.lock().unwrap().2.extend(snapshots.take());
     })
     .unwrap()
     .join()
     .into_iter()
     .for_each(|worker| worker.unwrap());
-    let (passed, repeated) = std::mem::take(&mut *told.lock().unwrap());
-    (ordered(passed), ordered(repeated))
+    let mut told = told.lock().unwrap();
+    std::mem::take(&mut *told)
 }
 
 proptest! {
@@ -119,7 +155,8 @@ proptest! {
 
     #[test]
     fn the_first_passes(
-        rows in prop::collection::vec((0u8..3, 0i64..40, 0u8..3, 0u8..2, 0i64..20), 0..60),
+        rows in prop::collection::vec((0u8..3, 0..END, 0u8..3, 0u8..2, 0i64..20), 0..60),
+        cut in 0..END / TICK,
     ) {
         let parcels: Vec<_> = rows
             .into_iter()
@@ -133,6 +170,9 @@ proptest! {
         let expected = naive(&parcels);
         for (workers, batch) in [(1, 1), (1, 40), (2, 7), (4, 3)] {
             prop_assert_eq!(&run(&parcels, workers, batch), &expected);
+        }
+        for (workers, cut) in [((1, 2), cut), ((2, 4), 0), ((4, 1), cut)] {
+            prop_assert_eq!(&run_interrupted(&parcels, workers, TICK * cut), &expected);
         }
     }
 }

@@ -13,7 +13,8 @@ use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
 use limbeck_operators::machines::hold_down::{
     Absorbed, Decision, HoldDown, Holds, Observation, State, Stretch, Sustained,
 };
-use limbeck_operators::timeline::{Revised, Said, Snapshot, Snapshots, Timeline, Timing};
+use limbeck_operators::snapshots::{Snapshot, Snapshots};
+use limbeck_operators::timeline::{Revised, Said, Timeline, Timing};
 use limbeck_operators::{Event, Machine};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -77,9 +78,7 @@ fn build<'scope, M: Machine>(
     save_at.iter().for_each(|at| snapshots.request(*at));
     let mut timeline = Timeline::new("under test", machine, timing).with_snapshots(&snapshots);
     if let Some(parts) = restored {
-        let keys = parts.iter().flat_map(|part| part.keys.clone()).collect();
-        let at = parts.first().map_or(0, |part| part.at);
-        timeline = timeline.restore_from(Snapshot { at, keys });
+        timeline = timeline.restore_from(parts.into());
     }
     (timeline.build(input).oks, Box::new(move || snapshots.take()))
 }

@@ -19,7 +19,7 @@ mod tally;
 use std::hash::{Hash, Hasher};
 
 use differential_dataflow::AsCollection;
-use limbeck_operators::firsts::{by_key, firsts};
+use limbeck_operators::firsts::{Firsts, by_key};
 use limbeck_operators::gather::gather;
 use limbeck_operators::hash::fixed_hash;
 use limbeck_operators::intake;
@@ -158,9 +158,10 @@ fn build_with<S: Shown>(
     let sightings = sightings.as_collection();
     let repeats_until = move |sighting: &Sighting| judgement.repeats_until(sighting);
     let observations = Observations::<S>::new(rules, catalog.rule_ranks(), traced);
+    let door = Firsts::new("duplicates", repeats_until, observations);
     let received = match across {
-        true => firsts(sightings, "duplicates", by_key(), repeats_until, observations),
-        false => firsts(sightings, "duplicates", Pipeline, repeats_until, observations),
+        true => door.build(sightings, by_key()),
+        false => door.build(sightings, Pipeline),
     };
     let decided = lanes(received.firsts, &ends.broadcast(), rules, &catalog, groups, options);
 

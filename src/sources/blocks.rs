@@ -28,6 +28,8 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// The number of the first line of the block, oversized or not; the first of an input is 1.
     pub first_line: u64,
+    /// How many bytes of the input are before that line.
+    pub offset: u64,
     /// The oversized lines, by rising number.
     pub oversized: Vec<Oversized>,
 }
@@ -118,8 +120,12 @@ pub struct Blocks {
     line_bytes_max: usize,
     /// The unfinished last line of the block before.
     tail: Vec<u8>,
+    /// How many bytes have been read.
+    read: u64,
     /// The number of the first line that no block has had yet.
     line: u64,
+    /// How many bytes are before it, as long as it is being skipped.
+    skipped_from: u64,
     /// That line, if it is oversized and its newline has not come yet.
     skipped: Option<Oversized>,
     at_start: bool,
@@ -135,7 +141,9 @@ impl Blocks {
             block_bytes: block_bytes.max(BLOCK_BYTES_MIN),
             line_bytes_max,
             tail: Vec::new(),
+            read: 0,
             line: 1,
+            skipped_from: 0,
             skipped: None,
             at_start: true,
             end: End::Open,
@@ -188,6 +196,32 @@ impl Blocks {
         }
     }
 
+    /// Goes on behind so many bytes of the input, where the line of this number begins.
+    ///
+    /// # Errors
+    /// [`InputError`], if the input ends before that.
+    pub fn go_on_at(&mut self, offset: u64, line: u64) -> Result<(), InputError> {
+        let mut bytes = Vec::new();
+        while self.read - (self.tail.len() as u64) < offset {
+            let missing = offset - (self.read - self.tail.len() as u64);
+            if self.tail.is_empty() {
+                bytes.clear();
+                let count = (self.block_bytes as u64).min(missing) as usize;
+                let filled = self.fill(&mut bytes, 0, count);
+                match std::mem::replace(&mut self.end, End::Open) {
+                    End::Open => {}
+                    End::Failed(error) => return Err(error),
+                    End::Whole if filled > 0 => {}
+                    End::Whole => return Err(self.input.shrunk(offset)),
+                }
+            } else {
+                self.tail.drain(..self.tail.len().min(missing as usize));
+            }
+        }
+        self.line = line;
+        Ok(())
+    }
+
     /// The next block, in the memory of `reuse`, whose bytes do not matter (leaving them in saves
     /// clearing the memory again). `None` is the end, which stays the end.
     ///
@@ -195,7 +229,11 @@ impl Blocks {
     /// [`InputError::Damaged`] or [`InputError::ReadFailed`], once, after all whole lines; it names
     /// the line that was cut off.
     pub fn next_block(&mut self, reuse: Vec<u8>) -> Option<Result<Block, InputError>> {
-        let mut block = Block { bytes: reuse, first_line: self.line, oversized: Vec::new() };
+        if self.skipped.is_none() {
+            self.skipped_from = self.read - self.tail.len() as u64;
+        }
+        let (first_line, offset) = (self.line, self.skipped_from);
+        let mut block = Block { bytes: reuse, first_line, offset, oversized: Vec::new() };
         let mut filled = self.take_tail(&mut block.bytes);
         let mut target = self.block_bytes.max(filled);
         loop {
@@ -247,7 +285,10 @@ impl Blocks {
         while filled < target && matches!(self.end, End::Open) {
             match self.input.read_some(&mut bytes[filled..target]) {
                 Ok(0) => self.end = End::Whole,
-                Ok(count) => filled += count,
+                Ok(count) => {
+                    filled += count;
+                    self.read += count as u64;
+                }
                 Err(error) => self.end = End::Failed(error),
             }
         }
@@ -281,6 +322,7 @@ impl Blocks {
     /// Cuts the block to its whole lines, takes the oversized ones out, and keeps the rest.
     fn finish(&mut self, block: &mut Block, whole: usize, filled: usize) {
         let rest = &block.bytes[whole..filled];
+        let rest_bytes = rest.len();
         let rest_is_oversized = rest.len() > self.line_bytes_max && matches!(self.end, End::Open);
         let skipped = rest_is_oversized.then(|| oversized(0, rest));
         if !rest_is_oversized {
@@ -289,6 +331,7 @@ impl Blocks {
         block.bytes.truncate(whole);
         self.line = take_out_oversized(block, self.line_bytes_max);
         if let Some(line) = skipped {
+            self.skipped_from = self.read - rest_bytes as u64;
             self.skipped = Some(Oversized { line: self.line, ..line });
         }
     }

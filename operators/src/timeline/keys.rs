@@ -8,6 +8,7 @@ use super::wheel::Wheel;
 use super::{Rejected, Timing};
 use crate::hash::fixed_hash;
 use crate::machine::{Event, Machine};
+use crate::snapshots::Snapshot;
 
 /// Receives what a timeline says: key, output, logical time, difference.
 pub(super) trait Tell<M: Machine> {
@@ -402,40 +403,40 @@ impl<M: Machine> Keys<M> {
         self.free.push(index);
     }
 
-    /// Every key's history as bytes, sorted by key, when time has passed up to `at`.
-    pub(super) fn snapshot(&mut self, at: i64) -> Vec<(M::Key, Vec<u8>)> {
+    /// Every key's history, when time has passed up to `at`.
+    pub(super) fn snapshot(&mut self, at: i64) -> Snapshot<M::Key> {
         self.set_aside();
         let horizon = at.saturating_sub(self.timing.lateness);
-        let slots = self.slots.iter().flatten();
-        let mut saved: Vec<_> = slots
-            .map(|Slot { key, history, .. }| {
-                let saved = history.saved(&self.machine, key, horizon, &self.journal);
-                let bytes = postcard::to_allocvec(&saved);
-                (key.clone(), bytes.expect("plain values encode"))
-            })
-            .collect();
-        saved.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        saved
+        let mut snapshot = Snapshot::new(at);
+        for Slot { key, history, .. } in self.slots.iter().flatten() {
+            snapshot.push(key, &history.saved(&self.machine, key, horizon, &self.journal));
+        }
+        snapshot
     }
 
-    /// Takes in a key's history as [`Self::snapshot`] gave it at `frontier`.
+    /// Takes in the histories of those keys of a [snapshot](Self::snapshot) that are `mine`.
     pub(super) fn restore(
         &mut self,
-        frontier: i64,
-        key: M::Key,
-        bytes: &[u8],
+        snapshot: &Snapshot<M::Key>,
+        mine: impl Fn(&M::Key) -> bool,
     ) -> Result<(), postcard::Error> {
-        let saved: Saved<M> = postcard::from_bytes(bytes)?;
-        let last = self.timing.floor(frontier.saturating_sub(1));
+        let last = self.timing.floor(snapshot.at().saturating_sub(1));
         let moment = self.moment(last, last);
-        let history = History::restored(saved, &self.machine, &key, moment, &mut self.scratch);
-        let due = history.next_due(&self.machine, &key, self.timing.lateness);
-        let place = self.look_up(&key);
-        let index = self.place(key, place);
-        let slot = self.slots[index as usize].as_mut().expect("added above");
-        slot.history = history;
-        slot.due = due.unwrap_or(i64::MAX);
-        slot.arm(self.timing, index, &mut self.wheel);
+        for item in snapshot.items() {
+            let (key, bytes) = item?;
+            if !mine(&key) {
+                continue;
+            }
+            let saved: Saved<M> = postcard::from_bytes(bytes)?;
+            let history = History::restored(saved, &self.machine, &key, moment, &mut self.scratch);
+            let due = history.next_due(&self.machine, &key, self.timing.lateness);
+            let place = self.look_up(&key);
+            let index = self.place(key, place);
+            let slot = self.slots[index as usize].as_mut().expect("added above");
+            slot.history = history;
+            slot.due = due.unwrap_or(i64::MAX);
+            slot.arm(self.timing, index, &mut self.wheel);
+        }
         Ok(())
     }
 }

@@ -50,9 +50,7 @@ mod journal;
 mod keys;
 mod wheel;
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
@@ -69,6 +67,7 @@ pub use history::Revised;
 use crate::hash::fixed_hash;
 use crate::machine::Machine;
 use crate::pending::{Pending, Update};
+use crate::snapshots::{Snapshot, Snapshots};
 use keys::{Keys, Place, Tell};
 
 /// How a timeline measures time, in the unit of the dataflow's logical time.
@@ -102,67 +101,6 @@ pub struct Rejected<K, E> {
     pub key: K,
     /// The event as it came.
     pub event: E,
-}
-
-/// The state of every key of a timeline at a logical time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot<K> {
-    /// Everything before this logical time is in it, nothing from there on.
-    pub at: i64,
-    /// Each key with its state as bytes.
-    pub keys: Vec<(K, Vec<u8>)>,
-}
-
-/// Asks a running timeline for snapshots, from within the same worker.
-#[derive(Debug)]
-pub struct Snapshots<K> {
-    shared: Rc<RefCell<Requests<K>>>,
-}
-
-#[derive(Debug)]
-struct Requests<K> {
-    wanted: BTreeSet<i64>,
-    taken: VecDeque<Snapshot<K>>,
-}
-
-impl<K> Snapshots<K> {
-    /// Nothing is requested yet.
-    pub fn new() -> Self {
-        let requests = Requests { wanted: BTreeSet::new(), taken: VecDeque::new() };
-        Self { shared: Rc::new(RefCell::new(requests)) }
-    }
-
-    /// Wants a snapshot at a logical time, a multiple of the tick, that the input's frontier has
-    /// not passed; each worker gives that of its own keys.
-    pub fn request(&self, at: i64) {
-        self.shared.borrow_mut().wanted.insert(at);
-    }
-
-    /// The next snapshot, once the frontier has reached what was requested.
-    pub fn take(&self) -> Option<Snapshot<K>> {
-        self.shared.borrow_mut().taken.pop_front()
-    }
-
-    fn next_wanted(&self, until: i64) -> Option<i64> {
-        let mut shared = self.shared.borrow_mut();
-        if shared.wanted.first().is_some_and(|first| *first <= until) {
-            shared.wanted.pop_first()
-        } else {
-            None
-        }
-    }
-}
-
-impl<K> Default for Snapshots<K> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<K> Clone for Snapshots<K> {
-    fn clone(&self) -> Self {
-        Self { shared: Rc::clone(&self.shared) }
-    }
 }
 
 /// What a timeline takes in: keys with events.
@@ -223,7 +161,8 @@ pub struct Timeline<'scope, M: Machine> {
     machine: M,
     timing: Timing,
     snapshots: Snapshots<M::Key>,
-    restored: Option<Snapshot<M::Key>>,
+    restored: Option<Arc<[Snapshot<M::Key>]>>,
+    route: fn(&M::Key) -> u64,
     ends: Option<Stream<'scope, i64, Vec<i64>>>,
 }
 
@@ -235,8 +174,8 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
     /// If the tick is not positive, or the lateness negative.
     pub fn new(name: &str, machine: M, timing: Timing) -> Self {
         assert!(timing.tick > 0 && timing.lateness >= 0, "{timing:?} cannot be");
-        let snapshots = Snapshots::new();
-        Self { name: name.to_owned(), machine, timing, snapshots, restored: None, ends: None }
+        let (name, snapshots, route) = (name.to_owned(), Snapshots::new(), fixed_hash);
+        Self { name, machine, timing, snapshots, restored: None, route, ends: None }
     }
 
     /// Serves the requests made through `snapshots`.
@@ -249,8 +188,16 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
     /// Starts from a snapshot: from the parts of all workers that took it, whatever their number
     /// was; each worker picks its own keys. The input must start at the snapshot's time.
     #[must_use]
-    pub fn restore_from(mut self, snapshot: Snapshot<M::Key>) -> Self {
-        self.restored = Some(snapshot);
+    pub fn restore_from(mut self, parts: Arc<[Snapshot<M::Key>]>) -> Self {
+        self.restored = Some(parts);
+        self
+    }
+
+    /// Whose a key is, modulo the number of workers, where that is not by its
+    /// [hash](fixed_hash): all events of a key [must come](Self::build_local) from that worker.
+    #[must_use]
+    pub fn routed_by(mut self, route: fn(&M::Key) -> u64) -> Self {
+        self.route = route;
         self
     }
 
@@ -264,8 +211,9 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
 
     /// Builds the operator; events are brought to the worker of their key.
     pub fn build(self, events: Events<'scope, M>) -> Outputs<'scope, M> {
-        let route = |((key, _), _, _): &((M::Key, M::Event), i64, isize)| fixed_hash(key);
-        self.build_with(events, Exchange::new(route))
+        let route = self.route;
+        let by_key = move |((key, _), _, _): &((M::Key, M::Event), i64, isize)| route(key);
+        self.build_with(events, Exchange::new(by_key))
     }
 
     /// Builds the operator where all events of a key come from one worker already.
@@ -279,8 +227,10 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
     {
         let scope = events.inner.scope();
         let mut keys = Keys::new(self.machine, self.timing);
-        if let Some(snapshot) = self.restored {
-            restore(&mut keys, snapshot, (scope.index() as u64, scope.peers() as u64));
+        let (worker, workers, route) = (scope.index() as u64, scope.peers() as u64, self.route);
+        for part in self.restored.iter().flat_map(|parts| parts.iter()) {
+            keys.restore(part, |key| route(key) % workers == worker)
+                .expect("a snapshot of this machine");
         }
         let ends = self.ends.unwrap_or_else(|| empty(scope));
         let mut builder = OperatorBuilder::new(self.name, scope);
@@ -316,8 +266,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
                 while let Some(at) = snapshots.next_wanted(until) {
                     play(&mut pending, &mut keys, Some(at), &mut emit);
                     keys.advance(at, &mut emit);
-                    let snapshot = Snapshot { at, keys: keys.snapshot(at) };
-                    snapshots.shared.borrow_mut().taken.push_back(snapshot);
+                    snapshots.give(keys.snapshot(at));
                 }
                 if let (None, Some(end)) = (frontier, end) {
                     // What comes last may come in the tick in which time ends.
@@ -338,19 +287,6 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
             }
         });
         Outputs { oks: ok_stream.as_collection(), errs: err_stream.as_collection() }
-    }
-}
-
-/// Takes in what belongs to this worker.
-fn restore<M: Machine>(
-    keys: &mut Keys<M>,
-    snapshot: Snapshot<M::Key>,
-    (worker, workers): (u64, u64),
-) {
-    for (key, bytes) in snapshot.keys {
-        if fixed_hash(&key) % workers == worker {
-            keys.restore(snapshot.at, key, &bytes).expect("a snapshot of this machine");
-        }
     }
 }
 
