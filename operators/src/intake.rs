@@ -29,6 +29,12 @@ pub enum Message<B> {
         /// No update with a smaller logical time will follow, to any worker.
         frontier: i64,
     },
+    /// What is remembered at a logical time, a multiple of the tick, is to be saved; no update
+    /// before this message is of that time or later.
+    Cut {
+        /// The logical time.
+        at: i64,
+    },
     /// There is no more: time stands at `clock`.
     End {
         /// The instant up to which, inclusive, deadlines have come; `None` if time never began.
@@ -100,16 +106,27 @@ pub trait Inputs<B> {
     fn advance_to(&mut self, time: i64);
     /// Says that time stands at an instant when all inputs have closed.
     fn end(&mut self, clock: i64);
+    /// Wants what is remembered at a logical time.
+    fn cut(&mut self, at: i64) {
+        let _ = at;
+    }
+    /// Everything before the logical time of the last [cut](Self::cut) has flown through.
+    fn has_cut(&mut self) {}
 }
 
 impl<B> Intake<B> {
-    /// Runs the worker until the feed ends or is dropped; the caller then drops its inputs, and
+    /// Runs the worker until the feed ends or is dropped; from then on nothing is cut. The caller then drops its inputs, and
     /// steps until all has flown through. Must be called on the worker's own thread.
     pub fn drive(self, worker: &mut Worker, inputs: &mut impl Inputs<B>, probe: &ProbeHandle<i64>) {
         self.worker.get_or_init(std::thread::current);
         let mut in_flight: VecDeque<i64> = VecDeque::new();
         let mut frontier = i64::MIN;
+        let mut cut = None;
         loop {
+            if cut.is_some_and(|at| !probe.less_than(&at)) {
+                inputs.has_cut();
+                cut = None;
+            }
             in_flight.retain(|last| probe.less_equal(last));
             let unfinished = in_flight.iter().filter(|last| **last < frontier).count();
             if unfinished >= self.in_flight_max {
@@ -125,6 +142,10 @@ impl<B> Intake<B> {
                         inputs.advance_to(frontier);
                     }
                     worker.step();
+                }
+                Ok(Message::Cut { at }) => {
+                    inputs.cut(at);
+                    cut = Some(at);
                 }
                 Ok(Message::End { clock }) => {
                     if let Some(clock) = clock {

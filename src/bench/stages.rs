@@ -24,7 +24,7 @@ use crate::rules::{RecordView, Rules};
 use crate::sinks::report;
 use crate::sources::decode::{Lines, Shapes};
 use crate::sources::intake::{
-    Batch, Clockwork, Matcher, Partition, RECORD_BYTES_MAX, Traced, read,
+    Batch, Clockwork, Matcher, Partition, RECORD_BYTES_MAX, ReadTo, Traced, read,
 };
 use crate::sources::{Block, Blocks, open};
 
@@ -199,7 +199,9 @@ fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
     let matcher = Matcher::new(rules);
     let reader = thread::spawn(move || {
         let stop = AtomicBool::new(false);
-        read(vec![partition], &matcher, clockwork, &[feed], &stop, &|_| ());
+        let (feeds, progress) = ([feed], &|_| ());
+        let to = ReadTo { feeds: &feeds, stop: &stop, progress, saver: None };
+        read(vec![partition], &matcher, clockwork, to);
     });
     let steps = timely::execute_directly(move |worker| {
         let (input, probe) = worker.dataflow(|scope| {

@@ -19,7 +19,7 @@ use crate::model::sighting::Position;
 use crate::pipeline::{self, Gathered};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sources::intake::{Batch, Clockwork, Matcher, Traced, read};
+use crate::sources::intake::{Batch, Clockwork, Matcher, ReadTo, Traced, read};
 use crate::sources::{InputError, Interrupt};
 
 /// Batches that wait for the worker, and that it has on their way.
@@ -74,7 +74,8 @@ pub(super) fn retrace(
     let worker = start_worker(rules, intake, &seen)?;
     let matcher = Matcher::new(rules).watching(entities);
     let stop = AtomicBool::new(false);
-    let outcome = read(partitions, &matcher, clockwork, &[feed], &stop, &|_| ());
+    let to = ReadTo { feeds: &[feed], stop: &stop, progress: &|_| (), saver: None };
+    let outcome = read(partitions, &matcher, clockwork, to);
     for worker in worker.join() {
         worker.map_err(Failure::Worker)?;
     }

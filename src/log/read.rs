@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use limbeck_operators::hash::xxh3_64;
+
 use super::manifest::{Partition, Stored};
 use super::segment::{Group, Segment};
+use crate::sources::intake::Start;
 use crate::sources::{InputError, Interrupt};
 
 /// Reads a partition.
@@ -36,6 +39,40 @@ impl Groups {
             ended: false,
             consumed: Arc::default(),
         }
+    }
+
+    /// Where the last group that was given begins.
+    pub(crate) fn start(&self) -> Start {
+        let segment = self.opened.saturating_sub(1);
+        let group = self.segment.as_ref().map_or(0, |(_, next)| next.saturating_sub(1));
+        Start::Group { segment, group, log: self.known(segment) }
+    }
+
+    /// Goes on with a group, by the numbers that [`start`](Self::start) gave.
+    ///
+    /// # Errors
+    /// [`InputError`], if it is not the same log, or the segment is damaged.
+    pub(crate) fn go_on_at(
+        &mut self,
+        segment: usize,
+        group: usize,
+        log: u64,
+    ) -> Result<(), InputError> {
+        let Some(listed) =
+            self.partition.segments.get(segment).filter(|_| self.known(segment) == log)
+        else {
+            let detail = "its segments are others".to_owned();
+            return Err(InputError::Another { input: self.name(), detail });
+        };
+        self.opened = segment + 1;
+        self.segment = Some((Segment::open(&self.dir, listed)?, group));
+        Ok(())
+    }
+
+    /// A hash of what is listed up to a segment, by which the log is known again.
+    fn known(&self, segment: usize) -> u64 {
+        let listed = self.partition.segments.iter().take(segment + 1);
+        xxh3_64(listed.flat_map(|segment| segment.xxh3.bytes()).collect::<Vec<u8>>().as_slice())
     }
 
     /// How long the partition is as it is stored.
@@ -90,7 +127,7 @@ impl Groups {
         }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{} ({})", self.dir.display(), self.partition.name)
     }
 }

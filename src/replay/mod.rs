@@ -23,7 +23,7 @@ use crate::pipeline::{self, Gathered};
 use crate::rules::Rules;
 use crate::sinks::report::{self, OUTPUTS, Reporter, Summary, Writing};
 use crate::sinks::{OutputError, exit_without_outputs};
-use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, Traced, read};
+use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, ReadTo, Traced, read};
 use crate::sources::{InputError, Interrupt, open_until};
 
 /// Batches that wait for a worker, and that a worker has on their way.
@@ -235,8 +235,9 @@ fn feed(
     };
     let sizes: Option<u64> = partitions.iter().map(Partition::size_bytes).sum();
     let bar = progress::Bar::new(options.progress, sizes);
-    let outcome =
-        read(partitions, &Matcher::new(rules), clockwork, feeds, stop, &|bytes| bar.at(bytes));
+    let progress = &|bytes| bar.at(bytes);
+    let to = ReadTo { feeds, stop, progress, saver: None };
+    let outcome = read(partitions, &Matcher::new(rules), clockwork, to);
     bar.finish();
     outcome
 }

@@ -2,9 +2,10 @@
 //! of the times.
 
 use limbeck_operators::hash::{xxh3_128, xxh3_128_with_seed};
+use serde::{Deserialize, Serialize};
 
 /// A digest, as it grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     chain: u128,
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::mem;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use std::vec;
 
 use limbeck_operators::hash::xxh3_64;
 use postcard::ser_flavors::Flavor;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use zstd::bulk;
 
 use super::atomic::create_unique;
@@ -46,6 +46,7 @@ pub(super) struct RunFile {
 pub(super) struct Run {
     offset: u64,
     blocks: u64,
+    pub(super) bytes: u64,
 }
 
 impl RunFile {
@@ -61,19 +62,20 @@ impl RunFile {
         self.file.set_len(0).map_err(|error| OutputError::write_failed(&self.path, &error))
     }
 
-    pub(super) fn writer(&mut self) -> Result<RunWriter<'_>, OutputError> {
-        let compressor = bulk::Compressor::new(COMPRESSION_LEVEL)
-            .map_err(|error| OutputError::write_failed(&self.path, &error))?;
+    /// Adds a run.
+    pub(super) fn put<T: Serialize>(
+        &mut self,
+        items: impl Iterator<Item = Result<(T, i64), OutputError>>,
+    ) -> Result<Run, OutputError> {
         let at = At { file: Arc::clone(&self.file), offset: self.len_bytes };
-        Ok(RunWriter {
-            out: BufWriter::with_capacity(WRITE_BUFFER_BYTES, at),
-            compressor,
-            items: Vec::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 8),
-            stored: Vec::new(),
-            run: Run { offset: self.len_bytes, blocks: 0 },
-            end: self.len_bytes,
-            target: self,
-        })
+        let mut writer = RunWriter::new(at, self.path.clone(), self.len_bytes)?;
+        for item in items {
+            let (item, diff) = item?;
+            writer.put(&item, diff)?;
+        }
+        let (run, end, _) = writer.finish()?;
+        self.len_bytes = end;
+        Ok(run)
     }
 
     pub(super) fn reader(&self, run: Run) -> RunReader {
@@ -81,6 +83,67 @@ impl RunFile {
             file: Arc::clone(&self.file),
             path: self.path.clone(),
             run,
+            stored: Vec::new(),
+            items: Vec::new(),
+            at: 0,
+        }
+    }
+}
+
+/// A run in a file of its own, which stays.
+#[derive(Clone)]
+pub(super) struct KeptRun {
+    file: Arc<File>,
+    path: PathBuf,
+    /// What it is called in its folder, and how long it is.
+    pub(super) saved: SavedRun,
+}
+
+/// A run in a file of its own, to be found again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedRun {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    blocks: u64,
+}
+
+impl KeptRun {
+    /// Writes a run, and brings it to the disk.
+    pub(super) fn write<T: Serialize>(
+        disk: &Disk,
+        path: PathBuf,
+        items: impl Iterator<Item = Result<(T, i64), OutputError>>,
+    ) -> Result<Self, OutputError> {
+        let created = match disk.remove(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => disk.create(&path),
+        };
+        let file = created.map_err(|error| OutputError::cannot_create(&path, &error))?;
+        let mut writer = RunWriter::new(file, path.clone(), 0)?;
+        for item in items {
+            let (item, diff) = item?;
+            writer.put(&item, diff)?;
+        }
+        let (run, bytes, file) = writer.finish()?;
+        file.sync().map_err(|error| OutputError::write_failed(&path, &error))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let saved = SavedRun { name, bytes, blocks: run.blocks };
+        Ok(Self { file: Arc::new(file.into_inner()), path, saved })
+    }
+
+    /// Finds a run again.
+    pub(super) fn open(dir: &Path, saved: SavedRun) -> Result<Self, OutputError> {
+        let path = dir.join(&saved.name);
+        let file = File::open(&path);
+        let file = file.map_err(|error| OutputError::read_back_failed(&path, &error))?;
+        Ok(Self { file: Arc::new(file), path, saved })
+    }
+
+    pub(super) fn reader(&self) -> RunReader {
+        RunReader {
+            file: Arc::clone(&self.file),
+            path: self.path.clone(),
+            run: Run { offset: 0, blocks: self.saved.blocks, bytes: self.saved.bytes },
             stored: Vec::new(),
             items: Vec::new(),
             at: 0,
@@ -107,9 +170,9 @@ impl Write for At {
 }
 
 /// Writes one run.
-pub(super) struct RunWriter<'a> {
-    target: &'a mut RunFile,
-    out: BufWriter<At>,
+struct RunWriter<W: Write> {
+    path: PathBuf,
+    out: BufWriter<W>,
     compressor: bulk::Compressor<'static>,
     items: Vec<u8>,
     stored: Vec<u8>,
@@ -117,26 +180,42 @@ pub(super) struct RunWriter<'a> {
     end: u64,
 }
 
-impl RunWriter<'_> {
-    pub(super) fn put<T: Serialize>(&mut self, item: &T, diff: i64) -> Result<(), OutputError> {
+impl<W: Write> RunWriter<W> {
+    fn new(out: W, path: PathBuf, offset: u64) -> Result<Self, OutputError> {
+        let compressor = bulk::Compressor::new(COMPRESSION_LEVEL)
+            .map_err(|error| OutputError::write_failed(&path, &error))?;
+        Ok(Self {
+            path,
+            out: BufWriter::with_capacity(WRITE_BUFFER_BYTES, out),
+            compressor,
+            items: Vec::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 8),
+            stored: Vec::new(),
+            run: Run { offset, blocks: 0, bytes: 0 },
+            end: offset,
+        })
+    }
+
+    fn put<T: Serialize>(&mut self, item: &T, diff: i64) -> Result<(), OutputError> {
         postcard::serialize_with_flavor(&(item, diff), Append(&mut self.items))
-            .map_err(|error| OutputError::write_failed(&self.target.path, &error))?;
+            .map_err(|error| OutputError::write_failed(&self.path, &error))?;
         if self.items.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
     }
 
-    pub(super) fn finish(mut self) -> Result<Run, OutputError> {
+    /// The run, where it ends, and what it was written to.
+    fn finish(mut self) -> Result<(Run, u64, W), OutputError> {
         if !self.items.is_empty() {
             self.close_block()?;
         }
-        self.out.flush().map_err(|error| OutputError::write_failed(&self.target.path, &error))?;
-        self.target.len_bytes = self.end;
-        Ok(self.run)
+        let out = self.out.into_inner();
+        let out = out.map_err(|error| OutputError::write_failed(&self.path, error.error()))?;
+        Ok((self.run, self.end, out))
     }
 
     fn close_block(&mut self) -> Result<(), OutputError> {
-        self.write_block().map_err(|error| OutputError::write_failed(&self.target.path, &error))?;
+        self.write_block().map_err(|error| OutputError::write_failed(&self.path, &error))?;
         self.end += (HEADER_BYTES + self.stored.len()) as u64;
         self.run.blocks += 1;
+        self.run.bytes += (HEADER_BYTES + self.stored.len()) as u64;
         self.items.clear();
         Ok(())
     }
@@ -298,6 +377,11 @@ impl<T: Ord + DeserializeOwned> Merge<T> {
             }
         }
         Ok(Self { parts, heads })
+    }
+
+    /// The items, by rising order. After an error it does not go on.
+    pub(super) fn items(mut self) -> impl Iterator<Item = Result<(T, i64), OutputError>> {
+        std::iter::from_fn(move || self.next().transpose())
     }
 
     /// The next item, by rising order.

@@ -13,11 +13,12 @@ use std::iter::FusedIterator;
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::error::OutputError;
-use super::run::{Merge, Part, Run, RunFile, add_diffs};
+use super::run::{KeptRun, Merge, Part, Run, RunFile, SavedRun, add_diffs};
+use crate::durable::Disk;
 
 /// How many runs are merged at once, at most.
 const FAN_IN_MAX: usize = 64;
@@ -54,6 +55,24 @@ pub struct Sorter<T> {
     /// The sum of `heap_bytes_of` the items.
     heap_bytes: usize,
     levels: Vec<Level>,
+    /// What was saved, mostly the larger before the smaller.
+    kept: Vec<KeptRun>,
+    /// How many runs have ever been saved.
+    saves: u64,
+}
+
+/// Where what was saved of a sort is found again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedSort {
+    runs: Vec<SavedRun>,
+    saves: u64,
+}
+
+impl SavedSort {
+    /// The names of its files.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.runs.iter().map(|run| run.name.as_str())
+    }
 }
 
 impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
@@ -69,7 +88,59 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
             items: Vec::new(),
             heap_bytes: 0,
             levels: Vec::new(),
+            kept: Vec::new(),
+            saves: 0,
         }
+    }
+
+    /// Saves all that it has in files of a folder, so that it can be [gone on with](Self::restore).
+    /// What has been saved before mostly stays in its files; those that it leaves are not removed.
+    ///
+    /// # Errors
+    /// [`OutputError`], if it cannot be written. The sort is of no more use then.
+    pub fn save(&mut self, disk: &Disk, dir: &Path, name: &str) -> Result<SavedSort, OutputError> {
+        self.consolidate();
+        let stored = self.levels.iter().flat_map(|level| &level.runs).map(|run| run.bytes);
+        let mut bytes = stored.sum::<u64>() + (self.items.len() * Self::ITEM_BYTES) as u64;
+        if bytes > 0 {
+            let mut parts = self.take_parts();
+            // As large as the next: so few files that nothing is written often.
+            while let Some(last) = self.kept.pop_if(|last| last.saved.bytes <= 2 * bytes) {
+                bytes += last.saved.bytes;
+                parts.push(Part::File(last.reader()));
+            }
+            self.saves += 1;
+            let path = dir.join(format!("{name}-{}.run", self.saves));
+            let merge = Merge::<T>::new(parts, &self.dir)?;
+            self.kept.push(KeptRun::write(disk, path, merge.items())?);
+            self.heap_bytes = 0;
+            for level in &mut self.levels {
+                level.runs.clear();
+                level.file.clear()?;
+            }
+        }
+        let runs = self.kept.iter().map(|kept| kept.saved.clone()).collect();
+        Ok(SavedSort { runs, saves: self.saves })
+    }
+
+    /// Goes on with what was saved in a folder; nothing may have been pushed yet.
+    ///
+    /// # Errors
+    /// [`OutputError`], if it is not there any more.
+    pub fn restore(&mut self, dir: &Path, saved: SavedSort) -> Result<(), OutputError> {
+        let runs = saved.runs.into_iter();
+        self.kept = runs.map(|run| KeptRun::open(dir, run)).collect::<Result<_, _>>()?;
+        self.saves = saved.saves;
+        Ok(())
+    }
+
+    /// What is in memory and in the files of the levels.
+    fn take_parts(&mut self) -> Vec<Part<T>> {
+        let mut parts = vec![Part::Memory(mem::take(&mut self.items).into_iter())];
+        for level in &self.levels {
+            parts.extend(level.runs.iter().map(|run| Part::File(level.file.reader(*run))));
+        }
+        parts
     }
 
     /// Adds an update.
@@ -103,10 +174,8 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
             }
             lowest += 1;
         }
-        let mut parts = vec![Part::Memory(mem::take(&mut self.items).into_iter())];
-        for level in &self.levels {
-            parts.extend(level.runs.iter().map(|run| Part::File(level.file.reader(*run))));
-        }
+        let mut parts = self.take_parts();
+        parts.extend(self.kept.iter().map(|kept| Part::File(kept.reader())));
         Ok(Sorted { merge: Some(Merge::new(parts, &self.dir)?) })
     }
 
@@ -140,12 +209,7 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
         // The vector starts anew, as the size of the items to come may be another.
         let items = mem::take(&mut self.items);
         self.heap_bytes = 0;
-        let file = &mut self.level(0)?.file;
-        let mut writer = file.writer()?;
-        for (item, diff) in items {
-            writer.put(&item, diff)?;
-        }
-        let run = writer.finish()?;
+        let run = self.level(0)?.file.put(items.into_iter().map(Ok))?;
         self.add_run(0, run)
     }
 
@@ -186,12 +250,7 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
             _ => unreachable!("the next level has just been made"),
         };
         let parts = level.runs.drain(..).map(|run| Part::File(level.file.reader(run))).collect();
-        let mut merge = Merge::<T>::new(parts, &dir)?;
-        let mut writer = next.file.writer()?;
-        while let Some((item, diff)) = merge.next()? {
-            writer.put(&item, diff)?;
-        }
-        let run = writer.finish()?;
+        let run = next.file.put(Merge::<T>::new(parts, &dir)?.items())?;
         level.file.clear()?;
         self.add_run(number + 1, run)
     }

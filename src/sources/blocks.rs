@@ -7,10 +7,14 @@
 
 use std::ops::Range;
 
+use limbeck_operators::hash::xxh3_64;
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::error::InputError;
 use super::open::Opened;
+
+/// By so many of its first bytes an input is known again.
+const KNOWN_BYTES: usize = 4096;
 
 /// How much of an oversized line is kept.
 pub const HEAD_BYTES_MAX: usize = 1024;
@@ -120,8 +124,9 @@ pub struct Blocks {
     line_bytes_max: usize,
     /// The unfinished last line of the block before.
     tail: Vec<u8>,
-    /// How many bytes have been read.
+    /// How many bytes have been read, and the first of them.
     read: u64,
+    head: Vec<u8>,
     /// The number of the first line that no block has had yet.
     line: u64,
     /// How many bytes are before it, as long as it is being skipped.
@@ -142,6 +147,7 @@ impl Blocks {
             line_bytes_max,
             tail: Vec::new(),
             read: 0,
+            head: Vec::new(),
             line: 1,
             skipped_from: 0,
             skipped: None,
@@ -196,11 +202,18 @@ impl Blocks {
         }
     }
 
-    /// Goes on behind so many bytes of the input, where the line of this number begins.
+    /// A hash of the first of so many bytes, by which the input is known again.
+    pub fn head(&self, bytes: u64) -> u64 {
+        let known = self.head.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+        xxh3_64(&self.head[..known])
+    }
+
+    /// Goes on behind so many bytes of the input, where the line of this number begins; the input
+    /// had this [`head`](Self::head) when it was read that far.
     ///
     /// # Errors
-    /// [`InputError`], if the input ends before that.
-    pub fn go_on_at(&mut self, offset: u64, line: u64) -> Result<(), InputError> {
+    /// [`InputError`], if it is not the same input.
+    pub fn go_on_at(&mut self, offset: u64, line: u64, head: u64) -> Result<(), InputError> {
         let mut bytes = Vec::new();
         while self.read - (self.tail.len() as u64) < offset {
             let missing = offset - (self.read - self.tail.len() as u64);
@@ -212,14 +225,21 @@ impl Blocks {
                     End::Open => {}
                     End::Failed(error) => return Err(error),
                     End::Whole if filled > 0 => {}
-                    End::Whole => return Err(self.input.shrunk(offset)),
+                    End::Whole => return Err(self.is_another(format!("it has no byte {offset}"))),
                 }
             } else {
                 self.tail.drain(..self.tail.len().min(missing as usize));
             }
         }
+        if self.head(offset) != head {
+            return Err(self.is_another("it begins otherwise".to_owned()));
+        }
         self.line = line;
         Ok(())
+    }
+
+    fn is_another(&self, detail: String) -> InputError {
+        InputError::Another { input: self.input.name().to_owned(), detail }
     }
 
     /// The next block, in the memory of `reuse`, whose bytes do not matter (leaving them in saves
@@ -286,6 +306,10 @@ impl Blocks {
             match self.input.read_some(&mut bytes[filled..target]) {
                 Ok(0) => self.end = End::Whole,
                 Ok(count) => {
+                    if self.head.len() < KNOWN_BYTES {
+                        let known = count.min(KNOWN_BYTES - self.head.len());
+                        self.head.extend_from_slice(&bytes[filled..filled + known]);
+                    }
                     filled += count;
                     self.read += count as u64;
                 }

@@ -108,6 +108,13 @@ pub enum InputError {
         /// Why.
         detail: String,
     },
+    /// The input is not the one that a checkpoint goes on with.
+    Another {
+        /// The input as the user named it.
+        input: String,
+        /// How that shows.
+        detail: String,
+    },
     /// Reading failed on the way. What came before it has been delivered.
     ReadFailed {
         /// The input as the user named it.
@@ -137,6 +144,7 @@ impl InputError {
             | Self::Manifest { input, .. }
             | Self::Segment { input, .. }
             | Self::Imported { input, .. }
+            | Self::Another { input, .. }
             | Self::ReadFailed { input, .. } => input,
         }
     }
@@ -156,6 +164,7 @@ impl InputError {
             Self::Manifest { .. } => "the manifest of the replay log cannot be read",
             Self::Segment { .. } => "a segment of the replay log is damaged",
             Self::Imported { .. } => "the log was not imported to its end",
+            Self::Another { .. } => "the input is not the one of the checkpoint",
             Self::ReadFailed { .. } => "reading the input failed",
         }
     }
@@ -170,9 +179,9 @@ impl InputError {
                 format!("{input}:{line}:{column}: {detail}")
             }
             Self::Misfit { input, line, detail } => format!("{input}:{line}: {detail}"),
-            Self::Manifest { input, detail } | Self::Imported { input, detail } => {
-                format!("{input}: {detail}")
-            }
+            Self::Manifest { input, detail }
+            | Self::Imported { input, detail }
+            | Self::Another { input, detail } => format!("{input}: {detail}"),
             Self::Segment { input, segment, detail } => format!("{input}/{segment}: {detail}"),
             Self::Damaged { input, offset, detail, line }
             | Self::ReadFailed { input, offset, detail, line } => {
@@ -216,6 +225,9 @@ impl InputError {
             Self::Imported { .. } => {
                 "what there was has been read; import it again, if it is whole"
             }
+            Self::Another { .. } => {
+                "name the log that the checkpoint was made of, or another folder for checkpoints"
+            }
             Self::ReadFailed { .. } => "what came before has been read; check the device",
         }
     }
@@ -227,6 +239,7 @@ impl InputError {
             | Self::Directory { .. }
             | Self::Unreadable { .. }
             | Self::Unsupported { .. }
+            | Self::Another { .. }
             | Self::Header { .. } => 66,
             Self::Misfit { .. } => 78,
             Self::Damaged { .. }

@@ -73,7 +73,7 @@ pub(super) struct Together {
 }
 
 /// The sources of a block's records, numbered as they come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
     known: Vec<KnownSource>,
     numbers: HashMap<SmolStr, usize, FixedState>,
@@ -82,7 +82,7 @@ pub(super) struct Sources {
 }
 
 /// What is the same for all records of a source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KnownSource {
     hash: u64,
     ties: TieStart,
@@ -381,6 +381,15 @@ impl DecodedBlock {
 }
 
 impl Together {
+    /// What these records are together, if there are any.
+    pub(super) fn of(heads: &[Head]) -> Option<Self> {
+        let mut together = Self::new(heads.first()?.arrival_ns);
+        for head in heads {
+            together.add(head.arrival_ns, head.matched, head.condition_errors);
+        }
+        Some(together)
+    }
+
     fn new(arrival_ns: i64) -> Self {
         Self {
             records: 0,

@@ -1,7 +1,7 @@
 //! How many values of a label are told apart in a partition: the first so many, in the order of the
 //! log. State: these values.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -29,6 +29,19 @@ impl LabelValues {
             signals: rules.rules.iter().map(|rule| rule.signal).collect(),
             seen,
         })
+    }
+
+    /// What is told apart so far.
+    pub(super) fn saved(&self) -> Vec<Vec<BTreeSet<SmolStr>>> {
+        let sorted = |values: &HashSet<SmolStr>| values.iter().cloned().collect();
+        self.seen.iter().map(|labels| labels.iter().map(sorted).collect()).collect()
+    }
+
+    /// Goes on with what was told apart.
+    pub(super) fn restore(&mut self, saved: Vec<Vec<BTreeSet<SmolStr>>>) {
+        let values = |values: BTreeSet<SmolStr>| values.into_iter().collect();
+        self.seen =
+            saved.into_iter().map(|labels| labels.into_iter().map(values).collect()).collect();
     }
 
     /// Takes in the next record: what is not told apart any more is replaced. Gives how many

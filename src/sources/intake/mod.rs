@@ -16,11 +16,12 @@ mod labels;
 mod matcher;
 mod records;
 mod rows;
+mod saved;
 mod sequencer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -28,8 +29,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use limbeck_operators::intake::{Feed, Message};
 use smol_str::SmolStr;
 
-use self::decoding::{DecodedBlock, Raw};
+use self::decoding::{DecodedBlock, Raw, Text};
 use self::rows::RawRows;
+use self::saved::{Next, SavedLane};
 use self::sequencer::{Sequenced, Sequencer};
 use super::decode::Shapes;
 use super::header::{Header, header};
@@ -42,6 +44,8 @@ use crate::rules::{Format, Rules};
 
 pub use self::matcher::{Asked, Fit, Matcher, Witness};
 pub use self::records::{Arrivals, Seen, View, records};
+pub(crate) use self::saved::Start;
+pub use self::saved::{SavedIntake, Saver};
 pub use self::sequencer::{Clockwork, Judgement, Traced};
 
 /// The longest record; a longer one is a dead letter.
@@ -68,7 +72,10 @@ pub struct Batch {
 pub struct Partition {
     number: usize,
     source: usize,
-    unread: Unread,
+    /// None at its end.
+    unread: Option<Unread>,
+    /// What is remembered of what has been read before.
+    restored: Option<SavedLane>,
 }
 
 /// What is yet to be read of a partition.
@@ -97,29 +104,68 @@ impl Partition {
             Format::Csv(csv) => header(&name, csv, &mut blocks, RECORD_BYTES_MAX)?,
             _ => None,
         };
-        Ok(Self { number, source, unread: Unread::Lines(Box::new(blocks), header) })
+        let unread = Some(Unread::Lines(Box::new(blocks), header));
+        Ok(Self { number, source, unread, restored: None })
     }
 
     /// A partition of a replay log in the place of a log.
     pub fn stored(number: usize, source: usize, stored: Stored, interrupt: &Interrupt) -> Self {
-        Self { number, source, unread: Unread::Groups(Groups::new(stored, interrupt)) }
+        let unread = Some(Unread::Groups(Groups::new(stored, interrupt)));
+        Self { number, source, unread, restored: None }
+    }
+
+    fn go_on(&mut self, saved: SavedLane) -> Result<(), InputError> {
+        let another = |input: &str, detail: &str| InputError::Another {
+            input: input.to_owned(),
+            detail: detail.to_owned(),
+        };
+        match (&mut self.unread, saved.next.map(|next| next.start)) {
+            (unread, None) => *unread = None,
+            (Some(Unread::Lines(blocks, _)), Some(Start::Line { offset, line, head })) => {
+                blocks.go_on_at(offset, line, head)?;
+            }
+            (Some(Unread::Groups(groups)), Some(Start::Group { segment, group, log })) => {
+                groups.go_on_at(segment, group, log)?;
+            }
+            (Some(Unread::Lines(blocks, _)), Some(Start::Group { .. })) => {
+                return Err(another(blocks.input().name(), "that was a replay log"));
+            }
+            (Some(Unread::Groups(groups)), Some(Start::Line { .. })) => {
+                return Err(another(&groups.name(), "that was no replay log"));
+            }
+            (None, Some(_)) => {}
+        }
+        self.restored = Some(saved);
+        Ok(())
     }
 
     /// What its columns are called, if it has any.
     pub(crate) fn header(&self) -> Option<Header> {
         match &self.unread {
-            Unread::Lines(_, header) => header.clone(),
-            Unread::Groups(_) => None,
+            Some(Unread::Lines(_, header)) => header.clone(),
+            Some(Unread::Groups(_)) | None => None,
         }
     }
 
     /// How long the log is as it is stored, if that is known.
     pub fn size_bytes(&self) -> Option<u64> {
         match &self.unread {
-            Unread::Lines(blocks, _) => blocks.input().size_bytes(),
-            Unread::Groups(groups) => Some(groups.size_bytes()),
+            Some(Unread::Lines(blocks, _)) => blocks.input().size_bytes(),
+            Some(Unread::Groups(groups)) => Some(groups.size_bytes()),
+            None => Some(0),
         }
     }
+}
+
+/// Has partitions, all there are, go on with what is remembered of them.
+///
+/// # Errors
+/// [`InputError::Another`], if they are not those that it is of.
+pub fn go_on(partitions: &mut [Partition], saved: SavedIntake) -> Result<(), InputError> {
+    for (partition, saved) in partitions.iter_mut().zip(saved.lanes) {
+        partition.go_on(saved)?;
+    }
+    Ok(())
 }
 
 /// What is on its way to a decoder.
@@ -139,20 +185,32 @@ pub struct Outcome {
     pub clock: Option<i64>,
 }
 
+/// How a log is read, beside what its rules say.
+pub struct ReadTo<'r> {
+    /// Where the workers take it over.
+    pub feeds: &'r [Feed<Batch>],
+    /// What ends it early.
+    pub stop: &'r AtomicBool,
+    /// Is told how many bytes have been read.
+    pub progress: &'r (dyn Fn(u64) + Sync),
+    /// What saves it on the way.
+    pub saver: Option<&'r dyn Saver>,
+}
+
 /// Reads all partitions into the workers' feeds; returns when the last batch has been taken over.
 pub fn read(
     partitions: Vec<Partition>,
     matcher: &Matcher,
     clockwork: Clockwork,
-    feeds: &[Feed<Batch>],
-    stop: &AtomicBool,
-    progress: &(dyn Fn(u64) + Sync),
+    to: ReadTo<'_>,
 ) -> Outcome {
+    let ReadTo { feeds, stop, progress, saver } = to;
+    let lanes = lanes(partitions, clockwork, matcher.rules());
+    let clock = lanes.iter().filter_map(|lane| lane.sequencer.arrival_ns()).max();
     let workers = feeds.len();
     let decoders = workers.max(1);
     let in_flight_max = 2 * decoders + 2;
-    let sources: Vec<usize> = partitions.iter().map(|partition| partition.source).collect();
-    let numbers: Vec<usize> = partitions.iter().map(|partition| partition.number).collect();
+    let sources: Vec<usize> = lanes.iter().map(|lane| lane.source).collect();
     let (raw_sender, raw_receiver) = bounded::<(usize, ToDecode)>(in_flight_max);
     let (done_sender, done_receiver) = bounded::<(usize, DecodedBlock)>(in_flight_max);
     thread::scope(|scope| {
@@ -178,17 +236,17 @@ pub fn read(
             });
         }
         drop((raw_receiver, done_sender));
-        let lanes = lanes(partitions, clockwork, matcher.rules());
         let mut reader = Reader {
             lanes,
-            numbers,
             in_flight: 0,
             in_flight_max,
             buffers: Vec::new(),
             raws: raw_sender,
             done: done_receiver,
             feeds,
-            clock: None,
+            clock,
+            saver,
+            cut: None,
             outcome: Outcome::default(),
         };
         reader.run(stop, progress);
@@ -208,22 +266,32 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec
     let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
     let block_bytes = clockwork.block_bytes.unwrap_or(usual);
     let lane = |partition: Partition| {
-        let Partition { source, mut unread, .. } = partition;
+        let Partition { number, source, mut unread, restored } = partition;
         let consumed = match &mut unread {
-            Unread::Lines(blocks, _) => {
+            Some(Unread::Lines(blocks, _)) => {
                 blocks.set_block_bytes(block_bytes);
                 blocks.input().consumed()
             }
-            Unread::Groups(groups) => groups.consumed(),
+            Some(Unread::Groups(groups)) => groups.consumed(),
+            None => std::sync::Arc::default(),
         };
+        let mut sequencer = Sequencer::new(clockwork, rules, source);
+        let passing = restored.and_then(|saved| {
+            sequencer.restore(saved.sequencer);
+            saved.next
+        });
         Lane {
-            unread: Some(unread),
+            unread,
             consumed,
+            number,
             source,
-            sequencer: Sequencer::new(clockwork, rules, source),
+            sequencer,
             sent: 0,
             judged: 0,
             early: BTreeMap::new(),
+            starts: VecDeque::new(),
+            passing,
+            saved: None,
         }
     };
     partitions.into_iter().map(lane).collect()
@@ -234,6 +302,8 @@ struct Lane {
     /// What is left of it; none at its end.
     unread: Option<Unread>,
     consumed: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// The number of the log.
+    number: usize,
     /// Which source of the rule file reads it.
     source: usize,
     sequencer: Sequencer,
@@ -242,9 +312,20 @@ struct Lane {
     judged: u64,
     /// Decoded blocks that wait for one before them.
     early: BTreeMap<u64, DecodedBlock>,
+    /// Where the blocks begin that were sent and not judged.
+    starts: VecDeque<Start>,
+    /// What is gone on with, as long as what comes is before it.
+    passing: Option<Next>,
+    /// What was remembered at the cut, once it has been reached.
+    saved: Option<SavedLane>,
 }
 
 impl Lane {
+    /// What is remembered, with the next record.
+    fn saved(&self, next: Option<Next>) -> SavedLane {
+        SavedLane { next, sequencer: self.sequencer.saved() }
+    }
+
     fn is_open(&self) -> bool {
         self.unread.is_some() || self.judged < self.sent
     }
@@ -252,7 +333,6 @@ impl Lane {
 
 struct Reader<'f> {
     lanes: Vec<Lane>,
-    numbers: Vec<usize>,
     in_flight: usize,
     in_flight_max: usize,
     buffers: Vec<Vec<u8>>,
@@ -261,6 +341,9 @@ struct Reader<'f> {
     feeds: &'f [Feed<Batch>],
     /// The last arrival of any partition.
     clock: Option<i64>,
+    saver: Option<&'f dyn Saver>,
+    /// The logical time at which all is saved next, if that has been decided.
+    cut: Option<i64>,
     outcome: Outcome,
 }
 
@@ -278,7 +361,7 @@ impl Reader<'_> {
                 _ if self.in_flight > 0 => {
                     let Ok((lane, block)) = self.done.recv() else { return };
                     self.in_flight -= 1;
-                    if self.sequence(lane, block).is_err() {
+                    if self.sequence(lane, block).is_err() || self.save().is_err() {
                         return;
                     }
                     let consumed = |lane: &Lane| lane.consumed.load(Ordering::Relaxed);
@@ -297,23 +380,29 @@ impl Reader<'_> {
 
     fn read_block(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
-        let (partition, number) = (self.numbers[index], lane.sent);
+        let (partition, number) = (lane.number, lane.sent);
         let read = match &mut lane.unread {
             None => return,
             Some(Unread::Lines(blocks, header)) => {
                 let block = blocks.next_block(self.buffers.pop().unwrap_or_default());
-                let raw = |block| Raw { partition, number, header: header.clone(), block };
-                block.map(|block| Ok((ToDecode::Lines(raw(block?)), 1)))
+                block.map(|block| {
+                    let block = block?;
+                    let (offset, line) = (block.offset, block.first_line);
+                    let start = Start::Line { offset, line, head: blocks.head(offset) };
+                    let raw = Raw { partition, number, header: header.clone(), block };
+                    Ok((ToDecode::Lines(raw), 1, start))
+                })
             }
             Some(Unread::Groups(groups)) => groups.next_group().map(|group| {
                 let raw = RawRows { partition, number, group: group? };
                 let blocks = raw.blocks();
-                Ok((ToDecode::Rows(raw), blocks))
+                Ok((ToDecode::Rows(raw), blocks, groups.start()))
             }),
         };
         match read {
-            Some(Ok((raw, blocks))) => {
+            Some(Ok((raw, blocks, start))) => {
                 lane.sent += blocks as u64;
+                lane.starts.extend(std::iter::repeat_n(start, blocks));
                 self.in_flight += blocks;
                 // Decoders only end when this reader does.
                 let _ = self.raws.send((index, raw));
@@ -332,11 +421,33 @@ impl Reader<'_> {
         self.lanes[index].early.insert(block.number, block);
         loop {
             let lane = &mut self.lanes[index];
-            let Some(block) = lane.early.remove(&lane.judged) else { return Ok(()) };
+            let Some(mut block) = lane.early.remove(&lane.judged) else { return Ok(()) };
             lane.judged += 1;
+            let start = lane.starts.pop_front();
+            if let Some(next) = lane.passing {
+                let (passed, reached) = block.passed(&next);
+                let before = block.take_first(passed, next.line);
+                block.text = before.text;
+                lane.passing = lane.passing.filter(|_| !reached);
+            }
+            let cut = self.cut.filter(|_| lane.saved.is_none());
+            if let (Some(cut), Some(start)) = (cut, start)
+                && let Some(head) = lane.sequencer.first_since(&block, cut)
+            {
+                let next = block.next(head, start);
+                let before = block.take_first(head, next.line);
+                let (sequenced, text) = lane.sequencer.judge(before);
+                block.text = text;
+                lane.saved = Some(lane.saved(Some(next)));
+                self.clock = self.clock.max(lane.sequencer.arrival_ns());
+                self.hand_on(sequenced)?;
+            }
+            let lane = &mut self.lanes[index];
             let damage = block.damage.clone();
-            let (sequenced, buffer) = lane.sequencer.judge(block);
-            self.buffers.extend(buffer);
+            let (sequenced, text) = lane.sequencer.judge(block);
+            if let Text::Lines(bytes) = text {
+                self.buffers.push(bytes);
+            }
             self.clock = self.clock.max(lane.sequencer.arrival_ns());
             if sequenced.ended || damage.is_some() {
                 self.outcome.damaged.extend(damage);
@@ -344,9 +455,40 @@ impl Reader<'_> {
                 lane.unread = None;
                 lane.judged = lane.sent;
                 lane.early.clear();
+                lane.starts.clear();
             }
             self.hand_on(sequenced)?;
         }
+    }
+
+    /// Decides to save if it is time, and saves once every partition has come that far.
+    fn save(&mut self) -> Result<(), ()> {
+        let (Some(saver), Some(clock_ns), Some(lane)) =
+            (self.saver, self.clock, self.lanes.first())
+        else {
+            return Ok(());
+        };
+        let Some(at) = self.cut else {
+            // What was missing would be missing for good.
+            if !self.outcome.damaged.is_empty() || !saver.is_due(clock_ns) {
+                return Ok(());
+            }
+            // None of what has been judged is as late as this.
+            let at = lane.sequencer.next_tick(clock_ns);
+            self.cut = Some(at);
+            for feed in self.feeds {
+                feed.send(Message::Cut { at }).map_err(|_| ())?;
+            }
+            return Ok(());
+        };
+        if self.lanes.iter().any(|lane| lane.is_open() && lane.saved.is_none()) {
+            return Ok(());
+        }
+        let lanes = self.lanes.iter_mut();
+        let lanes = lanes.map(|lane| lane.saved.take().unwrap_or_else(|| lane.saved(None)));
+        saver.save(at, SavedIntake { lanes: lanes.collect() });
+        self.cut = None;
+        Ok(())
     }
 
     /// Tells the flow what is known at the end: of logs that could not be read to theirs, and what

@@ -106,8 +106,11 @@ pub fn records(
 ) -> Result<(), InputError> {
     let Partition { source, unread, .. } = partition;
     match unread {
-        Unread::Lines(blocks, header) => of_lines(*blocks, header.as_ref(), source, matcher, each),
-        Unread::Groups(groups) => of_groups(groups, matcher, each),
+        Some(Unread::Lines(blocks, header)) => {
+            of_lines(*blocks, header.as_ref(), source, matcher, each)
+        }
+        Some(Unread::Groups(groups)) => of_groups(groups, matcher, each),
+        None => Ok(()),
     }
 }
 

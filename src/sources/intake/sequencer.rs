@@ -5,11 +5,14 @@
 //! is accepted as a whole; each record is entered in the account of its source, and what is left to
 //! do for it is done by the worker that keeps its entity.
 
+use std::collections::BTreeSet;
+
 use limbeck_operators::timeline::Timing;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::Batch;
-use super::accounts::{Accounts, SOURCES_MAX};
+use super::accounts::{Accounts, SOURCES_MAX, SavedAccounts};
 use super::decoding::{DecodedBlock, Head, Note, Row, Text, Together};
 use super::labels::LabelValues;
 use crate::model::account::Account;
@@ -53,6 +56,14 @@ pub(super) struct Sequencer {
     labels: Option<LabelValues>,
 }
 
+/// What a sequencer remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedSequencer {
+    arrival_ns: Option<i64>,
+    accounts: SavedAccounts,
+    labels: Option<Vec<Vec<BTreeSet<SmolStr>>>>,
+}
+
 /// A block whose records are in order behind those before.
 pub(super) struct Sequenced {
     /// By worker.
@@ -79,6 +90,43 @@ impl Sequencer {
         self.accounts.close()
     }
 
+    /// What is remembered.
+    pub(super) fn saved(&self) -> SavedSequencer {
+        SavedSequencer {
+            arrival_ns: self.arrival_ns,
+            accounts: self.accounts.saved(),
+            labels: self.labels.as_ref().map(LabelValues::saved),
+        }
+    }
+
+    /// Goes on with what was remembered.
+    pub(super) fn restore(&mut self, saved: SavedSequencer) {
+        let SavedSequencer { arrival_ns, accounts, labels } = saved;
+        self.arrival_ns = arrival_ns;
+        self.accounts.restore(accounts);
+        if let (Some(of_log), Some(labels)) = (&mut self.labels, labels) {
+            of_log.restore(labels);
+        }
+    }
+
+    /// The first record of a block that is accepted and arrives then or later, by its number.
+    pub(super) fn first_since(&self, block: &DecodedBlock, since_ns: i64) -> Option<usize> {
+        let last_ns = block.together?.arrival_ns;
+        if last_ns.max(self.arrival_ns.unwrap_or(last_ns)) < since_ns {
+            return None;
+        }
+        let mut clock_ns = self.arrival_ns;
+        block.heads.iter().position(|head| {
+            let arrival_ns = clock_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
+            let jumps = clock_ns
+                .is_some_and(|at| arrival_ns.saturating_sub(at) > self.clockwork.max_advance_ns);
+            if !jumps {
+                clock_ns = Some(arrival_ns);
+            }
+            !jumps && arrival_ns >= since_ns
+        })
+    }
+
     /// The largest arrival so far: the clock of this partition.
     pub(super) fn arrival_ns(&self) -> Option<i64> {
         self.arrival_ns
@@ -89,8 +137,13 @@ impl Sequencer {
         self.clockwork.timing.floor(arrival_ns)
     }
 
-    /// Judges the next block; gives its buffer back, if it has one.
-    pub(super) fn judge(&mut self, mut block: DecodedBlock) -> (Sequenced, Option<Vec<u8>>) {
+    /// The first logical time behind an arrival.
+    pub(super) fn next_tick(&self, arrival_ns: i64) -> i64 {
+        self.floor(arrival_ns).saturating_add(self.clockwork.timing.tick)
+    }
+
+    /// Judges the next block; gives back what its records were made of.
+    pub(super) fn judge(&mut self, mut block: DecodedBlock) -> (Sequenced, Text) {
         let since_ns = self.arrival_ns.unwrap_or(i64::MIN);
         let mut ended = false;
         let mut taking = Taking {
@@ -117,11 +170,7 @@ impl Sequencer {
         }
         let last = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
         let ledger = taking.tally.entries(block.dead, last);
-        let buffer = match block.text {
-            Text::Lines(bytes) => Some(bytes),
-            Text::Rows(_) => None,
-        };
-        (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, buffer)
+        (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, block.text)
     }
 
     /// Whether every record of a block can be accepted.

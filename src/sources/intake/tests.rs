@@ -38,7 +38,7 @@ fn judge(matcher: &Matcher, lines: &[String], to_a_block: usize) -> Vec<Sequence
     let blocks = lines.chunks(to_a_block).enumerate().map(|(number, lines)| {
         let bytes = (lines.join("\n") + "\n").into_bytes();
         let first_line = (number * to_a_block) as u64 + 1;
-        let block = Block { bytes, first_line, oversized: Vec::new() };
+        let block = Block { bytes, first_line, ..Block::default() };
         let raw = Raw { partition: 0, number: number as u64, header: None, block };
         sequencer.judge(matcher.decode(0, raw, 1, &mut shapes)).0
     });
@@ -118,7 +118,7 @@ proptest! {
     ) {
         let matcher = Matcher::new(&Rules::parse("rules.yaml", RULES).expect("they are right"));
         let decode = |bytes: Vec<u8>, first_line, oversized, shapes: &mut Shapes| {
-            let block = Block { bytes, first_line, oversized };
+            let block = Block { bytes, first_line, oversized, ..Block::default() };
             let raw = Raw { partition: 3, number: 0, header: None, block };
             made(matcher.decode(0, raw, 1, shapes))
         };

@@ -10,6 +10,8 @@
 //! One record with an absurd time must not pull all others along: the smallest age counts if that of
 //! another record is within [`AGREE_NS`] of it, else the second smallest does.
 
+use serde::{Deserialize, Serialize};
+
 /// A span lasts at least so long, of arrival.
 pub(super) const SPAN_NS: i64 = 300_000_000_000;
 /// A span has at least so many records.
@@ -18,6 +20,7 @@ pub(super) const SPAN_RECORDS_MIN: u64 = 32;
 pub(super) const AGREE_NS: i64 = 1_000_000_000;
 
 /// Follows the clock of a source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Clock {
     /// The two smallest ages of the current span, and of the span before; `MAX` where there is none.
     current_ns: [i64; 2],

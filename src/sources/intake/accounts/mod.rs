@@ -11,6 +11,7 @@ mod tests;
 use std::collections::HashMap;
 
 use limbeck_operators::hash::FixedState;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use self::clock::Clock;
@@ -31,6 +32,11 @@ pub(super) struct Accounts {
     sources: Vec<Source>,
 }
 
+/// What is remembered of the sources of a partition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedAccounts(Vec<Source>);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Source {
     /// None for those that are not kept apart.
     name: Option<SmolStr>,
@@ -45,6 +51,19 @@ impl Accounts {
     pub(super) fn new(lateness_ns: i64, corrects: bool, sources_max: usize) -> Self {
         let (numbers, sources) = (HashMap::default(), Vec::new());
         Self { lateness_ns, corrects, sources_max, numbers, sources }
+    }
+
+    /// What is remembered.
+    pub(super) fn saved(&self) -> SavedAccounts {
+        SavedAccounts(self.sources.clone())
+    }
+
+    /// Goes on with what was remembered.
+    pub(super) fn restore(&mut self, SavedAccounts(sources): SavedAccounts) {
+        let names = sources.iter().enumerate();
+        let names = names.filter_map(|(number, source)| Some((source.name.clone()?, number)));
+        self.numbers = names.collect();
+        self.sources = sources;
     }
 
     /// Whether event times are corrected.

@@ -7,6 +7,8 @@
 //! that all were there before. Any other is a stray: it was there before, or it is too far away to
 //! say.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::account::Numbers;
 
 /// So many numbers are remembered, each as a bit.
@@ -17,6 +19,7 @@ pub(super) const AGAIN: usize = 32;
 const WORDS: usize = WINDOW as usize / 64;
 
 /// Follows the numbers of a source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Sequence {
     /// Of what is over: all but the missing of this sequence.
     numbers: Numbers,

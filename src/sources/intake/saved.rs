@@ -1,0 +1,95 @@
+//! What the intake remembers, as it is saved at a logical time and gone on with.
+//!
+//! Every partition is cut at the same logical time: exactly before its first record that arrived
+//! then or later. What it remembers is saved there, and where the next record stands. A partition
+//! that is gone on with is read from the block on in which that record stands; what is before it in
+//! that block is passed over.
+
+use serde::{Deserialize, Serialize};
+
+use super::decoding::{DecodedBlock, Head, Text, Together};
+use super::sequencer::SavedSequencer;
+
+/// Saves a replay on the way.
+pub trait Saver: Sync {
+    /// Whether it is time to save, at so much of the clock.
+    fn is_due(&self, clock_ns: i64) -> bool;
+    /// Takes what the intake remembers at a logical time.
+    fn save(&self, at: i64, intake: SavedIntake);
+}
+
+/// What the intake remembers at a logical time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedIntake {
+    /// Of every partition, in the order of the command line.
+    pub(super) lanes: Vec<SavedLane>,
+}
+
+/// What is remembered of a partition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedLane {
+    /// Where it is to be read from; none at its end.
+    pub(super) next: Option<Next>,
+    pub(super) sequencer: SavedSequencer,
+}
+
+/// Where the next record of a partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Next {
+    /// Where its block begins.
+    pub(super) start: Start,
+    /// The line of the record, and how many records of that line are before it.
+    pub(super) line: u64,
+    pub(super) records: usize,
+}
+
+/// Where a block begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Start {
+    /// Behind so many bytes of the text, where this line begins. The first of these bytes have
+    /// this hash.
+    Line { offset: u64, line: u64, head: u64 },
+    /// With a group of rows of a segment, by their numbers; the log has this hash.
+    Group { segment: usize, group: usize, log: u64 },
+}
+
+impl DecodedBlock {
+    /// Where a record stands in it.
+    pub(super) fn next(&self, head: usize, start: Start) -> Next {
+        let line = self.heads[head].line;
+        let before = self.heads[..head].iter().rev();
+        let records = before.take_while(|head| head.line == line).count();
+        Next { start, line, records }
+    }
+
+    /// How many of its records are before one, and whether that one, or a later line, is there.
+    pub(super) fn passed(&self, next: &Next) -> (usize, bool) {
+        let lines_before = self.heads.partition_point(|head| head.line < next.line);
+        let of_line = self.heads[lines_before..].iter().take_while(|head| head.line == next.line);
+        let passed = lines_before + of_line.count().min(next.records);
+        let is_later = |line: u64| line > next.line;
+        let reached =
+            passed < self.heads.len() || self.dead.iter().any(|letter| is_later(letter.line));
+        (passed, reached)
+    }
+
+    /// Takes the first so many records out, and what there is before that line.
+    pub(super) fn take_first(&mut self, count: usize, line: u64) -> Self {
+        let mut first = Self::new(self.partition, self.number, self.rows.len(), 0);
+        let rest = self.heads.split_off(count);
+        first.heads = std::mem::replace(&mut self.heads, rest);
+        for (worker, rows) in self.rows.iter_mut().enumerate() {
+            let is_of = |head: &&Head| head.worker == Some(worker as u16);
+            let rest = rows.split_off(first.heads.iter().filter(is_of).count());
+            first.rows[worker] = std::mem::replace(rows, rest);
+        }
+        (first.dead, self.dead) = self.dead.drain(..).partition(|letter| letter.line < line);
+        (first.notes, self.notes) = self.notes.drain(..).partition(|note| note.head < count);
+        self.notes.iter_mut().for_each(|note| note.head -= count);
+        first.sources = self.sources.clone();
+        first.together = Together::of(&first.heads);
+        self.together = Together::of(&self.heads);
+        first.text = std::mem::replace(&mut self.text, Text::Lines(Vec::new()));
+        first
+    }
+}
