@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::model::duration::format_duration;
 use crate::rules::{
-    Condition, Dedup, Format, Mapping, Rule, Rules, Skew, Source, TemplatePart, Text, TimeField,
-    TimeForm,
+    Condition, Dedup, Format, Kind, Mapping, Route, Rule, Rules, Setting, SinkKind, Skew, Source,
+    TemplatePart, Text, TimeField, TimeForm,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -17,7 +17,46 @@ pub(super) fn text(rules: &Rules) -> String {
     for rule in &rules.rules {
         push_rule(&mut text, rules, rule).expect("a String takes every write");
     }
+    for route in &rules.routes {
+        push_route(&mut text, rules, route).expect("a String takes every write");
+    }
     text
+}
+
+/// Which notifications go where. Settings may be secrets, and are not shown.
+fn push_route(text: &mut String, rules: &Rules, route: &Route) -> fmt::Result {
+    let sink = &rules.sinks[route.to];
+    let late = format_duration(rules.lateness_ns);
+    writeln!(text, "\nroute to {}", sink.name)?;
+    let mut stages = Stages { text, number: 0 };
+    stages.stage("notifications: of episodes for which all of these hold")?;
+    let matchers: Vec<_> = route.matchers.iter().map(ToString::to_string).collect();
+    let matchers = if matchers.is_empty() { "everything".to_owned() } else { matchers.join(", ") };
+    stages.details([("match", matchers)])?;
+    stages.stage("on: what is told")?;
+    let when = [
+        format!("{late} after it is decided, when nothing can change it in time any more"),
+        format!("{late} after the end is decided, likewise"),
+        "at once, of what was told and is no longer so".to_owned(),
+    ];
+    let told = Kind::NAMES.iter().zip(when).filter(|((_, kind), _)| route.on[*kind as usize]);
+    stages.details(told.map(|((name, _), when)| (*name, when)))?;
+    match sink.kind {
+        SinkKind::Webhook => stages.stage("webhook: each a CloudEvent, by POST")?,
+        SinkKind::Alertmanager { resolve_after_ns } => {
+            let resolve_after = format_duration(resolve_after_ns);
+            stages.stage("alertmanager: each an alert, by POST to api/v2/alerts")?;
+            stages.details([("resolves itself after", resolve_after)])?;
+        }
+    }
+    let from = |setting: &Setting| match setting {
+        Setting::Text(_) => "as the rule file says".to_owned(),
+        Setting::Env(name) => format!("as the variable {name} says"),
+        Setting::File(path) => format!("as the file {} says", path.display()),
+    };
+    let headers = sink.headers.iter().map(|(name, value)| (&**name, from(value)));
+    let timeout = ("timeout", format_duration(sink.timeout_ns));
+    stages.details([("url", from(&sink.url))].into_iter().chain(headers).chain([timeout]))
 }
 
 /// Stages in order, each with the details below it.

@@ -23,6 +23,7 @@ impl Rules {
             lint_rule(rule, &mut list);
             self.lint_dedup(rule, &mut list);
         }
+        self.lint_sinks(&mut list);
         list
     }
 
@@ -56,6 +57,16 @@ impl Rules {
             let help =
                 "`by` has only the subject, which all of an entity share; add what repeats share";
             warn(list, &rule.span, message, help);
+        }
+    }
+
+    fn lint_sinks(&self, list: &mut Vec<Diagnostic>) {
+        for (index, sink) in self.sinks.iter().enumerate() {
+            if self.routes.iter().all(|route| route.to != index) {
+                let message = format!("no route leads to the sink `{}`", sink.name);
+                let help = format!("add `routes: [{{ to: {} }}]`, or remove it", sink.name);
+                warn(list, &sink.span, message, help);
+            }
         }
     }
 

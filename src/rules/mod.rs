@@ -14,6 +14,7 @@ mod lint;
 mod native;
 mod read;
 mod remarks;
+mod route;
 mod schema;
 mod source;
 mod template;
@@ -27,6 +28,8 @@ use smol_str::SmolStr;
 pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
 pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub(crate) use read::{check_url, is_header_value};
+pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
 pub use source::{
     Csv, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField, TimeForm,
@@ -57,6 +60,10 @@ pub struct Rules {
     pub signals: Vec<Signal>,
     /// At least one.
     pub rules: Vec<Rule>,
+    /// Where notifications can go.
+    pub sinks: Vec<Sink>,
+    /// Which of them go where.
+    pub routes: Vec<Route>,
     /// What the conditions ask of a record.
     pub paths: Paths,
     /// What is surely unwanted in the conditions and values.

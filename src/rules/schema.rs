@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::NAME_BYTES_MAX;
 use super::read;
+use super::route::Kind;
 use super::source;
 use crate::model::duration;
 
@@ -33,6 +34,11 @@ pub fn schema() -> Value {
             "description": "What makes episodes of states.",
             "type": "array", "minItems": 1, "items": reference("rule"),
         }),
+        "sinks" => named_by("sink_name", "sink", "Where notifications can go."),
+        "routes" => json!({
+            "description": "Which notifications go to which sinks.",
+            "type": "array", "minItems": 1, "items": reference("route"),
+        }),
         other => unreachable!("the schema says nothing of the field {other}"),
     });
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
@@ -43,6 +49,14 @@ pub fn schema() -> Value {
         "text": text(),
         "signal": signal(),
         "rule": rule(),
+        "sink": sink(),
+        "route": route(),
+        "setting": {
+            "description": "A text, or the variable or file that has it: { env: NAME }.",
+            "anyOf": [scalar(), reference("elsewhere")],
+        },
+        "elsewhere": elsewhere(),
+        "sink_name": { "maxLength": NAME_BYTES_MAX, "pattern": "^[A-Za-z0-9_-]+$" },
         "texts": {
             "description": "Texts by name, with places as {{ $labels.NAME }}, {{ $value }}, \
                             {{ $entity }}, {{ $state }}, {{ $signal }}, {{ $rule }}.",
@@ -221,6 +235,72 @@ fn rule() -> Value {
     })
 }
 
+fn sink() -> Value {
+    let kind = |known: &[&str]| {
+        object(known, &["url"], |field| match field {
+            "url" => json!({
+                "description": "Where it is; or the variable or file that says so: { env: NAME }.",
+                "anyOf": [
+                    { "type": "string", "pattern": "^https?://[!-.0-~]" }, reference("elsewhere"),
+                ],
+            }),
+            "headers" => json!({
+                "description": "What is sent along with every request.",
+                "type": "object", "additionalProperties": reference("setting"),
+                "propertyNames": { "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" },
+            }),
+            "timeout" => duration("An attempt that takes longer has failed; 10s if not given."),
+            "resolve_after" => duration(
+                "An alert that nothing resolves for so long resolves itself; 30d if not given.",
+            ),
+            other => unreachable!("the schema says nothing of the field {other}"),
+        })
+    };
+    let mut sink = object(&read::SINK_KINDS, &[], |field| match field {
+        "webhook" => described(
+            kind(&read::WEBHOOK_FIELDS),
+            "Takes each notification as a CloudEvent, by POST.",
+        ),
+        "alertmanager" => described(
+            kind(&read::ALERTMANAGER_FIELDS),
+            "Prometheus' Alertmanager; /api/v2/alerts is put behind its URL.",
+        ),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    });
+    sink["minProperties"] = json!(1);
+    sink["maxProperties"] = json!(1);
+    sink
+}
+
+fn elsewhere() -> Value {
+    let mut elsewhere = object(&read::SETTING_KINDS, &[], |field| match field {
+        "env" => described(reference("name"), "A variable of the environment."),
+        "file" => described(scalar(), "A file."),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    });
+    elsewhere["minProperties"] = json!(1);
+    elsewhere["maxProperties"] = json!(1);
+    elsewhere
+}
+
+fn route() -> Value {
+    object(&read::ROUTE_FIELDS, &["to"], |field| match field {
+        "match" => json!({
+            "description": "All must hold, as severity = \"page\" or state =~ \"down|degraded\"; over \
+                            rule, signal, state, entity and labels.",
+            "type": "array",
+            "items": { "type": "string", "pattern": "^\\s*[a-zA-Z_][a-zA-Z0-9_]*\\s*(=|!=|!~)" },
+        }),
+        "on" => json!({
+            "description": "Which kinds of notifications; all if not given.",
+            "type": "array", "minItems": 1,
+            "items": { "enum": Kind::NAMES.map(|(name, _)| name) },
+        }),
+        "to" => described(reference("name"), "The sink."),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    })
+}
+
 /// A mapping with the fields that the parser knows, and no others.
 fn object(known: &[&str], required: &[&str], field: impl Fn(&str) -> Value) -> Value {
     let properties: Map<_, _> = known.iter().map(|name| (name.to_string(), field(name))).collect();
@@ -232,10 +312,14 @@ fn object(known: &[&str], required: &[&str], field: impl Fn(&str) -> Value) -> V
 
 /// A mapping from names to definitions of one kind.
 fn named(definition: &str, description: &str) -> Value {
+    named_by("key", definition, description)
+}
+
+fn named_by(name: &str, definition: &str, description: &str) -> Value {
     json!({
         "description": description,
         "type": "object", "minProperties": 1,
-        "propertyNames": reference("key"), "additionalProperties": reference(definition),
+        "propertyNames": reference(name), "additionalProperties": reference(definition),
     })
 }
 

@@ -1,6 +1,7 @@
 //! From the tree of a rule file to [`Rules`]: sources first, then signals, then rules, so that
 //! each finds the names it refers to.
 
+mod route;
 mod rule;
 mod signal;
 
@@ -14,6 +15,10 @@ use super::source::{ReadSource, Source, read_path};
 use super::yaml::{self, Node, Value};
 use super::{Rule, Rules};
 
+pub(super) use self::route::{
+    ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,
+};
+pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
 
@@ -23,7 +28,7 @@ const DAY_NS: i64 = 86_400 * SECOND_NS;
 const LABEL_VALUES_MAX: usize = 1000;
 /// What a value has that is no CEL.
 pub(super) const VALUE_FIELDS: [&str; 1] = ["field"];
-pub(super) const FIELDS: [&str; 8] = [
+pub(super) const FIELDS: [&str; 10] = [
     "version",
     "lateness",
     "max_advance",
@@ -32,6 +37,8 @@ pub(super) const FIELDS: [&str; 8] = [
     "sources",
     "signals",
     "rules",
+    "sinks",
+    "routes",
 ];
 
 /// Reads the whole file; the problems are all there are.
@@ -98,6 +105,11 @@ impl Reader<'_> {
             Some(node) => self.rules_on(node, &signals, defaults),
             None => Vec::new(),
         };
+        let sinks = fields.get("sinks").map_or_else(Vec::new, |node| self.sinks(node));
+        let routes = match fields.get("routes") {
+            Some(node) => self.routes(node, &sinks, &signals, &rules),
+            None => Vec::new(),
+        };
         let span = |name| fields.get(name).map_or(start.start..start.start + 1, |n| n.span.clone());
         Some(Rules {
             version: version?,
@@ -108,6 +120,8 @@ impl Reader<'_> {
             sources: sources.into_iter().map(|named| named.value?.source).collect::<Option<_>>()?,
             signals: signals.into_iter().map(|named| named.value?.signal).collect::<Option<_>>()?,
             rules: rules.into_iter().collect::<Option<_>>()?,
+            sinks: sinks.into_iter().map(|named| named.value).collect::<Option<_>>()?,
+            routes: routes.into_iter().collect::<Option<_>>()?,
             paths: self.paths,
             remarks: self.remarks,
         })

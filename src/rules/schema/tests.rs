@@ -181,6 +181,17 @@ rules:
     expire_after: 1d
     labels: { severity: page }
     annotations: { summary: "{{ $entity }}: {{ $labels.zone }}" }
+sinks:
+  hook:
+    webhook:
+      url: https://example.org/hook
+      headers: { Authorization: { env: TOKEN }, X-From: limbeck, X-Key: { file: /run/key } }
+      timeout: 5s
+  alerts:
+    alertmanager: { url: { env: ALERTMANAGER }, resolve_after: 7d }
+routes:
+  - { match: [severity = "page", 'state =~ "un.*"'], on: [opened, closed], to: hook }
+  - to: alerts
 "#;
 
 #[test]
@@ -251,6 +262,8 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "the signal has no label",
         "is a semantic version",
         "there is no",
+        "unknown rule",
+        "unknown sink",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {
