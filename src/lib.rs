@@ -8,6 +8,7 @@
 // These panic where nobody listens any more; `cli` has what does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod alerts;
 pub mod authoring;
 pub mod bench;
 pub mod cli;

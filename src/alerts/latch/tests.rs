@@ -1,0 +1,333 @@
+//! The latch against an oracle that goes through every tick and remembers everything. The episodes
+//! are those of a hold-down that is folded anew for every tick from what had arrived by then.
+
+use std::collections::BTreeMap;
+
+use limbeck_operators::Machine;
+use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds, Observed};
+use proptest::prelude::*;
+
+use super::*;
+
+const ENTITIES: [&str; 2] = ["a", "b"];
+const STATES: u32 = 3;
+
+/// An observation of an entity, and by how much later it arrives.
+#[derive(Clone, Debug)]
+struct Seen {
+    entity: usize,
+    time: i64,
+    state: u32,
+    delay: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    seen: Vec<Seen>,
+    holds: [i64; STATES as usize],
+    expire_after: i64,
+    lateness: i64,
+    amend_within: i64,
+    tick: i64,
+    /// How much longer than the last arrival the log is.
+    end: i64,
+    /// At each moment: whether the latch is handed over there, told the time, or saved.
+    at_moments: Vec<(bool, bool, bool)>,
+}
+
+impl Holds<(), u32> for Case {
+    fn hold(&self, (): &(), state: &u32) -> i64 {
+        self.holds[*state as usize]
+    }
+
+    fn expire_after(&self, (): &()) -> i64 {
+        self.expire_after
+    }
+}
+
+fn cases(amends: bool) -> impl Strategy<Value = Case> {
+    let seen = (0..ENTITIES.len(), 0..120i64, 0..STATES, 0..30i64);
+    let seen = seen.prop_map(|(entity, time, state, delay)| Seen { entity, time, state, delay });
+    let times = (0..15i64, 0..25i64, 5..40i64, prop::sample::select(vec![1i64, 4, 7]), 0..80i64);
+    let at_moments = prop::collection::vec(any::<(bool, bool, bool)>(), 1..20);
+    let holds = prop::array::uniform3(0..12i64);
+    (prop::collection::vec(seen, 0..40), holds, times, at_moments).prop_map(
+        move |(mut seen, holds, (lateness, more, expire_after, tick, end), at_moments)| {
+            // Ties are the business of hold-down.
+            seen.sort_by_key(|seen| (seen.entity, seen.time));
+            seen.dedup_by_key(|seen| (seen.entity, seen.time));
+            let amend_within = lateness + if amends { more } else { 0 };
+            seen.retain(|seen| seen.delay <= amend_within);
+            Case { seen, holds, expire_after, lateness, amend_within, tick, end, at_moments }
+        },
+    )
+}
+
+impl Case {
+    fn timing(&self) -> Timing {
+        Timing { lateness: self.lateness, tick: self.tick }
+    }
+
+    fn last_arrival(&self) -> i64 {
+        self.seen.iter().map(|seen| seen.time + seen.delay).max().unwrap_or(0)
+    }
+
+    /// The episodes of what arrived in ticks until this one, with time at an instant.
+    fn view(&self, tick: i64, clock: i64) -> Vec<Episode> {
+        let machine = HoldDown::<(), Observed, _>::new(self.clone());
+        let mut episodes = Vec::new();
+        for (number, entity) in ENTITIES.iter().enumerate() {
+            let (mut held, mut told) = (<_>::default(), Vec::new());
+            let known = self.seen.iter().filter(|seen| {
+                let arrived = self.timing().floor(seen.time + seen.delay) <= tick;
+                seen.entity == number && arrived && seen.time <= clock
+            });
+            for seen in known {
+                while let Some(at) = machine.deadline(&(), &held).filter(|at| *at <= seen.time) {
+                    machine.elapse(&(), &mut held, at, &mut told);
+                }
+                let Seen { time, state, .. } = *seen;
+                machine.event(&(), &mut held, &Observed { time, state }, &mut told);
+            }
+            while let Some(at) = machine.deadline(&(), &held).filter(|at| *at <= clock) {
+                machine.elapse(&(), &mut held, at, &mut told);
+            }
+            machine.current(&(), &held, &mut told);
+            episodes.extend(told.into_iter().filter_map(|decision| match decision {
+                Decision::Sustained(sustained) => Some(Episode {
+                    since_ns: sustained.since,
+                    entity: SmolStr::new(entity),
+                    signal: 0,
+                    rule: 0,
+                    state: sustained.state as u16,
+                    until_ns: sustained.until,
+                    decided_ns: sustained.decided,
+                    expired: sustained.expired,
+                    revision: 0,
+                    detail: None,
+                }),
+                _ => None,
+            }));
+        }
+        episodes
+    }
+
+    /// The ticks, each with the instant until which deadlines have come; the last is the end.
+    fn ticks(&self) -> Vec<(i64, i64)> {
+        let end = self.last_arrival() + self.end;
+        let ticks = (0..).map(|n| n * self.tick).take_while(|tick| *tick < end);
+        let mut ticks: Vec<_> = ticks.map(|tick| (tick, tick)).collect();
+        ticks.push((self.timing().ceil(end), end));
+        ticks
+    }
+
+    /// The episodes at each tick, with revisions, and the instant that counts there.
+    fn views(&self) -> Vec<(i64, i64, Vec<Episode>)> {
+        let mut revisions: BTreeMap<Key, Episode> = BTreeMap::new();
+        let ticks = self.ticks().into_iter();
+        let views = ticks.map(|(tick, clock)| {
+            let mut view = self.view(tick, clock);
+            for episode in &mut view {
+                let key = Key::of(episode);
+                let revision = revisions.get(&key).map_or(1, |known| {
+                    let same = Episode { revision: known.revision, ..episode.clone() } == *known;
+                    known.revision + u32::from(!same)
+                });
+                episode.revision = revision;
+                revisions.insert(key, episode.clone());
+            }
+            // One that is gone and comes back has another revision.
+            for (key, known) in &mut revisions {
+                if !view.iter().any(|episode| Key::of(episode) == *key) {
+                    known.decided_ns = i64::MIN;
+                }
+            }
+            (tick, clock, view)
+        });
+        views.collect()
+    }
+
+    fn latch(&self) -> Latch {
+        let remember_ns = self.amend_within + 3 * self.tick;
+        Latch {
+            timing: self.timing(),
+            times: vec![Times { expire_after_ns: self.expire_after, remember_ns }],
+            now_ns: i64::MIN,
+            held: BTreeMap::new(),
+            due: BTreeSet::new(),
+        }
+    }
+}
+
+/// The updates that lead through views.
+fn updates(views: &[(i64, i64, Vec<Episode>)]) -> Vec<Vec<Update<Episode>>> {
+    let mut before: &[Episode] = &[];
+    let moments = views.iter().map(|(tick, _, view)| {
+        let gone = before.iter().filter(|episode| !view.contains(episode));
+        let gone = gone.map(|episode| (episode.clone(), *tick, -1));
+        let new = view.iter().filter(|episode| !before.contains(episode));
+        let new = new.map(|episode| (episode.clone(), *tick, 1));
+        let mut moment: Vec<_> = gone.chain(new).collect();
+        moment.sort();
+        before = view;
+        moment
+    });
+    moments.collect()
+}
+
+/// What is to be told: every tick, of every episode there ever was.
+fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> {
+    let mut said: BTreeMap<Key, (Episode, bool)> = BTreeMap::new();
+    let mut told = Vec::new();
+    for (index, (tick, clock, view)) in views.iter().enumerate() {
+        let mut tell = |kind, standing, episode: &Episode, was: Option<&Episode>| {
+            let was = was.cloned().map(Box::new);
+            told.push(Notification { at_ns: *tick, kind, standing, episode: episode.clone(), was });
+        };
+        let stands = |key: &Key| view.iter().find(|episode| Key::of(episode) == *key);
+        for (key, (episode, _)) in said.extract_if(.., |key, _| stands(key).is_none()) {
+            assert_eq!(key, Key::of(&episode));
+            tell(Kind::Correction, Standing::Withdrawn, &episode, Some(&episode));
+        }
+        for (key, (known, closed)) in &mut said {
+            let now = stands(key).expect("it was not withdrawn");
+            if *closed && (now.until_ns, now.expired) != (known.until_ns, known.expired) {
+                *closed = now.until_ns.is_some();
+                let standing = if *closed { Standing::Closed } else { Standing::Open };
+                tell(Kind::Correction, standing, now, Some(known));
+                *known = now.clone();
+            }
+        }
+        // Within the last tick only what is due by the end; otherwise the whole tick has passed.
+        let is_last = index + 1 == views.len();
+        let come = |due: i64| due <= if is_last { *clock } else { *tick };
+        for episode in view {
+            let key = Key::of(episode);
+            if !said.contains_key(&key) && come(episode.decided_ns + case.lateness) {
+                tell(Kind::Opened, Standing::Open, episode, None);
+                said.insert(key.clone(), (episode.clone(), false));
+            }
+            let Some(until) = episode.until_ns else { continue };
+            let follows = view.iter().find(|e| e.entity == episode.entity && e.since_ns == until);
+            let ended = match (episode.expired, follows) {
+                (true, _) => until + case.expire_after,
+                (false, next) => next.expect("another state follows").decided_ns,
+            };
+            if let Some((known, closed @ false)) = said.get_mut(&key)
+                && come(ended + case.lateness)
+            {
+                tell(Kind::Closed, Standing::Closed, episode, None);
+                (*known, *closed) = (episode.clone(), true);
+            }
+        }
+    }
+    told
+}
+
+/// What the latch tells, handed the moments in any portions, told the time or not, saved or not.
+fn told(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> (Vec<Notification>, Latch) {
+    let (mut latch, mut out, mut waiting) = (case.latch(), Vec::new(), Vec::new());
+    let choices = case.at_moments.iter().cycle();
+    for (moment, (hands_over, tells_time, saves)) in updates(views).into_iter().zip(choices) {
+        let next = moment.first().map_or(i64::MIN, |update| update.1);
+        waiting.extend(moment);
+        if *hands_over {
+            latch.take(&std::mem::take(&mut waiting), &mut out);
+        }
+        if *tells_time && waiting.is_empty() {
+            latch.advance(next, &mut out);
+        }
+        if *saves {
+            let bytes = postcard::to_stdvec(&latch.snapshot()).expect("it encodes");
+            let snapshot = postcard::from_bytes(&bytes).expect("it decodes");
+            latch = case.latch().restore(snapshot);
+        }
+    }
+    latch.take(&waiting, &mut out);
+    latch.end(views.last().map_or(0, |(_, clock, _)| *clock), &mut out);
+    (out, latch)
+}
+
+/// In any order that keeps that of each entity.
+fn by_entity(told: &[Notification]) -> BTreeMap<&str, Vec<&Notification>> {
+    let mut by_entity: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for notification in told {
+        by_entity.entry(&*notification.episode.entity).or_default().push(notification);
+    }
+    by_entity
+}
+
+fn ids(told: &[Notification]) -> BTreeSet<(Key, u32, Kind, bool)> {
+    let id = |n: &Notification| {
+        let withdrawn = n.standing == Standing::Withdrawn;
+        (Key::of(&n.episode), n.episode.revision, n.kind, withdrawn)
+    };
+    told.iter().map(id).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_told_is_what_the_oracle_tells(case in cases(true)) {
+        let views = case.views();
+        let wanted = oracle(&case, &views);
+        let (got, _) = told(&case, &views);
+        let sets = |told: &[Notification]| {
+            let mut shown: Vec<_> = told.iter().map(|n| (n.at_ns, format!("{n:?}"))).collect();
+            shown.sort();
+            shown
+        };
+        prop_assert_eq!(sets(&got), sets(&wanted));
+        prop_assert!(got.is_sorted_by_key(|notification| notification.at_ns));
+        // No two have one key, so that a sink loses none when it removes repeats.
+        prop_assert_eq!(ids(&got).len(), got.len());
+        // Of one episode: opened, closed, and what corrects these.
+        for (_, told) in by_entity(&got) {
+            let mut standing: BTreeMap<Key, Standing> = BTreeMap::new();
+            for notification in told {
+                let key = Key::of(&notification.episode);
+                let before = standing.insert(key, notification.standing);
+                let fits = match notification.kind {
+                    Kind::Opened => matches!(before, None | Some(Standing::Withdrawn)),
+                    Kind::Closed => before == Some(Standing::Open),
+                    Kind::Correction => matches!(before, Some(Standing::Open | Standing::Closed)),
+                };
+                prop_assert!(fits, "{:?} after {:?}", notification, before);
+            }
+        }
+    }
+
+    /// What the finality of a fact is for.
+    #[test]
+    fn nothing_final_is_corrected_unless_late_records_amend(case in cases(false)) {
+        let (told, _) = told(&case, &case.views());
+        let corrections: Vec<_> =
+            told.iter().filter(|notification| notification.kind == Kind::Correction).collect();
+        prop_assert!(corrections.is_empty(), "{:#?}", corrections);
+    }
+
+    /// In the end everybody knows what holds, and the latch remembers what is open.
+    #[test]
+    fn in_the_end_what_is_told_is_what_holds(mut case in cases(true)) {
+        case.end = 1000;
+        let views = case.views();
+        let (told, mut latch) = told(&case, &views);
+        let mut standing: BTreeMap<Key, (Standing, Option<i64>)> = BTreeMap::new();
+        for Notification { standing: stands, episode, .. } in &told {
+            let until = episode.until_ns.filter(|_| *stands == Standing::Closed);
+            standing.insert(Key::of(episode), (*stands, until));
+        }
+        standing.retain(|_, (stands, _)| *stands != Standing::Withdrawn);
+        let (_, _, view) = views.last().expect("there is an end");
+        let wanted: BTreeMap<_, _> = view.iter().map(|episode| {
+            let stands = if episode.until_ns.is_some() { Standing::Closed } else { Standing::Open };
+            (Key::of(episode), (stands, episode.until_ns))
+        }).collect();
+        prop_assert_eq!(standing, wanted);
+        let open = view.iter().filter(|episode| episode.until_ns.is_none()).count();
+        let mut nothing = Vec::new();
+        latch.advance(i64::MAX, &mut nothing);
+        prop_assert_eq!((latch.remembered(), nothing), (open, vec![]));
+    }
+}
