@@ -307,7 +307,8 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
     let run = |_| {
         let copies: Vec<_> = gathered.iter().map(copy).collect();
         let (cost, done) = here(|| {
-            let (reporter, writing) = report::start(dir, rules, vec!["flat".to_owned()], false)?;
+            let (reporter, writing) =
+                report::start(dir, rules, vec!["flat".to_owned()], false, TICK_NS)?;
             for updates in copies {
                 // A writer that is gone says why when it is finished.
                 let _ = reporter.report(updates);
@@ -324,5 +325,6 @@ fn copy(gathered: &Gathered) -> Gathered {
     match gathered {
         Gathered::Episodes(updates) => Gathered::Episodes(updates.clone()),
         Gathered::Ledger(updates) => Gathered::Ledger(updates.clone()),
+        Gathered::End(clock) => Gathered::End(*clock),
     }
 }

@@ -149,6 +149,7 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     let noun = if summary.episodes == 1 { "episode" } else { "episodes" };
     let plural = if per_episode == 1.0 { "" } else { "s" };
     row(summary.episodes, &format!("{noun}: one for {per_episode} observation{plural}"));
+    row(summary.notifications.unwrap_or(0), "notifications (notifications.ndjson says of what)");
     text.push_str(&sources(&summary.sources));
     if summary.records == 0 {
         text.push_str("no records: the logs are empty, or all of them arrived after --until\n");

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
@@ -80,6 +80,8 @@ pub enum Gathered {
     Episodes(Vec<Update<Episode>>),
     /// What became of other records.
     Ledger(Vec<Update<Entry>>),
+    /// Where time stands at the end, as one of the workers knows it.
+    End(i64),
 }
 
 /// An input that takes updates of a collection.
@@ -163,8 +165,15 @@ fn build_with<S: Shown>(
         true => door.build(sightings, by_key()),
         false => door.build(sightings, Pipeline),
     };
-    let decided = lanes(received.firsts, &ends.broadcast(), rules, &catalog, groups, options);
+    let decided =
+        lanes(received.firsts, &ends.clone().broadcast(), rules, &catalog, groups, options);
 
+    let to_end = receive.clone();
+    let ends = ends.map(|clock| (clock, i64::MIN, 1)).as_collection();
+    // The probe does not wait for it: it comes when the inputs have closed.
+    gather(ends, "end", move |ends| {
+        ends.into_iter().for_each(|(clock, ..)| to_end(Gathered::End(clock)));
+    });
     let to_episodes = receive.clone();
     let episodes = scope.concatenate(decided.episodes).as_collection();
     let episodes = gather(episodes, "episodes", move |updates| {

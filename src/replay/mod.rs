@@ -147,7 +147,13 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     spare_logs(options)?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
-        true => Some(report::start(&options.out, rules, names(options), options.fates)?),
+        true => Some(report::start(
+            &options.out,
+            rules,
+            names(options),
+            options.fates,
+            options.tick_ns,
+        )?),
         false => None,
     };
     Ok(Prepared { rules, options, started, partitions, writing })

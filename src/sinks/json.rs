@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::alerts::latch::Notification;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::DeadLetter;
 use crate::model::time::push_rfc3339;
@@ -100,6 +101,27 @@ pub(super) fn push_update(
     out.extend(br#","artifact":"#);
     push_episode(out, catalog, episode);
     out.extend(b"}\n");
+}
+
+/// Appends a notification as a CloudEvent.
+pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notification: &Notification) {
+    let Notification { at_ns, kind, standing, episode, was } = notification;
+    out.extend(br#"{"specversion":"1.0","id":""#);
+    push_id(out, notification.id(catalog));
+    out.extend(br#"","source":"limbeck","type":"dev.limbeck.notification.v1","subject":"#);
+    push_text(out, &episode.entity);
+    push_instant(out, br#","time":"#, *at_ns);
+    out.extend(br#","datacontenttype":"application/json","data":{"kind":""#);
+    out.extend(kind.name().as_bytes());
+    out.extend(br#"","standing":""#);
+    out.extend(standing.name().as_bytes());
+    out.extend(br#"","episode":"#);
+    push_episode(out, catalog, episode);
+    if let Some(was) = was {
+        out.extend(br#","was":"#);
+        push_episode(out, catalog, was);
+    }
+    out.extend(b"}}");
 }
 
 /// Appends a dead letter, as a line.

@@ -10,7 +10,7 @@ pub mod atomic;
 pub mod digest;
 pub mod error;
 pub(crate) mod fates;
-mod json;
+pub(crate) mod json;
 pub mod report;
 mod run;
 pub mod sort;

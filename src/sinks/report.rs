@@ -15,6 +15,7 @@ use super::digest::Digest;
 use super::fates::{FATES, Fates};
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
+use crate::alerts::{Alerts, NOTIFICATIONS};
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
@@ -55,6 +56,9 @@ pub struct Summary {
     pub fates: BTreeMap<String, RuleFates>,
     /// Values of labels beyond those that are told apart.
     pub label_overflows: u64,
+    /// What the routes want to be told of; `None` without routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<u64>,
     /// By name.
     pub sources: Vec<SourceSummary>,
     /// Of all updates.
@@ -163,16 +167,22 @@ pub struct Writing {
 pub struct Written {
     dir: OutputDir,
     files: Vec<AtomicFile>,
-    /// Whether one of them has the fates.
-    has_fates: bool,
+    /// The optional ones that are not among them.
+    without: Vec<&'static str>,
     summary_file: AtomicFile,
     /// To be completed by whoever knows the rest.
     pub summary: Summary,
 }
 
 /// What the outputs are called, the optional ones too.
-pub const OUTPUTS: [&str; 5] =
-    ["episodes.ndjson", "updates.ndjson", "dead-letter.ndjson", "fates.ndjson", "summary.json"];
+pub const OUTPUTS: [&str; 6] = [
+    "episodes.ndjson",
+    "updates.ndjson",
+    "dead-letter.ndjson",
+    FATES,
+    NOTIFICATIONS,
+    "summary.json",
+];
 
 /// Creates the outputs in a directory and starts the thread that writes them.
 ///
@@ -184,6 +194,7 @@ pub fn start(
     rules: &Rules,
     files: Vec<String>,
     fates: bool,
+    tick_ns: i64,
 ) -> Result<(Reporter, Writing), OutputError> {
     let dir = OutputDir::create(dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
@@ -195,6 +206,8 @@ pub fn start(
         episodes: Sorter::new(dir.path(), EPISODES_BYTES_MAX, Episode::heap_bytes),
         dead_letters: Sorter::new(dir.path(), DEAD_LETTERS_BYTES_MAX, DeadLetter::heap_bytes),
         fates,
+        alerts: Alerts::new(&dir, rules, tick_ns)?,
+        end_ns: None,
         dir,
         catalog: Catalog::new(rules),
         files,
@@ -217,6 +230,7 @@ pub fn start(
                 match gathered {
                     Gathered::Episodes(updates) => writer.episodes(updates)?,
                     Gathered::Ledger(entries) => writer.ledger(entries)?,
+                    Gathered::End(clock) => writer.end_ns = writer.end_ns.max(Some(clock)),
                 }
             }
             writer.finish()
@@ -250,8 +264,7 @@ impl Written {
         text.push(b'\n');
         self.summary_file.put(&text)?;
         self.files.push(self.summary_file);
-        let without: &[&str] = if self.has_fates { &[] } else { &[FATES] };
-        self.dir.commit(self.files, without)?;
+        self.dir.commit(self.files, &self.without)?;
         Ok(self.summary)
     }
 }
@@ -265,6 +278,9 @@ struct Writer {
     episodes: Sorter<Episode>,
     dead_letters: Sorter<DeadLetter>,
     fates: Option<Fates>,
+    alerts: Option<Alerts>,
+    /// Where time stands at the end.
+    end_ns: Option<i64>,
     catalog: Catalog,
     files: Vec<String>,
     counts: BTreeMap<Count, u64>,
@@ -295,6 +311,9 @@ impl Writer {
                 sum = sum.wrapping_add(Digest::part(&self.line));
             }
             self.digest.chain(moment[0].1, sum);
+        }
+        if let Some(alerts) = &mut self.alerts {
+            alerts.take(&updates)?;
         }
         self.updates += updates.len() as u64;
         for (episode, _, diff) in updates {
@@ -384,6 +403,18 @@ impl Writer {
             .map(|(key, account)| SourceSummary::new(key.clone(), account, &self.sources))
             .collect();
         sources.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        let mut files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
+        let mut without = Vec::new();
+        match self.fates {
+            Some(fates) => files.push(fates.finish(&self.files)?),
+            None => without.push(FATES),
+        }
+        let told = self.alerts.map(|alerts| alerts.finish(self.end_ns)).transpose()?;
+        let (notifications_file, notifications) = told.unzip();
+        match notifications_file {
+            Some(file) => files.push(file),
+            None => without.push(NOTIFICATIONS),
+        }
         let summary = Summary {
             records,
             used: records - unmatched - late - duplicates - dead_letters,
@@ -398,17 +429,13 @@ impl Writer {
             suppressed,
             fates,
             label_overflows: count(Count::LabelOverflow),
+            notifications,
             sources,
             digest: self.digest.finish(),
             complete: count(Count::Damaged) == 0,
             ..Summary::default()
         };
-        let mut files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
-        let has_fates = self.fates.is_some();
-        if let Some(fates) = self.fates {
-            files.push(fates.finish(&self.files)?);
-        }
-        Ok(Written { dir: self.dir, files, has_fates, summary_file: self.summary_file, summary })
+        Ok(Written { dir: self.dir, files, without, summary_file: self.summary_file, summary })
     }
 }
 
