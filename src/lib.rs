@@ -11,6 +11,7 @@
 pub mod alerts;
 pub mod authoring;
 pub mod bench;
+pub mod checkpoint;
 pub mod cli;
 pub mod durable;
 pub mod explain;

@@ -34,6 +34,7 @@ fn replayed(failing: &str, workers: usize) -> Outputs {
         tick_ns: 100_000_000,
         cluster: None,
         fates: false,
+        checkpoint: None,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

@@ -28,6 +28,7 @@ fn options(logs: Vec<Log>, out: PathBuf, workers: usize, tick_ns: i64) -> Option
         tick_ns,
         cluster: None,
         fates: true,
+        checkpoint: None,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

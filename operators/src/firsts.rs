@@ -229,7 +229,7 @@ where
                         settle(&mut pass, at, true);
                     }
                 };
-                while let Some(at) = snapshots.next_wanted(frontier.unwrap_or(i64::MAX)) {
+                while let Some(at) = frontier.and_then(|frontier| snapshots.next_wanted(frontier)) {
                     take(Some(at), &mut windows);
                     snapshots.give(windows.snapshot(at));
                 }

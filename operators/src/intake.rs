@@ -115,8 +115,9 @@ pub trait Inputs<B> {
 }
 
 impl<B> Intake<B> {
-    /// Runs the worker until the feed ends or is dropped; from then on nothing is cut. The caller then drops its inputs, and
-    /// steps until all has flown through. Must be called on the worker's own thread.
+    /// Runs the worker until the feed ends or is dropped; from then on nothing is cut. The caller
+    /// then drops its inputs, and steps until all has flown through. Must be called on the worker's
+    /// own thread.
     pub fn drive(self, worker: &mut Worker, inputs: &mut impl Inputs<B>, probe: &ProbeHandle<i64>) {
         self.worker.get_or_init(std::thread::current);
         let mut in_flight: VecDeque<i64> = VecDeque::new();
@@ -148,6 +149,11 @@ impl<B> Intake<B> {
                     cut = Some(at);
                 }
                 Ok(Message::End { clock }) => {
+                    // Where time has come to the cut, nothing more is needed for it.
+                    if let Some(at) = cut.filter(|at| *at <= frontier) {
+                        worker.step_or_park_while(None, || probe.less_than(&at));
+                        inputs.has_cut();
+                    }
                     if let Some(clock) = clock {
                         inputs.end(clock);
                     }

@@ -130,7 +130,8 @@ impl<K> Snapshots<K> {
         self.shared.borrow_mut().wanted.insert(at);
     }
 
-    /// The next snapshot, once the frontier has reached what was requested.
+    /// The next snapshot, once the frontier has reached what was requested. There is none if the
+    /// input closes before that: time may have ended earlier.
     pub fn take(&self) -> Option<Snapshot<K>> {
         self.shared.borrow_mut().taken.pop_front()
     }

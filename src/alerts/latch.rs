@@ -24,10 +24,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use limbeck_operators::hash::xxh3_128;
 use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::episode::{Catalog, Episode};
 use crate::pipeline::Update;

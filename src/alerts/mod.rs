@@ -10,15 +10,26 @@ pub mod latch;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use self::latch::{Latch, Notification};
+use serde::{Deserialize, Serialize};
+
+use self::latch::{Latch, Notification, Snapshot};
 use crate::model::episode::{Catalog, Episode};
 use crate::pipeline::Update;
 use crate::rules::{Route, Rules, Subject};
 use crate::sinks::json::push_notification;
-use crate::sinks::{AtomicFile, OutputDir, OutputError};
+use crate::sinks::{AtomicFile, Growing, OutputError};
 
 /// The name of the file.
 pub const NOTIFICATIONS: &str = "notifications.ndjson";
+
+/// What is remembered of what has been told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedAlerts {
+    latch: Snapshot,
+    told: u64,
+    /// How much of the file there is.
+    pub bytes: u64,
+}
 
 /// Decides what is told, and writes it.
 pub struct Alerts {
@@ -26,7 +37,7 @@ pub struct Alerts {
     routes: Vec<Route>,
     sinks: Vec<String>,
     latch: Latch,
-    file: AtomicFile,
+    file: Growing,
     told: u64,
     /// Used again and again.
     notifications: Vec<Notification>,
@@ -34,25 +45,35 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Starts the file; none if there are no routes.
-    ///
-    /// # Errors
-    /// If it cannot be created.
-    pub fn new(dir: &OutputDir, rules: &Rules, tick_ns: i64) -> Result<Option<Self>, OutputError> {
-        if rules.routes.is_empty() {
-            return Ok(None);
-        }
+    /// Decides for the routes of a rule file, of which there must be some.
+    pub fn new(rules: &Rules, tick_ns: i64, file: Growing) -> Self {
         let catalog = Catalog::new(rules);
-        Ok(Some(Self {
+        Self {
             latch: Latch::new(rules, &catalog, tick_ns),
             catalog,
             routes: rules.routes.clone(),
             sinks: rules.sinks.iter().map(|sink| sink.name.to_string()).collect(),
-            file: dir.file(NOTIFICATIONS)?,
+            file,
             told: 0,
             notifications: Vec::new(),
             line: Vec::new(),
-        }))
+        }
+    }
+
+    /// Goes on with what was remembered.
+    #[must_use]
+    pub fn restore(mut self, saved: SavedAlerts) -> Self {
+        self.latch = self.latch.restore(saved.latch);
+        self.told = saved.told;
+        self
+    }
+
+    /// What is remembered, when all that was told is on the disk.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn save(&mut self) -> Result<SavedAlerts, OutputError> {
+        Ok(SavedAlerts { latch: self.latch.snapshot(), told: self.told, bytes: self.file.save()? })
     }
 
     /// Takes in all updates of some complete logical times, in order.
@@ -73,7 +94,7 @@ impl Alerts {
             self.latch.end(clock_ns, &mut self.notifications);
         }
         self.tell()?;
-        Ok((self.file, self.told))
+        Ok((self.file.finish()?, self.told))
     }
 
     fn tell(&mut self) -> Result<(), OutputError> {

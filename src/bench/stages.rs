@@ -19,9 +19,9 @@ use super::measure::{Cost, here};
 use super::table::Row;
 use super::{Bench, Failure, Shape};
 use crate::model::Scalar;
-use crate::pipeline::{self, Gathered, Update};
+use crate::pipeline::{self, Gathered, Remembering, Update};
 use crate::rules::{RecordView, Rules};
-use crate::sinks::report;
+use crate::sinks::report::{self, Asked};
 use crate::sources::decode::{Lines, Shapes};
 use crate::sources::intake::{
     Batch, Clockwork, Matcher, Partition, RECORD_BYTES_MAX, ReadTo, Traced, read,
@@ -229,8 +229,9 @@ fn timeline(steps: &[Step], rules: &Rules, gathered: Option<Sender<Gathered>>) -
                 }
             };
             let options = pipeline::Options { tick_ns: TICK_NS, across: false, traced: false };
-            let (mut inputs, probe) =
-                worker.dataflow(|scope| pipeline::build(scope, &rules, options, receive));
+            let (mut inputs, probe) = worker.dataflow(|scope| {
+                pipeline::build(scope, &rules, options, Remembering::nothing(), receive)
+            });
             for step in steps {
                 match step {
                     Step::Give(batch) => inputs.give(batch),
@@ -307,8 +308,9 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
     let run = |_| {
         let copies: Vec<_> = gathered.iter().map(copy).collect();
         let (cost, done) = here(|| {
-            let (reporter, writing) =
-                report::start(dir, rules, vec!["flat".to_owned()], false, TICK_NS)?;
+            let (files, tick_ns) = (vec!["flat".to_owned()], TICK_NS);
+            let asked = Asked { dir, files, fates: false, tick_ns, keep: None };
+            let (reporter, writing) = report::start(rules, asked)?;
             for updates in copies {
                 // A writer that is gone says why when it is finished.
                 let _ = reporter.report(updates);
@@ -326,5 +328,7 @@ fn copy(gathered: &Gathered) -> Gathered {
         Gathered::Episodes(updates) => Gathered::Episodes(updates.clone()),
         Gathered::Ledger(updates) => Gathered::Ledger(updates.clone()),
         Gathered::End(clock) => Gathered::End(*clock),
+        Gathered::CutAt(at) => Gathered::CutAt(*at),
+        Gathered::Cut => Gathered::Cut,
     }
 }

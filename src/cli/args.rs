@@ -241,6 +241,13 @@ pub(super) struct ReplayArgs {
     /// Writes fates.ndjson, too: what became of every record, a line each.
     #[arg(long)]
     pub(super) fates: bool,
+    /// A folder for checkpoints: a replay that is killed or interrupted goes on from the last one
+    /// when it is started again, and its outputs are those of one that never was.
+    #[arg(long, value_name = "DIR", conflicts_with = "hosts")]
+    pub(super) checkpoint: Option<PathBuf>,
+    /// How often a checkpoint is made.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(super) every: i64,
     /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the same.
     #[arg(long)]
     pub(super) skip_corrupt: bool,

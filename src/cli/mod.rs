@@ -25,11 +25,17 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::authoring::draft::{NoDraft, draft};
+use crate::authoring::grouped;
+use crate::checkpoint::{Every, Plan};
+use crate::durable::Disk;
 use crate::log::manifest::Partition;
 use crate::log::{Stored, is_log};
 use crate::model::duration::format_duration;
 use crate::model::printable::printable;
-use crate::replay::{self, Cluster, Log, Options, Replayed, workers_usual};
+use crate::model::time::format_rfc3339;
+use crate::replay::{
+    self, Cluster, Log, NotResumed, Options, Prepared, Replayed, Resumed, workers_usual,
+};
 use crate::rules::{self, Rules};
 use crate::sources::{InputError, Interrupt};
 
@@ -168,7 +174,7 @@ fn replay(args: &ReplayArgs) -> u8 {
         Err(code) => return decline(code, "its arguments are wrong"),
     };
     match replay::prepare(&rules, &options) {
-        Ok(prepared) => match prepared.run() {
+        Ok(prepared) => match going_on(prepared, &options).run() {
             Ok(replayed) => outcome(&replayed, &options),
             Err(failure) => {
                 let code = fail(failure.exit_code(), &failure);
@@ -182,13 +188,32 @@ fn replay(args: &ReplayArgs) -> u8 {
     }
 }
 
+/// Says what a replay goes on with.
+fn going_on<'r>(prepared: Prepared<'r>, options: &Options) -> Prepared<'r> {
+    let dir = options.checkpoint.as_ref().map(|plan| plan.dir.display());
+    if let (Some(Resumed { at, records }), Some(dir)) = (&prepared.resumed, &dir) {
+        let (at, records) = (format_rfc3339(*at), grouped(*records));
+        complain(&format_args!("limbeck: goes on from {at}, behind {records} records: {dir}"));
+    }
+    if let (Some(NotResumed { differs_in }), Some(dir)) = (&prepared.not_resumed, &dir) {
+        let what = differs_in.join(", ");
+        complain(&format_args!(
+            "limbeck: the checkpoint is of another {what}; all is replayed from the start: {dir}"
+        ));
+    }
+    prepared
+}
+
 /// Says what came of a replay.
 fn outcome(replayed: &Replayed, options: &Options) -> u8 {
     let is_interrupt = |error: &&InputError| matches!(error, InputError::Interrupted { .. });
     let (interrupted, damaged): (Vec<_>, Vec<_>) = replayed.damaged.iter().partition(is_interrupt);
     let mut code = damaged.iter().map(|error| fail(error.exit_code(), error)).max();
     if let Some(error) = interrupted.first() {
-        let what = "interrupted; what had been read is output, and marked incomplete";
+        let what = match options.checkpoint {
+            Some(_) => "interrupted; started again, it goes on from the last checkpoint",
+            None => "interrupted; what had been read is output, and marked incomplete",
+        };
         code = Some(fail(error.exit_code(), &what));
     }
     let summary = replayed.summary.as_ref();
@@ -208,6 +233,16 @@ fn options(
 ) -> Result<Options, u8> {
     let logs = files(&args.log, rules, args.skip_corrupt)?;
     let workers = args.workers.map_or_else(workers_usual, NonZeroUsize::get);
+    let is_input = |log: &Log| log.stored.is_none() && log.path.as_os_str() == "-";
+    if args.checkpoint.is_some() && logs.iter().any(is_input) {
+        let what = "standard input cannot be gone on with from a checkpoint: write it to a log";
+        return Err(fail(USAGE, &what));
+    }
+    let checkpoint = args.checkpoint.clone().map(|dir| Plan {
+        dir,
+        every: Every::Elapsed(Duration::from_nanos(args.every.cast_unsigned())),
+        disk: Disk::default(),
+    });
     Ok(Options {
         logs,
         out: args.out.clone(),
@@ -216,6 +251,7 @@ fn options(
         tick_ns: args.tick,
         cluster,
         fates: args.fates,
+        checkpoint,
         progress: true,
         interrupt,
         block_bytes: None,

@@ -16,7 +16,7 @@ use super::{
 use crate::model::lane::{self, LaneStory};
 use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Trace};
 use crate::model::sighting::Position;
-use crate::pipeline::{self, Gathered};
+use crate::pipeline::{self, Gathered, Remembering};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
 use crate::sources::intake::{Batch, Clockwork, Matcher, ReadTo, Traced, read};
@@ -102,8 +102,9 @@ fn start_worker(
                 seen.receive(entries);
             }
         };
-        let (mut inputs, probe) =
-            worker.dataflow(|scope| pipeline::build(scope, &rules, options, receive));
+        let (mut inputs, probe) = worker.dataflow(|scope| {
+            pipeline::build(scope, &rules, options, Remembering::nothing(), receive)
+        });
         intake.expect("there is one worker").drive(worker, &mut inputs, &probe);
     })
     .map_err(Failure::Start)

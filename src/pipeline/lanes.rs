@@ -11,6 +11,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
 use timely::dataflow::operators::{Concatenate, OkErr};
 
+use super::saved::Saving;
 use super::tally::tally;
 use super::{Lane, Options, Update};
 use crate::model::episode::{Catalog, Episode};
@@ -56,10 +57,9 @@ type Ends<'scope> = Stream<'scope, i64, Vec<i64>>;
 pub(super) fn lanes<'scope, S: Shown>(
     observed: Observed<'scope, S>,
     ends: &Ends<'scope>,
-    rules: &Rules,
-    catalog: &Catalog,
-    groups: Groups,
+    (rules, catalog, groups): (&Rules, &Catalog, Groups),
     options: Options,
+    saving: &mut Saving,
 ) -> Decided<'scope> {
     let Groups { amend_within_ns, of } = groups;
     let parts = match amend_within_ns.len() {
@@ -75,11 +75,11 @@ pub(super) fn lanes<'scope, S: Shown>(
         let mut timing = Timing { lateness, tick: options.tick_ns };
         let mut part = part.as_collection();
         if rules.dedup_ns.iter().any(Option::is_some) {
-            part = without_repeats(part, ends, &rules, timing, options, &mut decided);
+            part = without_repeats(part, ends, &rules, timing, options, (&mut decided, saving));
             // What waited there for its instant comes at the end of its tick.
             timing.lateness = timing.lateness.saturating_add(timing.tick);
         }
-        hold(part, ends.clone(), &rules, timing, options, &mut decided);
+        hold(part, ends.clone(), &rules, timing, options, (&mut decided, saving));
     }
     decided
 }
@@ -91,7 +91,7 @@ fn without_repeats<'scope, S: Shown>(
     rules: &Rc<Lanes>,
     timing: Timing,
     options: Options,
-    decided: &mut Decided<'scope>,
+    (decided, saving): (&mut Decided<'scope>, &mut Saving),
 ) -> Observed<'scope, S> {
     let scope = observed.inner.scope();
     let of = Rc::clone(rules);
@@ -101,7 +101,8 @@ fn without_repeats<'scope, S: Shown>(
     });
     let of = Rc::clone(rules);
     let lasts = move |lane: &Lane, _: &Observation<S>| of.dedup_ns[lane.rule()].unwrap_or(1);
-    let verdicts = Timeline::new("dedup", Dedup::new(lasts), timing)
+    let verdicts = saving
+        .timeline(Timeline::new("dedup", Dedup::new(lasts), timing))
         .ending_at(ends.clone())
         .build_local(deduped.as_collection());
     let (passed, repeats) =
@@ -135,14 +136,17 @@ fn hold<'scope, S: Shown>(
     rules: &Rc<Lanes>,
     timing: Timing,
     options: Options,
-    decided: &mut Decided<'scope>,
+    (decided, saving): (&mut Decided<'scope>, &mut Saving),
 ) {
     let mut machine =
         HoldDown::<Lane, Observation<S>, _>::new(RuleHolds::<S>(Rc::clone(rules), PhantomData));
     if options.traced {
         machine = machine.telling_runs();
     }
-    let lanes = Timeline::new("hold-down", machine, timing).ending_at(ends).build_local(observed);
+    let lanes = saving
+        .timeline(Timeline::new("hold-down", machine, timing))
+        .ending_at(ends)
+        .build_local(observed);
     // Lateness is judged before, exactly: nothing can be too late for the timeline.
     lanes.errs.inspect(|rejected| panic!("an event in time was rejected: {rejected:?}"));
     let oks = lanes.oks.inner;

@@ -14,6 +14,7 @@
 
 mod lanes;
 mod observations;
+mod saved;
 mod tally;
 
 use std::hash::{Hash, Hasher};
@@ -34,6 +35,8 @@ use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
 use self::lanes::{Groups, lanes};
 use self::observations::Observations;
+use self::saved::Saving;
+pub use self::saved::{RestoredFlow, SavedFlow};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::Entry;
 use crate::model::sighting::{Noted, Shown, Sighting};
@@ -82,6 +85,25 @@ pub enum Gathered {
     Ledger(Vec<Update<Entry>>),
     /// Where time stands at the end, as one of the workers knows it.
     End(i64),
+    /// All is to be saved at this logical time; nothing of it, or later, has been gathered.
+    CutAt(i64),
+    /// All before that has been gathered.
+    Cut,
+}
+
+/// How what the flow remembers comes and goes.
+pub struct Remembering {
+    /// What it starts from.
+    pub restored: Option<RestoredFlow>,
+    /// Takes what this worker remembers, when it is asked for.
+    pub save: Box<dyn FnMut(SavedFlow)>,
+}
+
+impl Remembering {
+    /// From the start, and never asked.
+    pub fn nothing() -> Self {
+        Self { restored: None, save: Box::new(|_| ()) }
+    }
 }
 
 /// An input that takes updates of a collection.
@@ -93,6 +115,10 @@ pub struct Inputs {
     ledger: UpdatesIn<Entry>,
     ends: InputHandle<i64, CapacityContainerBuilder<Vec<i64>>>,
     judgement: Judgement,
+    saving: Saving,
+    /// Takes what this worker remembers, when it is asked for.
+    save: Box<dyn FnMut(SavedFlow)>,
+    receive: Box<dyn Fn(Gathered)>,
 }
 
 impl intake::Inputs<Batch> for Inputs {
@@ -103,10 +129,25 @@ impl intake::Inputs<Batch> for Inputs {
     }
 
     fn advance_to(&mut self, time: i64) {
-        self.sightings.advance_to(time);
-        self.ledger.advance_to(time);
+        // What is gone on with may be ahead of the first that is said of time.
+        if time > *self.sightings.time() {
+            self.sightings.advance_to(time);
+            self.ledger.advance_to(time);
+        }
         self.sightings.flush();
         self.ledger.flush();
+    }
+
+    fn cut(&mut self, at: i64) {
+        self.saving.request(at);
+        (self.receive)(Gathered::CutAt(at));
+    }
+
+    fn has_cut(&mut self) {
+        if let Some(saved) = self.saving.take() {
+            (self.save)(saved);
+        }
+        (self.receive)(Gathered::Cut);
     }
 
     fn end(&mut self, clock: i64) {
@@ -130,12 +171,13 @@ pub fn build(
     scope: Scope<'_, i64>,
     rules: &Rules,
     options: Options,
+    remembering: Remembering,
     receive: impl Fn(Gathered) + Clone + 'static,
 ) -> (Inputs, ProbeHandle<i64>) {
     // What carries nothing beside its state is spared the room for it.
     match rules.has_detail() {
-        true => build_with::<Noted>(scope, rules, options, receive),
-        false => build_with::<u64>(scope, rules, options, receive),
+        true => build_with::<Noted>(scope, rules, options, remembering, receive),
+        false => build_with::<u64>(scope, rules, options, remembering, receive),
     }
 }
 
@@ -143,6 +185,7 @@ fn build_with<S: Shown>(
     scope: Scope<'_, i64>,
     rules: &Rules,
     options: Options,
+    remembering: Remembering,
     receive: impl Fn(Gathered) + Clone + 'static,
 ) -> (Inputs, ProbeHandle<i64>) {
     let Options { tick_ns, across, traced } = options;
@@ -152,23 +195,34 @@ fn build_with<S: Shown>(
     let amend_within_ns = groups.amend_within_ns();
     let corrects = rules.sources.iter().any(|source| source.skew == Skew::Correct);
     let judgement = Judgement { timing, amend_within_ns, corrects, traced };
-    let (sightings_in, sightings) = scope.new_input();
-    let (ledger_in, ledger) = scope.new_input();
+    let (mut sightings_in, sightings) = scope.new_input();
+    let (mut ledger_in, ledger) = scope.new_input();
     let (ends_in, ends) = scope.new_input::<Vec<i64>>();
 
     // In one process the intake has brought every entity to its worker already.
     let sightings = sightings.as_collection();
     let repeats_until = move |sighting: &Sighting| judgement.repeats_until(sighting);
     let observations = Observations::<S>::new(rules, catalog.rule_ranks(), traced);
-    let door = Firsts::new("duplicates", repeats_until, observations);
+    let Remembering { restored, save } = remembering;
+    let mut saving = Saving::new(restored);
+    let (snapshots, restored) = saving.door();
+    let mut door = Firsts::new("duplicates", repeats_until, observations).with_snapshots(snapshots);
+    if let Some(parts) = restored {
+        door = door.restore_from(parts);
+    }
     let received = match across {
         true => door.build(sightings, by_key()),
         false => door.build(sightings, Pipeline),
     };
-    let decided =
-        lanes(received.firsts, &ends.clone().broadcast(), rules, &catalog, groups, options);
+    let decided = lanes(
+        received.firsts,
+        &ends.clone().broadcast(),
+        (rules, &catalog, groups),
+        options,
+        &mut saving,
+    );
 
-    let to_end = receive.clone();
+    let (to_end, to_cut) = (receive.clone(), receive.clone());
     let ends = ends.map(|clock| (clock, i64::MIN, 1)).as_collection();
     // The probe does not wait for it: it comes when the inputs have closed.
     gather(ends, "end", move |ends| {
@@ -183,5 +237,18 @@ fn build_with<S: Shown>(
     let ledger = scope.concatenate(ledgers).as_collection();
     let ledger = gather(ledger, "ledger", move |updates| receive(Gathered::Ledger(updates)));
     let (probe, _) = scope.concatenate([episodes, ledger]).probe();
-    (Inputs { sightings: sightings_in, ledger: ledger_in, ends: ends_in, judgement }, probe)
+    if let Some(at) = saving.start() {
+        sightings_in.advance_to(at);
+        ledger_in.advance_to(at);
+    }
+    let inputs = Inputs {
+        sightings: sightings_in,
+        ledger: ledger_in,
+        ends: ends_in,
+        judgement,
+        saving,
+        save,
+        receive: Box::new(to_cut),
+    };
+    (inputs, probe)
 }

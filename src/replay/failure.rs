@@ -1,7 +1,9 @@
 //! Why a replay has no outputs.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use crate::checkpoint::Damaged;
 use crate::sinks::OutputError;
 use crate::sources::InputError;
 
@@ -10,6 +12,10 @@ use crate::sources::InputError;
 pub enum Failure {
     /// A log cannot be read at all.
     Input(InputError),
+    /// The checkpoint is damaged.
+    Checkpoint(Damaged),
+    /// The checkpoint in this folder is of other logs.
+    OtherCheckpoint(PathBuf),
     /// The outputs cannot be created or written.
     Output(OutputError),
     /// The workers could not be started.
@@ -26,6 +32,8 @@ impl Failure {
         match self {
             Self::Input(error) => error.exit_code(),
             Self::Output(error) => error.exit_code(),
+            Self::Checkpoint(_) => 65,
+            Self::OtherCheckpoint(_) => 73,
             Self::Start(_) | Self::Processes(_) => 69,
             Self::Worker(_) => 70,
         }
@@ -37,6 +45,12 @@ impl fmt::Display for Failure {
         match self {
             Self::Input(error) => error.fmt(f),
             Self::Output(error) => error.fmt(f),
+            Self::Checkpoint(damaged) => damaged.fmt(f),
+            Self::OtherCheckpoint(dir) => write!(
+                f,
+                "the checkpoint is of other logs: {}; name those, or another folder",
+                dir.display()
+            ),
             Self::Start(detail) => write!(f, "the workers cannot be started: {detail}"),
             Self::Processes(detail) => {
                 write!(f, "the processes cannot replay together: {detail}")

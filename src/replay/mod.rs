@@ -3,6 +3,7 @@
 mod failure;
 mod processes;
 mod progress;
+mod resume;
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -17,13 +18,18 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 pub use failure::Failure;
 pub use processes::Cluster;
+pub use resume::{NotResumed, Resumed};
 
+use self::resume::{Saving, resume};
+use crate::checkpoint::{Plan, WorkerGiver};
 use crate::log::Stored;
-use crate::pipeline::{self, Gathered};
+use crate::pipeline::{self, Gathered, Remembering, RestoredFlow};
 use crate::rules::Rules;
-use crate::sinks::report::{self, OUTPUTS, Reporter, Summary, Writing};
+use crate::sinks::report::{self, Asked, OUTPUTS, Reporter, Summary, Writing};
 use crate::sinks::{OutputError, exit_without_outputs};
-use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, ReadTo, Traced, read};
+use crate::sources::intake::{
+    Batch, Clockwork, Matcher, Outcome, Partition, ReadTo, Saver, Traced, read,
+};
 use crate::sources::{InputError, Interrupt, open_until};
 
 /// Batches that wait for a worker, and that a worker has on their way.
@@ -91,6 +97,8 @@ pub struct Options {
     pub cluster: Option<Cluster>,
     /// Whether to write what became of every record.
     pub fates: bool,
+    /// Where and when it is saved on the way, and gone on with; of several processes, none can be.
+    pub checkpoint: Option<Plan>,
     /// Whether to draw a progress bar where standard error is a terminal.
     pub progress: bool,
     /// What ends the reading early.
@@ -133,6 +141,12 @@ pub struct Prepared<'r> {
     partitions: Vec<Partition>,
     /// None on a process that writes no outputs.
     writing: Option<(Reporter, Writing)>,
+    saving: Option<Saving>,
+    restored: Option<RestoredFlow>,
+    /// What it goes on with.
+    pub resumed: Option<Resumed>,
+    /// Why it does not go on with a checkpoint that there is.
+    pub not_resumed: Option<NotResumed>,
 }
 
 /// Opens inputs and outputs.
@@ -143,20 +157,42 @@ pub struct Prepared<'r> {
 pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r>, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the engine's own metric: events per second")]
     let started = Instant::now();
-    let partitions = open_partitions(rules, options)?;
+    let mut partitions = open_partitions(rules, options)?;
     spare_logs(options)?;
+    let resuming = options.checkpoint.as_ref();
+    let resuming =
+        resuming.map(|plan| resume(plan, rules, options, &mut partitions)).transpose()?;
+    let (mut saving, mut keep, mut restored) = (None, None, None);
+    let (mut resumed, mut not_resumed) = (None, None);
+    if let Some(resuming) = resuming {
+        saving = Some(resuming.saving);
+        keep = Some(resuming.keep);
+        restored = resuming.flow;
+        match resuming.resumed {
+            Ok(found) => resumed = found,
+            Err(why) => not_resumed = Some(why),
+        }
+    }
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
-        true => Some(report::start(
-            &options.out,
-            rules,
-            names(options),
-            options.fates,
-            options.tick_ns,
-        )?),
+        true => {
+            let (dir, files) = (&*options.out, names(options));
+            let (fates, tick_ns) = (options.fates, options.tick_ns);
+            Some(report::start(rules, Asked { dir, files, fates, tick_ns, keep })?)
+        }
         false => None,
     };
-    Ok(Prepared { rules, options, started, partitions, writing })
+    Ok(Prepared {
+        rules,
+        options,
+        started,
+        partitions,
+        writing,
+        saving,
+        restored,
+        resumed,
+        not_resumed,
+    })
 }
 
 impl Prepared<'_> {
@@ -166,13 +202,17 @@ impl Prepared<'_> {
     ///
     /// [`Failure`], if there are no outputs.
     pub fn run(self) -> Result<Replayed, Failure> {
-        let Self { rules, options, started, partitions, writing } = self;
+        let Self {
+            rules, options, started, partitions, writing, saving, restored, resumed, ..
+        } = self;
         let (reporter, writing) = writing.unzip();
 
         let stop = Arc::new(AtomicBool::new(false));
         let (feeds, intakes): (Vec<_>, Vec<_>) =
             (0..options.workers).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
-        let workers = match start_workers(rules, options, intakes, reporter, &stop) {
+        let giver = saving.as_ref().map(|saving| saving.keeper.worker_giver());
+        let flow = (restored, giver);
+        let workers = match start_workers(rules, options, intakes, reporter, &stop, flow) {
             Ok(workers) => workers,
             Err(failure) => {
                 // The unfinished outputs shall be gone before the process is.
@@ -180,7 +220,8 @@ impl Prepared<'_> {
                 return Err(failure);
             }
         };
-        let outcome = feed(partitions, rules, options, &feeds, &stop);
+        let saver = saving.as_ref().map(|saving| &saving.keeper as &dyn Saver);
+        let outcome = feed(partitions, rules, options, (&feeds, saver), &stop);
         drop(feeds);
         for worker in workers.join() {
             worker.map_err(Failure::Worker)?;
@@ -190,11 +231,18 @@ impl Prepared<'_> {
         damaged.sort_by_key(|error| error.input().to_owned());
         let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
         let mut written = writing.finish()?;
+        if saving.is_some() && options.interrupt.signal().is_some() {
+            // Another process goes on with it.
+            saving.map(|saving| saving.finish(false)).transpose()?;
+            return Ok(Replayed { summary: None, damaged });
+        }
         written.summary.complete &= !outcome.stopped;
-        written.summary.events_per_second =
-            (written.summary.records as f64 / started.elapsed().as_secs_f64()).round();
+        let read = written.summary.records - resumed.map_or(0, |before| before.records);
+        written.summary.events_per_second = (read as f64 / started.elapsed().as_secs_f64()).round();
         written.summary.peak_rss_bytes = peak_rss_bytes();
-        Ok(Replayed { summary: Some(written.commit()?), damaged })
+        let summary = written.commit()?;
+        saving.map(|saving| saving.finish(true)).transpose()?;
+        Ok(Replayed { summary: Some(summary), damaged })
     }
 }
 
@@ -229,7 +277,7 @@ fn feed(
     partitions: Vec<Partition>,
     rules: &Rules,
     options: &Options,
-    feeds: &[Feed<Batch>],
+    (feeds, saver): (&[Feed<Batch>], Option<&dyn Saver>),
     stop: &AtomicBool,
 ) -> Outcome {
     let clockwork = Clockwork {
@@ -242,7 +290,7 @@ fn feed(
     let sizes: Option<u64> = partitions.iter().map(Partition::size_bytes).sum();
     let bar = progress::Bar::new(options.progress, sizes);
     let progress = &|bytes| bar.at(bytes);
-    let to = ReadTo { feeds, stop, progress, saver: None };
+    let to = ReadTo { feeds, stop, progress, saver };
     let outcome = read(partitions, &Matcher::new(rules), clockwork, to);
     bar.finish();
     outcome
@@ -256,6 +304,7 @@ fn start_workers(
     intakes: Vec<Intake<Batch>>,
     reporter: Option<Reporter>,
     stop: &Arc<AtomicBool>,
+    (restored, giver): (Option<RestoredFlow>, Option<WorkerGiver>),
 ) -> Result<Workers, Failure> {
     let alone = match options.workers {
         1 => CommunicationConfig::Thread,
@@ -274,6 +323,7 @@ fn start_workers(
         traced: options.fates,
     };
     let (rules, local, stop) = (rules.clone(), options.workers, Arc::clone(stop));
+    let giver = Mutex::new(giver);
     timely::execute::execute_from(builders, others, WorkerConfig::default(), move |worker| {
         let taken = |slot: usize| intakes.lock().ok().and_then(|mut all| all[slot].take());
         let mine = taken(worker.index() % local).expect("each worker takes its own intake");
@@ -289,8 +339,17 @@ fn start_workers(
                 stop.store(true, Ordering::Relaxed);
             }
         };
+        let giver = giver.lock().ok().and_then(|giver| giver.clone());
+        let remembering = Remembering {
+            restored: restored.clone(),
+            save: Box::new(move |saved| {
+                if let Some(giver) = &giver {
+                    giver.give(saved);
+                }
+            }),
+        };
         let (mut inputs, probe) =
-            worker.dataflow(|scope| pipeline::build(scope, &rules, flow, receive));
+            worker.dataflow(|scope| pipeline::build(scope, &rules, flow, remembering, receive));
         mine.drive(worker, &mut inputs, &probe);
     })
     .map_err(Failure::Start)

@@ -42,7 +42,7 @@ impl OutputError {
         Self::CannotCreate { path: path.to_owned(), detail: detail.to_string() }
     }
 
-    pub(super) fn write_failed(path: &Path, detail: &dyn fmt::Display) -> Self {
+    pub(crate) fn write_failed(path: &Path, detail: &dyn fmt::Display) -> Self {
         let gone = path.parent().and_then(|dir| Self::gone(dir, detail));
         gone.unwrap_or_else(|| Self::WriteFailed {
             path: path.to_owned(),

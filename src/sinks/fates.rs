@@ -7,13 +7,16 @@
 mod row;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use limbeck_operators::machines::hold_down::Decision;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 pub(crate) use self::row::{Fate, FateRow, Row};
+use super::sort::SavedSort;
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
+use crate::durable::Disk;
 use crate::model::episode::Catalog;
 use crate::model::lane::LaneStory;
 use crate::model::ledger::{DeadLetter, Disposition, Known, Mark, Place, Trace, TracedLane};
@@ -31,6 +34,19 @@ pub(super) struct Fates {
     lanes: Sorter<(TracedLane, OfLane)>,
     records: Sorter<(RecordKey, OfRecord)>,
     file: AtomicFile,
+}
+
+/// Where what was saved is found again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedFates {
+    lanes: SavedSort,
+    records: SavedSort,
+}
+
+impl SavedFates {
+    pub(super) fn sorts(&self) -> [&SavedSort; 2] {
+        [&self.lanes, &self.records]
+    }
 }
 
 /// In this order: what was decided is known before the observations come.
@@ -80,6 +96,18 @@ impl Fates {
             }),
             file: dir.file(FATES)?,
         })
+    }
+
+    /// Saves what has been collected.
+    pub(super) fn save(&mut self, disk: &Disk, dir: &Path) -> Result<SavedFates, OutputError> {
+        let lanes = self.lanes.save(disk, dir, "lanes")?;
+        Ok(SavedFates { lanes, records: self.records.save(disk, dir, "records")? })
+    }
+
+    /// Goes on with what was saved.
+    pub(super) fn restore(&mut self, dir: &Path, saved: SavedFates) -> Result<(), OutputError> {
+        self.lanes.restore(dir, saved.lanes)?;
+        self.records.restore(dir, saved.records)
     }
 
     pub(super) fn dead_letter(

@@ -2,6 +2,7 @@
 //!
 //! - `atomic`: an output directory, and files that get their name only when all are complete.
 //! - `sort`: an external sort of updates that consolidates them, in bounded memory.
+//! - `growing`: a file that is written as the replay goes, and may be gone on with.
 //! - `run`: the sorted runs which that sort keeps on disk.
 //! - `report`: the thread that writes a replay's outputs; `json`: their rows; `digest`: their hash.
 //! - `error`: why an output cannot be created or written.
@@ -10,6 +11,7 @@ pub mod atomic;
 pub mod digest;
 pub mod error;
 pub(crate) mod fates;
+mod growing;
 pub(crate) mod json;
 pub mod report;
 mod run;
@@ -20,4 +22,5 @@ mod tests;
 
 pub use atomic::{AtomicFile, OutputDir, exit_without_outputs};
 pub use error::OutputError;
-pub use sort::{Sorted, Sorter};
+pub use growing::Growing;
+pub use sort::{SavedSort, Sorted, Sorter};

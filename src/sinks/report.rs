@@ -5,17 +5,19 @@
 //! one of dead letters, and the counts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::fates::{FATES, Fates};
+use super::fates::{FATES, Fates, SavedFates};
 use super::json::{push_dead_letter, push_episode, push_update};
-use super::{AtomicFile, OutputDir, OutputError, Sorter};
-use crate::alerts::{Alerts, NOTIFICATIONS};
+use super::sort::SavedSort;
+use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter};
+use crate::alerts::{Alerts, NOTIFICATIONS, SavedAlerts};
+use crate::durable::Disk;
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
@@ -174,39 +176,101 @@ pub struct Written {
     pub summary: Summary,
 }
 
+const UPDATES: &str = "updates.ndjson";
+
 /// What the outputs are called, the optional ones too.
-pub const OUTPUTS: [&str; 6] = [
-    "episodes.ndjson",
-    "updates.ndjson",
-    "dead-letter.ndjson",
-    FATES,
-    NOTIFICATIONS,
-    "summary.json",
-];
+pub const OUTPUTS: [&str; 6] =
+    ["episodes.ndjson", UPDATES, "dead-letter.ndjson", FATES, NOTIFICATIONS, "summary.json"];
+
+/// What to write, and where.
+pub struct Asked<'a> {
+    /// The directory.
+    pub dir: &'a Path,
+    /// What the logs are called.
+    pub files: Vec<String>,
+    /// Whether to write what became of every record.
+    pub fates: bool,
+    /// How finely history is resolved.
+    pub tick_ns: i64,
+    /// Where to keep what there is when the replay is saved.
+    pub keep: Option<Keep>,
+}
+
+/// How the outputs are saved on the way.
+pub struct Keep {
+    /// What they are written by.
+    pub disk: Disk,
+    /// The folder of what is kept.
+    pub dir: PathBuf,
+    /// Takes what is remembered at a logical time.
+    pub save: Box<dyn FnMut(SavedOutputs) + Send>,
+    /// What to go on with.
+    pub restored: Option<SavedOutputs>,
+}
+
+/// What is remembered of the outputs at a logical time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedOutputs {
+    counts: BTreeMap<Count, u64>,
+    updates: u64,
+    updates_bytes: u64,
+    digest: Digest,
+    episodes: SavedSort,
+    dead_letters: SavedSort,
+    fates: Option<SavedFates>,
+    alerts: Option<SavedAlerts>,
+}
+
+impl SavedOutputs {
+    /// The records so far.
+    pub fn records(&self) -> u64 {
+        self.counts.get(&Count::Record).copied().unwrap_or_default()
+    }
+
+    /// The names of the files that it goes on with.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let sorts = [&self.episodes, &self.dead_letters].into_iter();
+        let sorts = sorts.chain(self.fates.iter().flat_map(SavedFates::sorts));
+        sorts.flat_map(SavedSort::names).chain([UPDATES, NOTIFICATIONS])
+    }
+}
 
 /// Creates the outputs in a directory and starts the thread that writes them.
 ///
 /// # Errors
 ///
 /// If they cannot be created.
-pub fn start(
-    dir: &Path,
-    rules: &Rules,
-    files: Vec<String>,
-    fates: bool,
-    tick_ns: i64,
-) -> Result<(Reporter, Writing), OutputError> {
-    let dir = OutputDir::create(dir)?;
+pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), OutputError> {
+    let Asked { dir, files, fates, tick_ns, mut keep } = asked;
+    let disk = keep.as_ref().map_or_else(Disk::default, |keep| keep.disk.clone());
+    let dir = OutputDir::create_on(&disk, dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
+    let restored = keep.as_mut().and_then(|keep| keep.restored.take());
+    let growing = |name: &str, bytes: Option<u64>| {
+        Growing::new(&dir, name, keep.as_ref().map(|keep| (&keep.disk, &*keep.dir)), bytes)
+    };
+    let alerts = match rules.routes.is_empty() {
+        true => None,
+        false => {
+            let saved = restored.as_ref().and_then(|saved| saved.alerts.clone());
+            let file = growing(NOTIFICATIONS, saved.as_ref().map(|saved| saved.bytes))?;
+            let alerts = Alerts::new(rules, tick_ns, file);
+            Some(match saved {
+                Some(saved) => alerts.restore(saved),
+                None => alerts,
+            })
+        }
+    };
+    let updates_file = growing(UPDATES, restored.as_ref().map(|saved| saved.updates_bytes))?;
     let mut writer = Writer {
         episodes_file: dir.file("episodes.ndjson")?,
-        updates_file: dir.file("updates.ndjson")?,
+        updates_file,
         dead_letter_file: dir.file("dead-letter.ndjson")?,
         summary_file: dir.file("summary.json")?,
         episodes: Sorter::new(dir.path(), EPISODES_BYTES_MAX, Episode::heap_bytes),
         dead_letters: Sorter::new(dir.path(), DEAD_LETTERS_BYTES_MAX, DeadLetter::heap_bytes),
         fates,
-        alerts: Alerts::new(&dir, rules, tick_ns)?,
+        alerts,
         end_ns: None,
         dir,
         catalog: Catalog::new(rules),
@@ -221,18 +285,22 @@ pub fn start(
         updates: 0,
         digest: Digest::default(),
         line: Vec::new(),
+        keep: None,
+        cut: None,
+        later: Vec::new(),
     };
+    if let (Some(keep), Some(restored)) = (&keep, restored) {
+        writer.restore(&keep.dir, restored)?;
+    }
+    writer.keep = keep;
     let (sender, receiver): (_, Receiver<Gathered>) = bounded(QUEUE_MAX);
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
             for gathered in receiver {
-                match gathered {
-                    Gathered::Episodes(updates) => writer.episodes(updates)?,
-                    Gathered::Ledger(entries) => writer.ledger(entries)?,
-                    Gathered::End(clock) => writer.end_ns = writer.end_ns.max(Some(clock)),
-                }
+                writer.take(gathered)?;
             }
+            writer.take_later()?;
             writer.finish()
         })
         .expect("a thread can be started");
@@ -272,7 +340,7 @@ impl Written {
 struct Writer {
     dir: OutputDir,
     episodes_file: AtomicFile,
-    updates_file: AtomicFile,
+    updates_file: Growing,
     dead_letter_file: AtomicFile,
     summary_file: AtomicFile,
     episodes: Sorter<Episode>,
@@ -290,9 +358,90 @@ struct Writer {
     updates: u64,
     digest: Digest,
     line: Vec<u8>,
+    keep: Option<Keep>,
+    /// The logical time at which all is saved next, and what came of that time and later.
+    cut: Option<i64>,
+    later: Vec<Gathered>,
 }
 
 impl Writer {
+    fn take(&mut self, gathered: Gathered) -> Result<(), OutputError> {
+        match gathered {
+            Gathered::Episodes(mut updates) => {
+                let later = self.split(&mut updates);
+                self.later.extend((!later.is_empty()).then_some(Gathered::Episodes(later)));
+                self.episodes(updates)
+            }
+            Gathered::Ledger(mut entries) => {
+                let later = self.split(&mut entries);
+                self.later.extend((!later.is_empty()).then_some(Gathered::Ledger(later)));
+                self.ledger(entries)
+            }
+            Gathered::End(clock) => {
+                self.end_ns = self.end_ns.max(Some(clock));
+                Ok(())
+            }
+            Gathered::CutAt(at) => {
+                self.cut = Some(at);
+                Ok(())
+            }
+            Gathered::Cut => {
+                self.save()?;
+                self.take_later()
+            }
+        }
+    }
+
+    /// Takes out what is of the logical time of the cut, or later.
+    fn split<D>(&self, updates: &mut Vec<Update<D>>) -> Vec<Update<D>> {
+        match self.cut {
+            Some(cut) => updates.split_off(updates.partition_point(|(_, at, _)| *at < cut)),
+            None => Vec::new(),
+        }
+    }
+
+    /// Goes on with what came after the cut.
+    fn take_later(&mut self) -> Result<(), OutputError> {
+        self.cut = None;
+        std::mem::take(&mut self.later).into_iter().try_for_each(|gathered| self.take(gathered))
+    }
+
+    /// Saves what there is before the cut.
+    fn save(&mut self) -> Result<(), OutputError> {
+        let Some(keep) = &mut self.keep else { return Ok(()) };
+        let saved = SavedOutputs {
+            counts: self.counts.clone(),
+            updates: self.updates,
+            updates_bytes: self.updates_file.save()?,
+            digest: self.digest,
+            episodes: self.episodes.save(&keep.disk, &keep.dir, "episodes")?,
+            dead_letters: self.dead_letters.save(&keep.disk, &keep.dir, "dead-letters")?,
+            fates: match &mut self.fates {
+                Some(fates) => Some(fates.save(&keep.disk, &keep.dir)?),
+                None => None,
+            },
+            alerts: match &mut self.alerts {
+                Some(alerts) => Some(alerts.save()?),
+                None => None,
+            },
+        };
+        (keep.save)(saved);
+        Ok(())
+    }
+
+    /// Goes on with what was saved.
+    fn restore(&mut self, dir: &Path, saved: SavedOutputs) -> Result<(), OutputError> {
+        self.counts = saved.counts;
+        self.updates = saved.updates;
+        self.digest = saved.digest;
+        self.episodes.restore(dir, saved.episodes)?;
+        self.dead_letters.restore(dir, saved.dead_letters)?;
+        if let (Some(fates), Some(saved)) = (&mut self.fates, saved.fates) {
+            fates.restore(dir, saved)?;
+        }
+        Ok(())
+    }
+
     /// Writes updates of complete logical times.
     fn episodes(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
         for moment in updates.chunk_by(|one, other| one.1 == other.1) {
@@ -403,7 +552,8 @@ impl Writer {
             .map(|(key, account)| SourceSummary::new(key.clone(), account, &self.sources))
             .collect();
         sources.sort_by(|one, other| one.rank().cmp(&other.rank()));
-        let mut files = vec![self.episodes_file, self.updates_file, self.dead_letter_file];
+        let updates_file = self.updates_file.finish()?;
+        let mut files = vec![self.episodes_file, updates_file, self.dead_letter_file];
         let mut without = Vec::new();
         match self.fates {
             Some(fates) => files.push(fates.finish(&self.files)?),

@@ -118,6 +118,7 @@ impl Lab {
             cluster: None,
             progress: false,
             fates: false,
+            checkpoint: None,
             interrupt: Interrupt::default(),
             block_bytes: None,
         }

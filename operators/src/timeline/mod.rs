@@ -262,8 +262,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
                 let (mut ok_output, mut err_output) = (oks.activate(), errs.activate());
                 let mut emit =
                     Emit { ok: ok_output.session(&caps[0]), err: err_output.session(&caps[1]) };
-                let until = frontier.unwrap_or(i64::MAX);
-                while let Some(at) = snapshots.next_wanted(until) {
+                while let Some(at) = frontier.and_then(|frontier| snapshots.next_wanted(frontier)) {
                     play(&mut pending, &mut keys, Some(at), &mut emit);
                     keys.advance(at, &mut emit);
                     snapshots.give(keys.snapshot(at));

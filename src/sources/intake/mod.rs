@@ -422,7 +422,6 @@ impl Reader<'_> {
         loop {
             let lane = &mut self.lanes[index];
             let Some(mut block) = lane.early.remove(&lane.judged) else { return Ok(()) };
-            lane.judged += 1;
             let start = lane.starts.pop_front();
             if let Some(next) = lane.passing {
                 let (passed, reached) = block.passed(&next);
@@ -442,7 +441,9 @@ impl Reader<'_> {
                 self.clock = self.clock.max(lane.sequencer.arrival_ns());
                 self.hand_on(sequenced)?;
             }
+            // Until all of the block is handed on, time must not go beyond it.
             let lane = &mut self.lanes[index];
+            lane.judged += 1;
             let damage = block.damage.clone();
             let (sequenced, text) = lane.sequencer.judge(block);
             if let Text::Lines(bytes) = text {
@@ -468,6 +469,10 @@ impl Reader<'_> {
         else {
             return Ok(());
         };
+        if saver.has_failed() {
+            self.outcome.stopped = true;
+            return Err(());
+        }
         let Some(at) = self.cut else {
             // What was missing would be missing for good.
             if !self.outcome.damaged.is_empty() || !saver.is_due(clock_ns) {
@@ -484,10 +489,18 @@ impl Reader<'_> {
         if self.lanes.iter().any(|lane| lane.is_open() && lane.saved.is_none()) {
             return Ok(());
         }
+        self.cut = None;
+        if !self.lanes.iter().any(Lane::is_open) {
+            // Time may end before that.
+            return Ok(());
+        }
         let lanes = self.lanes.iter_mut();
         let lanes = lanes.map(|lane| lane.saved.take().unwrap_or_else(|| lane.saved(None)));
         saver.save(at, SavedIntake { lanes: lanes.collect() });
-        self.cut = None;
+        // The last to be behind it may have come to its end, and said nothing of time.
+        let rows = vec![Vec::new(); self.feeds.len()];
+        let (since_ns, ledger, last) = (i64::MIN, Vec::new(), i64::MIN);
+        self.hand_on(Sequenced { rows, since_ns, ledger, last, ended: false })?;
         Ok(())
     }
 

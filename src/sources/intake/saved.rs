@@ -14,6 +14,8 @@ use super::sequencer::SavedSequencer;
 pub trait Saver: Sync {
     /// Whether it is time to save, at so much of the clock.
     fn is_due(&self, clock_ns: i64) -> bool;
+    /// Whether it cannot save any more: then nothing goes on.
+    fn has_failed(&self) -> bool;
     /// Takes what the intake remembers at a logical time.
     fn save(&self, at: i64, intake: SavedIntake);
 }

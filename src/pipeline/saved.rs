@@ -1,0 +1,96 @@
+//! What the operators of the flow remember at a logical time, and how it is asked for.
+
+use std::sync::Arc;
+
+use limbeck_operators::Machine;
+use limbeck_operators::hash::fixed_hash;
+use limbeck_operators::snapshots::{Snapshot, Snapshots};
+use limbeck_operators::timeline::Timeline;
+
+use super::Lane;
+
+/// What the operators of one worker remember.
+#[derive(Clone, Debug)]
+pub struct SavedFlow {
+    /// Of the records that have passed.
+    pub door: Snapshot<u128>,
+    /// Of the timelines, in the order in which they are built.
+    pub timelines: Vec<Snapshot<Lane>>,
+}
+
+/// What the operators of all workers remembered.
+#[derive(Clone, Debug)]
+pub struct RestoredFlow {
+    /// The logical time it is of.
+    pub at: i64,
+    door: Arc<[Snapshot<u128>]>,
+    timelines: Vec<Arc<[Snapshot<Lane>]>>,
+}
+
+impl RestoredFlow {
+    /// Puts together what each worker saved at a logical time.
+    pub fn new(at: i64, workers: Vec<SavedFlow>) -> Self {
+        let count = workers.iter().map(|saved| saved.timelines.len()).max().unwrap_or_default();
+        let (mut door, mut timelines) = (Vec::new(), vec![Vec::new(); count]);
+        for saved in workers {
+            door.push(saved.door);
+            for (parts, part) in timelines.iter_mut().zip(saved.timelines) {
+                parts.push(part);
+            }
+        }
+        let timelines = timelines.into_iter().map(Arc::from).collect();
+        Self { at, door: door.into(), timelines }
+    }
+}
+
+/// Asks the operators of one worker for what they remember.
+#[derive(Default)]
+pub(super) struct Saving {
+    door: Snapshots<u128>,
+    timelines: Vec<Snapshots<Lane>>,
+    restored: Option<RestoredFlow>,
+}
+
+impl Saving {
+    pub(super) fn new(restored: Option<RestoredFlow>) -> Self {
+        Self { restored, ..Self::default() }
+    }
+
+    /// Where the door takes its requests from, and what it starts from.
+    pub(super) fn door(&self) -> (&Snapshots<u128>, Option<Arc<[Snapshot<u128>]>>) {
+        (&self.door, self.restored.as_ref().map(|restored| Arc::clone(&restored.door)))
+    }
+
+    /// The next timeline, to be asked, and started from what it remembered.
+    pub(super) fn timeline<'scope, M: Machine<Key = Lane>>(
+        &mut self,
+        timeline: Timeline<'scope, M>,
+    ) -> Timeline<'scope, M> {
+        let number = self.timelines.len();
+        self.timelines.push(Snapshots::new());
+        // As the intake brings entities to workers.
+        let timeline = timeline
+            .with_snapshots(&self.timelines[number])
+            .routed_by(|lane| fixed_hash(&lane.entity));
+        match self.restored.as_ref().and_then(|restored| restored.timelines.get(number)) {
+            Some(parts) => timeline.restore_from(Arc::clone(parts)),
+            None => timeline,
+        }
+    }
+
+    /// The logical time that the flow starts from, if it is restored.
+    pub(super) fn start(&self) -> Option<i64> {
+        self.restored.as_ref().map(|restored| restored.at)
+    }
+
+    pub(super) fn request(&self, at: i64) {
+        self.door.request(at);
+        self.timelines.iter().for_each(|timeline| timeline.request(at));
+    }
+
+    /// What was requested, once the flow has come that far.
+    pub(super) fn take(&self) -> Option<SavedFlow> {
+        let timelines = self.timelines.iter().map(Snapshots::take).collect::<Option<_>>()?;
+        Some(SavedFlow { door: self.door.take()?, timelines })
+    }
+}

@@ -1,0 +1,129 @@
+//! A replay that crashes, and goes on: its outputs are those of one that never stopped.
+//!
+//! Each seed is a log of the oracle's with its rules. A replay of it is saved on the way, and crashes
+//! at a named point of what it writes: what was not synced is lost or torn. Another replay goes on
+//! from what is there, with another number of workers and blocks of another size; it may crash
+//! too. `LIMBECK_SEEDS=FROM..TO` takes other seeds.
+
+mod common;
+mod oracle;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use common::{Lab, Outputs, replaying};
+use limbeck::checkpoint::{Every, Plan};
+use limbeck::durable::{self, ANY, Disk, Fault};
+use limbeck::replay::{Options, prepare};
+use oracle::logs::{Random, case};
+use oracle::{MS, S};
+
+const POINTS: [&str; 4] = ["checkpoint write", "checkpoint rename", "output", ANY];
+
+/// The seeds that were asked for; these if none.
+fn seeds(usual: Range<u64>) -> Range<u64> {
+    let Ok(text) = env::var("LIMBECK_SEEDS") else { return usual };
+    let number = |text: &str| text.parse().expect("LIMBECK_SEEDS is N or FROM..TO");
+    match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&text)..number(&text) + 1,
+    }
+}
+
+/// What came of a replay on a disk that fails.
+#[derive(Debug, PartialEq)]
+enum End {
+    /// It crashed where it was to.
+    Crashed,
+    /// It came to its end before that.
+    Whole,
+}
+
+/// Replays with checkpoints; whether it went on from one, and how it ended.
+fn run(lab: &Lab, options: &Options, disk: &Disk) -> (bool, End) {
+    let done = prepare(&lab.rules, options).and_then(|prepared| {
+        let resumed = prepared.resumed.is_some();
+        prepared.run().map(|_| resumed)
+    });
+    match done {
+        Ok(resumed) => (resumed, End::Whole),
+        Err(failure) => {
+            assert!(disk.has_failed(), "{failure}");
+            (false, End::Crashed)
+        }
+    }
+}
+
+/// How often each thing came about.
+type Seen = BTreeMap<String, u32>;
+
+fn check(seed: u64, seen: &mut Seen) {
+    let mut random = Random::new(seed ^ 0xc4a5);
+    let case = case(seed);
+    let lab = Lab::new(&case.yaml, &case.partitions);
+    let mut options = lab.options();
+    options.tick_ns = *random.pick(&[MS, 100 * MS, S]);
+    options.fates = random.chance(30);
+    replaying(format!("seed {seed}, uninterrupted"));
+    let wanted = lab.replay(&options);
+    let wanted_fates = fs::read(options.out.join("fates.ndjson")).ok();
+
+    options.out = lab.dir.path().join("resumed");
+    let kept = lab.dir.path().join("kept");
+    let mut point = *random.pick(&POINTS);
+    let (mut crashes, mut resumed_once) = (0, false);
+    for attempt in 0..6 {
+        options.workers = *random.pick(&[1, 1, 2, 4]);
+        options.block_bytes = Some(*random.pick(&[4, 60, 200, 700]));
+        let passing = match point {
+            ANY => 1 + random.below(120),
+            _ => 1 + random.below(2),
+        };
+        let fault = if random.chance(80) { Fault::Crash } else { Fault::DiskFull };
+        let plan = durable::Plan { seed: random.next(), point: point.to_owned(), passing, fault };
+        let disk = if attempt < 4 { Disk::faulty(plan.clone()) } else { Disk::default() };
+        let every = Every::Clock(*random.pick(&[MS, 300 * MS, S, 5 * S]));
+        options.checkpoint = Some(Plan { dir: kept.clone(), every, disk: disk.clone() });
+        replaying(format!("seed {seed}, attempt {attempt}: {plan:?}"));
+        let (resumed, end) = run(&lab, &options, &disk);
+        resumed_once |= resumed;
+        match end {
+            End::Crashed => {
+                crashes += 1;
+                *seen.entry(format!("{point}: {fault:?}")).or_default() += 1;
+                point = *random.pick(&POINTS);
+            }
+            End::Whole => break,
+        }
+    }
+    let what = format!("seed {seed}, {crashes} crashes, went on: {resumed_once}\n{}", case.show());
+    Outputs::read(&options.out).assert_equal(&wanted, &what);
+    let fates = fs::read(options.out.join("fates.ndjson")).ok();
+    assert!(fates == wanted_fates, "{what}: fates.ndjson");
+    assert_eq!(left(&kept), Vec::<String>::new(), "{what}: nothing is left of checkpoints");
+    *seen.entry("went on".to_owned()).or_default() += u32::from(resumed_once && crashes > 0);
+}
+
+fn left(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn what_crashes_goes_on_to_the_same_bytes() {
+    let (range, mut seen) = (seeds(0..100), Seen::new());
+    let count = range.end - range.start;
+    for seed in range {
+        check(seed, &mut seen);
+    }
+    println!("{seen:#?}");
+    if count >= 60 {
+        for point in POINTS {
+            assert!(seen.contains_key(&format!("{point}: Crash")), "{point} was hit: {seen:?}");
+        }
+        assert!(u64::from(seen["went on"]) > count / 4, "{seen:?}");
+    }
+}
