@@ -100,7 +100,8 @@ pub fn clear(plan: &Plan) -> io::Result<()> {
 fn remove_others(disk: &Disk, dir: &Path, needed: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let is_ours = |name: &str| name.ends_with(".run") || name.ends_with(".ndjson");
+        let is_ours =
+            |name: &str| [".run", ".ndjson", ".new"].iter().any(|end| name.ends_with(end));
         if name.to_str().is_some_and(|name| is_ours(name) && !needed(name)) {
             let _ = disk.remove(&entry.path());
         }
