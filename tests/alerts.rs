@@ -31,7 +31,10 @@ fn seeds() -> Range<u64> {
     let text = env::var("LIMBECK_SEEDS").unwrap_or_else(|_| "0..150".to_owned());
     match text.split_once("..") {
         Some((from, to)) => from.parse().expect("FROM..TO")..to.parse().expect("FROM..TO"),
-        None => (|n| n..n + 1)(text.parse().expect("a seed is a number")),
+        None => {
+            let seed = text.parse().expect("a seed is a number");
+            seed..seed + 1
+        }
     }
 }
 

@@ -4,20 +4,36 @@
 //! every notification that a route wants, in the order in which they are told. State: a [`Latch`].
 //!
 //! - `latch`: what is notified of and when, decided by the log alone.
+//! - `outbox`: what is still to be delivered to a sink, on disk; `sender`: the threads that deliver it;
+//!   `request`: what a sink is sent. None of them decides what is told.
 
 pub mod latch;
+pub mod outbox;
+pub mod request;
+pub mod sender;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use limbeck_operators::hash::fixed_hash;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use self::latch::{Latch, Notification, Snapshot};
+use self::outbox::Outbox;
+use self::request::Target;
+use self::sender::{Backoff, Delivery, Sender};
+use crate::durable::Disk;
 use crate::model::episode::{Catalog, Episode};
 use crate::pipeline::Update;
 use crate::rules::{Route, Rules, Subject};
 use crate::sinks::json::push_notification;
 use crate::sinks::{AtomicFile, Growing, OutputError};
+use crate::sources::Interrupt;
 
 /// The name of the file.
 pub const NOTIFICATIONS: &str = "notifications.ndjson";
@@ -35,7 +51,8 @@ pub struct SavedAlerts {
 pub struct Alerts {
     catalog: Catalog,
     routes: Vec<Route>,
-    sinks: Vec<String>,
+    sinks: Vec<SmolStr>,
+    senders: Option<Arc<Senders>>,
     latch: Latch,
     file: Growing,
     told: u64,
@@ -46,13 +63,19 @@ pub struct Alerts {
 
 impl Alerts {
     /// Decides for the routes of a rule file, of which there must be some.
-    pub fn new(rules: &Rules, tick_ns: i64, file: Growing) -> Self {
+    pub fn new(
+        rules: &Rules,
+        tick_ns: i64,
+        file: Growing,
+        senders: Option<Arc<Senders>>,
+    ) -> Self {
         let catalog = Catalog::new(rules);
         Self {
             latch: Latch::new(rules, &catalog, tick_ns),
             catalog,
             routes: rules.routes.clone(),
-            sinks: rules.sinks.iter().map(|sink| sink.name.to_string()).collect(),
+            sinks: rules.sinks.iter().map(|sink| sink.name.clone()).collect(),
+            senders,
             file,
             told: 0,
             notifications: Vec::new(),
@@ -99,6 +122,7 @@ impl Alerts {
 
     fn tell(&mut self) -> Result<(), OutputError> {
         let mut notifications = std::mem::take(&mut self.notifications);
+        let mut outgoing: Vec<Vec<_>> = vec![Vec::new(); self.sinks.len()];
         for notification in notifications.drain(..) {
             let sinks = self.sinks_of(&notification);
             if sinks.is_empty() {
@@ -109,13 +133,25 @@ impl Alerts {
             self.line.extend(br#"{"to":"#);
             serde_json::to_writer(&mut self.line, &names).expect("a Vec takes every write");
             self.line.extend(br#","notification":"#);
+            let start = self.line.len();
             push_notification(&mut self.line, &self.catalog, &notification);
+            if self.senders.is_some() {
+                let key = notification.id(&self.catalog);
+                let Episode { entity, rule, .. } = &notification.episode;
+                let lane = fixed_hash(&(entity, self.catalog.rule_name(*rule)));
+                let body = String::from_utf8(self.line[start..].to_vec());
+                let body = body.expect("JSON is text");
+                sinks.iter().for_each(|sink| outgoing[*sink].push((key, lane, body.clone())));
+            }
             self.line.extend(b"}\n");
             self.file.put(&self.line)?;
             self.told += 1;
         }
         self.notifications = notifications;
-        Ok(())
+        match &self.senders {
+            Some(senders) => senders.send(outgoing),
+            None => Ok(()),
+        }
     }
 
     /// The sinks of the routes that want it, each once, in the order of the rule file.
@@ -162,5 +198,100 @@ impl<'e> Said<'e> {
                 Subject::Label(name) => self.labels.get(&**name).map_or("", |value| value),
             })
         })
+    }
+}
+
+/// Why notifications cannot be delivered.
+#[derive(Debug)]
+pub enum DeliveryError {
+    /// A setting of a sink is wrong.
+    Setting(String),
+    /// An outbox is.
+    Outbox(OutputError),
+}
+
+impl DeliveryError {
+    /// The exit code of the contract.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting(_) => 78,
+            Self::Outbox(error) => error.exit_code(),
+        }
+    }
+}
+
+impl fmt::Display for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(what) => f.write_str(what),
+            Self::Outbox(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A sender for each sink that a route leads to.
+pub struct Senders {
+    /// By the number of the sink.
+    senders: Vec<Option<(SmolStr, Sender)>>,
+    dir: PathBuf,
+}
+
+/// Sinks are not shown: what they are sent may be secret.
+impl fmt::Debug for Senders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Senders").field(&self.dir).finish()
+    }
+}
+
+impl Senders {
+    /// Opens the outboxes in a folder, and begins to deliver what is left in them.
+    ///
+    /// # Errors
+    /// If a setting is wrong, or an outbox cannot be opened.
+    pub fn start(rules: &Rules, dir: &Path) -> Result<Self, DeliveryError> {
+        // Nothing is sent before all is known to be right.
+        let targets = rules.sinks.iter().enumerate().map(|(index, sink)| {
+            let leads = rules.routes.iter().any(|route| route.to == index);
+            if !leads {
+                return Ok(None);
+            }
+            let target = Target::new(sink).map_err(DeliveryError::Setting)?;
+            let outbox = Outbox::open(&Disk::default(), &dir.join(&sink.name));
+            Ok(Some((sink.name.clone(), outbox.map_err(DeliveryError::Outbox)?, target)))
+        });
+        let targets = targets.collect::<Result<Vec<_>, _>>()?;
+        let start =
+            |(name, outbox, target)| (name, Sender::start(outbox, target, Backoff::default()));
+        let senders = targets.into_iter().map(|target| target.map(start)).collect();
+        Ok(Self { senders, dir: dir.to_owned() })
+    }
+
+    fn send(&self, outgoing: Vec<Vec<(u128, u64, String)>>) -> Result<(), OutputError> {
+        for (sender, notifications) in self.senders.iter().zip(outgoing) {
+            if let Some((_, sender)) = sender.as_ref().filter(|_| !notifications.is_empty()) {
+                sender.send(notifications)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all is delivered, or for so long at most, or until an interrupt, and says what is so
+    /// of each sink.
+    ///
+    /// # Errors
+    /// If an outbox could not be read or written.
+    pub fn drain(
+        &self,
+        at_most: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<(&str, Delivery)>, OutputError> {
+        let until = sender::now() + at_most;
+        let senders = self.senders.iter().flatten();
+        senders.map(|(name, sender)| Ok((&**name, sender.drain(until, interrupt)?))).collect()
+    }
+
+    /// Where the outboxes are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 }

@@ -309,7 +309,7 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
         let copies: Vec<_> = gathered.iter().map(copy).collect();
         let (cost, done) = here(|| {
             let (files, tick_ns) = (vec!["flat".to_owned()], TICK_NS);
-            let asked = Asked { dir, files, fates: false, tick_ns, keep: None };
+            let asked = Asked { dir, files, fates: false, tick_ns, keep: None, senders: None };
             let (reporter, writing) = report::start(rules, asked)?;
             for updates in copies {
                 // A writer that is gone says why when it is finished.

@@ -2,7 +2,8 @@
 //!
 //! 0 done, 1 the work itself found differences, 2 usage, 65 the input is damaged, 66 it is missing
 //! or unreadable, 69 workers or other processes cannot be had, 70 a defect, 73 the output cannot be
-//! created, 74 reading or writing failed, 78 configuration; 130 and 143 a signal.
+//! created, 74 reading or writing failed, 75 notifications are not delivered yet, 76 a sink refused
+//! some, 78 configuration; 130 and 143 a signal.
 
 mod args;
 mod bench;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command, LogArg, ReplayArgs};
+use crate::alerts::Senders;
 use crate::authoring::draft::{NoDraft, draft};
 use crate::authoring::grouped;
 use crate::checkpoint::{Every, Plan};
@@ -46,6 +48,8 @@ const DAMAGED: u8 = 65;
 const MISSING: u8 = 66;
 const USAGE: u8 = 2;
 const FAILED: u8 = 1;
+const NOT_DELIVERED: u8 = 75;
+const REFUSED: u8 = 76;
 
 /// More of a file is not read: longer than a rule file may be.
 const SMALL_BYTES_MAX: u64 = 2 << 20;
@@ -175,7 +179,12 @@ fn replay(args: &ReplayArgs) -> u8 {
     };
     match replay::prepare(&rules, &options) {
         Ok(prepared) => match going_on(prepared, &options).run() {
-            Ok(replayed) => outcome(&replayed, &options),
+            Ok(replayed) => {
+                let code = outcome(&replayed, &options);
+                let wait = Duration::from_nanos(args.alerts_wait.cast_unsigned());
+                let drained = drain(&options, wait);
+                if code == 0 { drained } else { code }
+            }
             Err(failure) => {
                 let code = fail(failure.exit_code(), &failure);
                 interrupt.signal().map_or(code, signals::exit_code)
@@ -202,6 +211,41 @@ fn going_on<'r>(prepared: Prepared<'r>, options: &Options) -> Prepared<'r> {
         ));
     }
     prepared
+}
+
+/// What sends notifications, where that is asked for. Of several processes, the one that writes does.
+fn senders(args: &ReplayArgs, rules: &Rules) -> Result<Option<Arc<Senders>>, u8> {
+    let Some(dir) = args.alerts.as_ref().filter(|_| args.process.unwrap_or(0) == 0) else {
+        return Ok(None);
+    };
+    if rules.routes.is_empty() {
+        return Err(fail(USAGE, &"the rule file has no `routes`: there is nothing to send"));
+    }
+    match Senders::start(rules, dir) {
+        Ok(senders) => Ok(Some(Arc::new(senders))),
+        Err(error) => Err(fail(error.exit_code(), &error)),
+    }
+}
+
+/// Waits for what is to be delivered, and says what came of it.
+fn drain(options: &Options, at_most: Duration) -> u8 {
+    let Some(senders) = &options.senders else { return 0 };
+    let deliveries = match senders.drain(at_most, &options.interrupt) {
+        Ok(deliveries) => deliveries,
+        Err(error) => return fail(error.exit_code(), &error),
+    };
+    let mut code = 0;
+    for (sink, delivery) in &deliveries {
+        let dir = senders.dir().join(sink);
+        code = code.max(print(&say::delivered(sink, delivery)));
+        if delivery.refused > 0 {
+            code = code.max(fail(REFUSED, &say::refused(sink, delivery, &dir)));
+        }
+        if delivery.left > 0 {
+            code = code.max(fail(NOT_DELIVERED, &say::left(sink, delivery, &dir)));
+        }
+    }
+    code
 }
 
 /// Says what came of a replay.
@@ -232,6 +276,7 @@ fn options(
     interrupt: Interrupt,
 ) -> Result<Options, u8> {
     let logs = files(&args.log, rules, args.skip_corrupt)?;
+    let senders = senders(args, rules)?;
     let workers = args.workers.map_or_else(workers_usual, NonZeroUsize::get);
     let is_input = |log: &Log| log.stored.is_none() && log.path.as_os_str() == "-";
     if args.checkpoint.is_some() && logs.iter().any(is_input) {
@@ -252,6 +297,7 @@ fn options(
         cluster,
         fates: args.fates,
         checkpoint,
+        senders,
         progress: true,
         interrupt,
         block_bytes: None,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::alerts::sender::Delivery;
 use crate::authoring::grouped;
 use crate::authoring::sample::{LogSample, Sample};
 use crate::model::duration::{format_duration, format_offset};
@@ -163,4 +164,27 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     }
     writeln!(text, "outputs in {}", out.display()).expect("a String takes every write");
     text
+}
+
+/// What was delivered to a sink.
+pub(super) fn delivered(sink: &str, delivery: &Delivery) -> String {
+    format!("{} delivered to {sink}\n", counted(delivery.delivered))
+}
+
+/// What a sink refused.
+pub(super) fn refused(sink: &str, delivery: &Delivery, dir: &Path) -> String {
+    let (dir, count) = (dir.display(), counted(delivery.refused));
+    format!("{count} refused by {sink}: {dir}/undeliverable.ndjson says which and why")
+}
+
+/// What is not delivered yet, and why.
+pub(super) fn left(sink: &str, delivery: &Delivery, dir: &Path) -> String {
+    let (dir, count) = (dir.display(), counted(delivery.left));
+    let why = delivery.reason.as_deref().unwrap_or("there was no time");
+    format!("{count} for {sink} left in {dir}: {why}; the next replay with it sends them")
+}
+
+fn counted(notifications: u64) -> String {
+    let plural = if notifications == 1 { "" } else { "s" };
+    format!("{} notification{plural}", grouped(notifications))
 }

@@ -21,6 +21,7 @@ pub use processes::Cluster;
 pub use resume::{NotResumed, Resumed};
 
 use self::resume::{Saving, resume};
+use crate::alerts::Senders;
 use crate::checkpoint::{Plan, WorkerGiver};
 use crate::log::Stored;
 use crate::pipeline::{self, Gathered, Remembering, RestoredFlow};
@@ -99,6 +100,8 @@ pub struct Options {
     pub fates: bool,
     /// Where and when it is saved on the way, and gone on with; of several processes, none can be.
     pub checkpoint: Option<Plan>,
+    /// What sends notifications to their sinks; without, nobody is told.
+    pub senders: Option<Arc<Senders>>,
     /// Whether to draw a progress bar where standard error is a terminal.
     pub progress: bool,
     /// What ends the reading early.
@@ -178,7 +181,9 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
         true => {
             let (dir, files) = (&*options.out, names(options));
             let (fates, tick_ns) = (options.fates, options.tick_ns);
-            Some(report::start(rules, Asked { dir, files, fates, tick_ns, keep })?)
+            let senders = options.senders.clone();
+            let asked = Asked { dir, files, fates, tick_ns, keep, senders };
+            Some(report::start(rules, asked)?)
         }
         false => None,
     };

@@ -28,6 +28,7 @@ use smol_str::SmolStr;
 pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
 pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub(crate) use read::{check_url, is_header_value};
 pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
 pub use source::{

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -16,7 +17,7 @@ use super::fates::{FATES, Fates, SavedFates};
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::sort::SavedSort;
 use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter};
-use crate::alerts::{Alerts, NOTIFICATIONS, SavedAlerts};
+use crate::alerts::{Alerts, NOTIFICATIONS, SavedAlerts, Senders};
 use crate::durable::Disk;
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
@@ -194,6 +195,8 @@ pub struct Asked<'a> {
     pub tick_ns: i64,
     /// Where to keep what there is when the replay is saved.
     pub keep: Option<Keep>,
+    /// What sends notifications; without, nobody is told.
+    pub senders: Option<Arc<Senders>>,
 }
 
 /// How the outputs are saved on the way.
@@ -241,7 +244,7 @@ impl SavedOutputs {
 ///
 /// If they cannot be created.
 pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), OutputError> {
-    let Asked { dir, files, fates, tick_ns, mut keep } = asked;
+    let Asked { dir, files, fates, tick_ns, mut keep, senders } = asked;
     let disk = keep.as_ref().map_or_else(Disk::default, |keep| keep.disk.clone());
     let dir = OutputDir::create_on(&disk, dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
@@ -254,7 +257,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
         false => {
             let saved = restored.as_ref().and_then(|saved| saved.alerts.clone());
             let file = growing(NOTIFICATIONS, saved.as_ref().map(|saved| saved.bytes))?;
-            let alerts = Alerts::new(rules, tick_ns, file);
+            let alerts = Alerts::new(rules, tick_ns, file, senders);
             Some(match saved {
                 Some(saved) => alerts.restore(saved),
                 None => alerts,

@@ -119,6 +119,7 @@ impl Lab {
             progress: false,
             fates: false,
             checkpoint: None,
+            senders: None,
             interrupt: Interrupt::default(),
             block_bytes: None,
         }

@@ -18,6 +18,7 @@ use super::{Rule, Rules};
 pub(super) use self::route::{
     ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,
 };
+pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
 
