@@ -1,9 +1,10 @@
 //! Limbeck distils noisy telemetry into sustained episodes.
 //!
 //! The folders follow the way of the data: [`sources`] read logs, [`rules`] say what is looked for,
-//! [`pipeline`] shows the whole dataflow on one screen, [`sinks`] write. [`replay`] puts them together,
-//! [`authoring`] helps to write rules, and [`cli`] asks for both. `ARCHITECTURE.md` is the map, with the invariants and the reasons; the
-//! temporal operators are a crate of their own, [`limbeck_operators`].
+//! [`pipeline`] shows the whole dataflow on one screen, [`sinks`] write, [`alerts`] tell.
+//! [`replay`] puts them together, [`authoring`] helps to write rules, and [`cli`] asks for both.
+//! `ARCHITECTURE.md` is the map, with the invariants and the reasons; the temporal operators are a
+//! crate of their own, [`limbeck_operators`].
 
 // These panic where nobody listens any more; `cli` has what does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]

@@ -35,6 +35,7 @@ fn replayed(failing: &str, workers: usize) -> Outputs {
         cluster: None,
         fates: false,
         checkpoint: None,
+        senders: None,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

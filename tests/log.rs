@@ -29,6 +29,7 @@ fn options(logs: Vec<Log>, out: PathBuf, workers: usize, tick_ns: i64) -> Option
         cluster: None,
         fates: true,
         checkpoint: None,
+        senders: None,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

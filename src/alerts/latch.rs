@@ -1,26 +1,26 @@
-//! The latch: what is notified of. A machine of its own, since that depends on what was said before,
-//! and not on the episodes alone.
+//! The latch: what is notified of. A machine of its own, since that depends on what was said
+//! before, and not on the episodes alone.
 //!
 //! # Meaning
 //!
-//! An episode is *opened* once its beginning is final: when the clock has reached `decided` + lateness,
-//! nothing that comes in time can withdraw it or move its `since`. It is *closed* once its end is
-//! final: its end is decided where the episode that follows it is, or by the rule's `expire_after`;
-//! the lateness later nothing in time can move it. What a late record changes in what was said (a rule
-//! may amend for longer than the lateness) is a *correction*, at once: other content, another end, no
-//! end after all, or an episode that is *withdrawn*. An episode whose end was taken back is open again,
-//! and closed once more; one that was withdrawn and comes back is opened anew. What changes before it
-//! is final is not told.
+//! An episode is *opened* once its beginning is final: when the clock has reached `decided` +
+//! lateness, nothing that comes in time can withdraw it or move its `since`. It is *closed* once
+//! its end is final: its end is decided where the episode that follows it is, or by the rule's
+//! `expire_after`; the lateness later nothing in time can move it. What a late record changes in
+//! what was said (a rule may amend for longer than the lateness) is a *correction*, at once: other
+//! content, another end, no end after all, or an episode that is *withdrawn*. An episode whose end
+//! was taken back is open again, and closed once more; one that was withdrawn and comes back is
+//! opened anew. What changes before it is final is not told.
 //!
-//! Guarantees: notifications depend on the updates and the clock alone, not on how often the clock is
-//! told. Deadlines are compared exactly, and dated by the tick: a notification is dated at its deadline
-//! rounded up, or at the update that caused it, if that is later. Those of one entity and rule come in
-//! the order in which they are to be told.
+//! Guarantees: notifications depend on the updates and the clock alone, not on how often the clock
+//! is told. Deadlines are compared exactly, and dated by the tick: a notification is dated at its
+//! deadline rounded up, or at the update that caused it, if that is later. Those of one entity and
+//! rule come in the order in which they are to be told.
 //!
 //! # Cost
 //!
-//! Per open episode two versions of it; of one that was closed the same, until nothing amends it any
-//! more: the lateness, or `amend_within` of its rule, after its end is decided.
+//! Per open episode two versions of it; of one that was closed the same, until nothing amends it
+//! any more: the lateness, or `amend_within` of its rule, after its end is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +45,7 @@ pub struct Notification {
     /// The episode; of one that is withdrawn, as it was.
     pub episode: Episode,
     /// Of a correction, what was said before.
-    pub was: Option<Box<Episode>>,
+    pub was: Option<Box<Said>>,
 }
 
 /// How an episode stands, to those who are told.
@@ -71,8 +71,9 @@ impl Standing {
 }
 
 impl Notification {
-    /// What makes two of them the same, wherever and whenever they were made: a hash of the episode's
-    /// id, its revision, the kind, and whether it is withdrawn (which is no revision of its own).
+    /// What makes two of them the same, wherever and whenever they were made: a hash of the
+    /// episode's id, its revision, the kind, and whether it is withdrawn (which is no revision of
+    /// its own).
     pub fn id(&self, catalog: &Catalog) -> u128 {
         let mut bytes = [0; 22];
         bytes[..16].copy_from_slice(&catalog.id(&self.episode).to_le_bytes());
@@ -114,10 +115,20 @@ struct Held {
     due_ns: Option<i64>,
 }
 
+/// What was said of an episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Said {
-    episode: Episode,
-    closed: bool,
+pub struct Said {
+    /// As it was.
+    pub episode: Episode,
+    /// Whether it was said to have ended.
+    pub closed: bool,
+}
+
+impl Said {
+    /// How it stood.
+    pub fn standing(&self) -> Standing {
+        if self.closed { Standing::Closed } else { Standing::Open }
+    }
 }
 
 /// What a [`Latch`] remembers: enough to go on with, and independent of workers.
@@ -225,6 +236,10 @@ impl Latch {
             self.held.entry(key.clone()).or_insert(new).episode = Some(episode.clone());
             touched.insert(key);
         }
+        // What is gone first: what is so may take its place.
+        for key in &touched {
+            self.withdraw(key, out);
+        }
         for key in &touched {
             self.correct(key, out);
         }
@@ -238,37 +253,40 @@ impl Latch {
         }
     }
 
+    /// Forgets an episode that stands no more, and tells it if it was told.
+    fn withdraw(&mut self, key: &Key, out: &mut Vec<Notification>) {
+        let Some(held) = self.held.get(key).filter(|held| held.episode.is_none()) else { return };
+        if let Some(due_ns) = held.due_ns {
+            self.due.remove(&(due_ns, key.clone()));
+        }
+        let said = self.held.remove(key).and_then(|held| held.said);
+        out.extend(said.map(|said| Notification {
+            at_ns: self.now_ns,
+            kind: Kind::Correction,
+            standing: Standing::Withdrawn,
+            episode: said.episode.clone(),
+            was: Some(Box::new(said)),
+        }));
+    }
+
     /// Tells what is no longer as it was said.
     fn correct(&mut self, key: &Key, out: &mut Vec<Notification>) {
-        let Some(held) = self.held.get_mut(key) else { return };
-        let at_ns = self.now_ns;
-        match (&held.episode, &mut held.said) {
-            (None, said) => {
-                out.extend(said.take().map(|Said { episode, .. }| Notification {
-                    at_ns,
-                    kind: Kind::Correction,
-                    standing: Standing::Withdrawn,
-                    was: Some(Box::new(episode.clone())),
-                    episode,
-                }));
-                if let Some(due_ns) = held.due_ns {
-                    self.due.remove(&(due_ns, key.clone()));
-                }
-                self.held.remove(key);
-            }
-            (Some(episode), Some(said)) if differs(episode, said) => {
-                said.closed &= episode.until_ns.is_some();
-                let was = std::mem::replace(&mut said.episode, episode.clone());
-                out.push(Notification {
-                    at_ns,
-                    kind: Kind::Correction,
-                    standing: if said.closed { Standing::Closed } else { Standing::Open },
-                    episode: episode.clone(),
-                    was: Some(Box::new(was)),
-                });
-            }
-            _ => {}
+        let Some(Held { episode: Some(episode), said: Some(said), .. }) = self.held.get_mut(key)
+        else {
+            return;
+        };
+        if !differs(episode, said) {
+            return;
         }
+        let closed = said.closed && episode.until_ns.is_some();
+        let was = std::mem::replace(said, Said { episode: episode.clone(), closed });
+        out.push(Notification {
+            at_ns: self.now_ns,
+            kind: Kind::Correction,
+            standing: said.standing(),
+            episode: episode.clone(),
+            was: Some(Box::new(was)),
+        });
     }
 
     /// Tells all that is due.

@@ -1,11 +1,12 @@
 //! Alerts: which changes of episodes are notified of, and where.
 //!
-//! Guarantee: `notifications.ndjson` depends on the log, the rules and the tick alone, and has a line for
-//! every notification that a route wants, in the order in which they are told. State: a [`Latch`].
+//! Guarantee: `notifications.ndjson` depends on the log, the rules and the tick alone, and has a
+//! line for every notification that a route wants, in the order in which they are told. State: a
+//! [`Latch`].
 //!
 //! - `latch`: what is notified of and when, decided by the log alone.
-//! - `outbox`: what is still to be delivered to a sink, on disk; `sender`: the threads that deliver it;
-//!   `request`: what a sink is sent. None of them decides what is told.
+//! - `outbox`: what is still to be delivered to a sink, on disk; `sender`: the threads that deliver
+//!   it; `request`: what a sink is sent. None of them decides what is told.
 
 pub mod latch;
 pub mod outbox;
@@ -157,10 +158,10 @@ impl Alerts {
     /// The sinks of the routes that want it, each once, in the order of the rule file.
     fn sinks_of(&self, notification: &Notification) -> Vec<usize> {
         let Notification { kind, episode, was, .. } = notification;
-        let versions = [Some(episode), was.as_deref()];
+        let versions = [Some(episode), was.as_ref().map(|was| &was.episode)];
         // A correction is for those who would have been told before, too.
         let versions =
-            versions.into_iter().flatten().map(|version| Said::new(&self.catalog, version));
+            versions.into_iter().flatten().map(|version| Facts::new(&self.catalog, version));
         let versions: Vec<_> = versions.collect();
         let wants = |route: &Route| {
             route.on[*kind as usize] && versions.iter().any(|version| version.fits(route))
@@ -174,7 +175,7 @@ impl Alerts {
 }
 
 /// What an episode says, for matchers.
-struct Said<'e> {
+struct Facts<'e> {
     signal: &'e str,
     rule: &'e str,
     state: &'e str,
@@ -182,7 +183,7 @@ struct Said<'e> {
     labels: BTreeMap<&'e str, Cow<'e, str>>,
 }
 
-impl<'e> Said<'e> {
+impl<'e> Facts<'e> {
     fn new(catalog: &'e Catalog, episode: &'e Episode) -> Self {
         let (signal, rule, state) = catalog.names(episode);
         Self { signal, rule, state, entity: &episode.entity, labels: catalog.labels(episode) }
@@ -275,8 +276,8 @@ impl Senders {
         Ok(())
     }
 
-    /// Waits until all is delivered, or for so long at most, or until an interrupt, and says what is so
-    /// of each sink.
+    /// Waits until all is delivered, or for so long at most, or until an interrupt, and says what
+    /// is so of each sink.
     ///
     /// # Errors
     /// If an outbox could not be read or written.

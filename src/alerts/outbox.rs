@@ -1,15 +1,16 @@
 //! The outbox: what is still to be delivered to one sink, on disk.
 //!
-//! Guarantees: what was [committed](Outbox::commit) is given out until it is marked as done, whatever
-//! happens to the process meanwhile, in the order in which it was added. What has a key that the outbox
-//! knows is not added again. The marks need not outlive a crash of the machine: what loses its mark is
-//! given out once more, with the same key.
+//! Guarantees: what was [committed](Outbox::commit) is given out until it is marked as done,
+//! whatever happens to the process meanwhile, in the order in which it was added. What has a key
+//! that the outbox knows is not added again. The marks need not outlive a crash of the machine:
+//! what loses its mark is given out once more, with the same key.
 //!
-//! On disk: segments named by the number of their first entry. Each has a file of entries, a line each
-//! (checksum, number, key, lane, and the notification in JSON), and one of marks, a checksummed number
-//! each. What is not whole at the end of them is what a crash left, and is cut off; it was not
-//! committed. A segment is removed when all of it is done and enough others keep the keys of late.
-//! State: the keys of what is on disk, 50 bytes each, and the marks of an earlier run.
+//! On disk: segments named by the number of their first entry. Each has a file of entries, a line
+//! each (checksum, number, key, lane, and the notification in JSON), and one of marks, a
+//! checksummed number each. What is not whole at the end of them is what a crash left, and is cut
+//! off; it was not committed. A segment is removed when all of it is done and enough others keep
+//! the keys of late. State: the keys of what is on disk, 50 bytes each, and the marks of an earlier
+//! run.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -211,7 +212,7 @@ impl Outbox {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn next(&mut self) -> Result<Option<Entry>, OutputError> {
+    pub fn take(&mut self) -> Result<Option<Entry>, OutputError> {
         loop {
             let Some(segment) = self.segments.iter().find(|segment| self.next < segment.end())
             else {

@@ -19,7 +19,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 const TOLD_CHARS_MAX: usize = 200;
 const ALERTS_PATH: &str = "/api/v2/alerts";
 
-/// A sink that can be reached: where it is, and what it is sent. Not shown, since these may be secrets.
+/// A sink that can be reached: where it is, and what it is sent. Not shown, since these may be
+/// secrets.
 pub struct Target {
     kind: SinkKind,
     url: String,
@@ -89,6 +90,9 @@ impl Transport for Target {
                     return Outcome::Refused { reason: "it is not JSON".to_owned() };
                 };
                 let alerts = alerts(&notification, now_ns().saturating_add(resolve_after_ns));
+                if alerts.is_empty() {
+                    return Outcome::Delivered;
+                }
                 (Value::from(alerts).to_string(), "application/json")
             }
         };
@@ -106,8 +110,8 @@ impl Transport for Target {
     }
 }
 
-/// What an answer means: nothing but 408 and 429 among what the sink holds against the request can be
-/// otherwise another time.
+/// What an answer means: nothing but 408 and 429 among what the sink holds against the request can
+/// be otherwise another time.
 fn outcome(status: StatusCode, headers: &HeaderMap, mut body: Body) -> Outcome {
     // Read to its end, so that the connection can be used again.
     let text = body.with_config().limit(ANSWER_BYTES_MAX).read_to_string().unwrap_or_default();
@@ -140,11 +144,14 @@ fn read_retry_after(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(0)))
 }
 
-/// What Alertmanager is told: the alert as it stands from now on; one that is open ends far from now.
-/// Where a correction changes the labels, which are what an alert is known by, the old one is resolved.
+/// What Alertmanager is told: the alert as it stands from now on; one that is open ends far from
+/// now. Where a correction changes the labels, which are what an alert is known by, the old one is
+/// resolved. What was resolved already is not resolved again: a later alert with the same labels
+/// may be open.
 fn alerts(notification: &Value, ends_ns: i64) -> Vec<Value> {
     let (at, data) = (&notification["time"], &notification["data"]);
-    let (episode, was) = (&data["episode"]["data"], &data["was"]["data"]);
+    let (episode, was) = (&data["episode"]["data"], &data["was"]["episode"]["data"]);
+    let was_closed = data["was"]["standing"] == "closed";
     let ends_at = match data["standing"].as_str() {
         Some("open") => json!(format_rfc3339(ends_ns)),
         Some("closed") => episode["until"].clone(),
@@ -160,7 +167,10 @@ fn alerts(notification: &Value, ends_ns: i64) -> Vec<Value> {
         })
     };
     let mut alerts = Vec::new();
-    if was.is_object() && labels(was) != labels(episode) {
+    if was_closed && data["standing"] != "open" {
+        return alerts;
+    }
+    if was.is_object() && !was_closed && labels(was) != labels(episode) {
         alerts.push(alert(was, at.clone()));
     }
     alerts.push(alert(episode, ends_at));
@@ -186,7 +196,7 @@ fn now_ns() -> i64 {
 mod tests {
     use super::*;
 
-    fn notification(standing: &str, was_zone: Option<&str>) -> Value {
+    fn notification(standing: &str, was: Option<(&str, &str)>) -> Value {
         let episode = |zone: &str, until: Value| {
             json!({ "data": {
                 "entity": "a", "rule": "r", "signal": "s", "state": "down",
@@ -197,8 +207,8 @@ mod tests {
         };
         let until = json!("2026-01-01T00:05:00.000Z");
         let mut data = json!({ "standing": standing, "episode": episode("z", until.clone()) });
-        if let Some(zone) = was_zone {
-            data["was"] = episode(zone, until);
+        if let Some((standing, zone)) = was {
+            data["was"] = json!({ "standing": standing, "episode": episode(zone, until) });
         }
         json!({ "time": "2026-01-01T00:09:00.000Z", "data": data })
     }
@@ -219,12 +229,19 @@ mod tests {
                 "startsAt": "2026-01-01T00:00:00.000Z",
                 "endsAt": ends_at,
             }]);
-            let same = alerts(&notification(standing, Some("z")), ends_ns);
+            let same = alerts(&notification(standing, Some(("open", "z"))), ends_ns);
             assert_eq!(Value::from(same), wanted, "{standing}");
-            let other = alerts(&notification(standing, Some("y")), ends_ns);
+            let other = alerts(&notification(standing, Some(("open", "y"))), ends_ns);
             assert_eq!((other.len(), &other[1]), (2, &wanted[0]));
             assert_eq!(other[0]["labels"]["zone"], "y");
             assert_eq!(other[0]["endsAt"], "2026-01-01T00:09:00.000Z");
+            let first = alerts(&notification(standing, None), ends_ns);
+            assert_eq!(Value::from(first), wanted, "{standing}");
+            let resolved = alerts(&notification(standing, Some(("closed", "y"))), ends_ns);
+            match standing {
+                "open" => assert_eq!(Value::from(resolved), wanted),
+                _ => assert_eq!(resolved, Vec::<Value>::new()),
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The sender: threads that empty an outbox into its sink.
 //!
-//! Guarantees: each notification is delivered at least once, with the same key every time; one of a lane
-//! (an entity and a rule, and so an episode) is tried only when the one before is done, while other
-//! lanes go on. What fails is tried again, for ever, ever more rarely; what the sink refuses is kept
-//! aside with the reason. State: so many notifications as are looked at at once; the others wait on disk.
+//! Guarantees: each notification is delivered at least once, with the same key every time; one of a
+//! lane (an entity and a rule, and so an episode) is tried only when the one before is done, while
+//! other lanes go on. What fails is tried again, for ever, ever more rarely; what the sink refuses
+//! is kept aside with the reason. State: so many notifications as are looked at at once; the others
+//! wait on disk.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -133,8 +134,8 @@ impl Sender {
         Self { shared }
     }
 
-    /// Puts notifications into the outbox: key, lane and JSON of each. They outlive the process when this
-    /// returns, and are sent.
+    /// Puts notifications into the outbox: key, lane and JSON of each. They outlive the process
+    /// when this returns, and are sent.
     ///
     /// # Errors
     /// If the outbox cannot be written.
@@ -262,7 +263,7 @@ impl State {
     /// Looks at as many as may be looked at.
     fn fill(&mut self) -> Result<(), OutputError> {
         while self.window.len() < WINDOW_MAX {
-            let Some(entry) = self.outbox.next()? else { break };
+            let Some(entry) = self.outbox.take()? else { break };
             self.window.push(Waiting { entry, attempts: 0, due: Some(now()) });
         }
         Ok(())

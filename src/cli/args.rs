@@ -39,17 +39,17 @@ pub(super) enum Command {
         zcat probes.gz | limbeck replay --rules rules.yaml --log - --out out/\n  \
         limbeck replay --rules rules.yaml --log probe=a.ndjson --log probe=b.ndjson --out out/\n  \
         limbeck replay --rules rules.yaml --log probes.ndjson --out out/ --alerts outbox/\n\n\
-        Writes episodes.ndjson, updates.ndjson, dead-letter.ndjson and summary.json, and where the\n\
-        rule file has routes notifications.ndjson. They are the\n\
-        same bytes for any number of workers and processes (but for speed and memory in the\n\
-        summary), and appear together when the replay is done.\n\n\
+        Writes episodes.ndjson, updates.ndjson, dead-letter.ndjson and summary.json, and where\n\
+        there are routes notifications.ndjson. They are the same bytes for any number of workers\n\
+        and processes (but for speed and memory in the summary), and appear together when the\n\
+        replay is done.\n\n\
         SIGINT or SIGTERM ends it with what has been read by then, marked as incomplete; a second\n\
         one, a second later or more, at once and without outputs.\n\n\
         Exits with 0 if all was read; 65 if a log is damaged (what was whole is output), 66 if one\n\
         is missing, 69 if another process does not come or is lost, 73 if the outputs cannot be\n\
-        created, 74 if reading or writing fails on the way, 75 if notifications are left in their\n\
-        outbox (the next replay with it sends them), 76 if a sink refused some, 78 if the rule file\n\
-        is wrong, 130 for SIGINT, 143 for SIGTERM.")]
+        created, 74 if reading or writing fails on the way, 75 if notifications are left in an\n\
+        outbox (the next replay with it sends them), 76 if a sink refused some, 78 if the rule\n\
+        file is wrong, 130 for SIGINT, 143 for SIGTERM.")]
     Replay(ReplayArgs),
     /// Says why there is an episode, or none: of an entity, or of one record.
     #[command(after_help = "Examples:\n  \
@@ -251,15 +251,16 @@ pub(super) struct ReplayArgs {
     /// How often a checkpoint is made.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(super) every: i64,
-    /// Sends notifications to the sinks of the rule file, through outboxes in this folder. Without, nobody
-    /// is told: notifications.ndjson says what would be sent.
+    /// Sends notifications to the sinks of the rule file, through outboxes in this folder. Without,
+    /// nobody is told: notifications.ndjson says what would be sent.
     #[arg(long, value_name = "DIR")]
     pub(super) alerts: Option<PathBuf>,
     /// How long what is not delivered yet is tried when the replay is done; then it stays there.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration,
           requires = "alerts")]
     pub(super) alerts_wait: i64,
-    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the same.
+    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the
+    /// same.
     #[arg(long)]
     pub(super) skip_corrupt: bool,
     /// Replays what arrived until then, and lets time pass to it (RFC 3339).
@@ -305,7 +306,8 @@ pub(super) struct ExplainArgs {
     /// As it was known then (RFC 3339): by the records that had arrived.
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(super) at: Option<i64>,
-    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the same.
+    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the
+    /// same.
     #[arg(long)]
     pub(super) skip_corrupt: bool,
     /// Writes everything as JSON.
@@ -314,8 +316,8 @@ pub(super) struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    /// The logs, and the entity. `--log A B ENTITY` has taken the entity for a log: where nothing else
-    /// is asked for, the last of several logs is the entity.
+    /// The logs, and the entity. `--log A B ENTITY` has taken the entity for a log: where nothing
+    /// else is asked for, the last of several logs is the entity.
     pub(super) fn logs_and_entity(&self) -> (&[LogArg], Option<String>) {
         let asked = self.entity.is_some() || self.record.is_some() || self.id.is_some();
         match self.log.split_last() {

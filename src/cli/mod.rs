@@ -213,7 +213,8 @@ fn going_on<'r>(prepared: Prepared<'r>, options: &Options) -> Prepared<'r> {
     prepared
 }
 
-/// What sends notifications, where that is asked for. Of several processes, the one that writes does.
+/// What sends notifications, where that is asked for. Of several processes, the one that writes
+/// does.
 fn senders(args: &ReplayArgs, rules: &Rules) -> Result<Option<Arc<Senders>>, u8> {
     let Some(dir) = args.alerts.as_ref().filter(|_| args.process.unwrap_or(0) == 0) else {
         return Ok(None);

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Diagnostic, Expression, Rule, Rules, Signal, State, Verdict};
+use super::{Diagnostic, Expression, Kind, Rule, Rules, Signal, SinkKind, State, Verdict};
 
 impl Rules {
     /// The warnings about this file.
@@ -65,6 +65,17 @@ impl Rules {
             if self.routes.iter().all(|route| route.to != index) {
                 let message = format!("no route leads to the sink `{}`", sink.name);
                 let help = format!("add `routes: [{{ to: {} }}]`, or remove it", sink.name);
+                warn(list, &sink.span, message, help);
+                continue;
+            }
+            let told = |kind: Kind| {
+                self.routes.iter().any(|route| route.to == index && route.on[kind as usize])
+            };
+            let resolves = told(Kind::Closed) && told(Kind::Correction);
+            let is_alertmanager = matches!(sink.kind, SinkKind::Alertmanager { .. });
+            if is_alertmanager && told(Kind::Opened) && !resolves {
+                let message = format!("alerts of `{}` are not all resolved", sink.name);
+                let help = "give it `closed` and `correction`, too, or leave `on` out";
                 warn(list, &sink.span, message, help);
             }
         }
@@ -152,6 +163,27 @@ mod tests {
     fn lint(text: &str) -> Vec<String> {
         let rules = Rules::parse("f", text).unwrap_or_else(|errors| panic!("{errors}"));
         rules.lint().into_iter().map(|warning| warning.message).collect()
+    }
+
+    #[test]
+    fn sinks_that_are_told_nothing_or_half_are_warned_of() {
+        let warned = |routes: &str| {
+            lint(&format!(
+                "version: 1\nsignals: {{ a: {{ states: {{ up: data.up }} }} }}\n\
+                 rules: [{{ name: r, signal: a, hold: {{ up: 1s }} }}]\nsinks:\n  \
+                 hook: {{ webhook: {{ url: http://h }} }}\n  \
+                 am: {{ alertmanager: {{ url: http://h }} }}\nroutes: {routes}\n"
+            ))
+        };
+        let half = "alerts of `am` are not all resolved";
+        assert_eq!(warned("[{ to: am }]"), ["no route leads to the sink `hook`"]);
+        assert_eq!(
+            warned("[{ to: hook, on: [opened] }, { to: am, on: [opened, closed] }]"),
+            [half]
+        );
+        assert_eq!(warned("[{ to: hook }, { to: am, on: [opened, correction] }]"), [half]);
+        let both = "[{ to: hook }, { to: am, on: [opened] }, { to: am, on: [closed, correction] }]";
+        assert_eq!(warned(both), Vec::<String>::new());
     }
 
     #[test]

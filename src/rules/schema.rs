@@ -1,8 +1,8 @@
 //! The JSON Schema of a rule file, for editors.
 //!
-//! It is made of the parser's own lists of fields, so that neither knows a field that the other does
-//! not. What a schema cannot say (that a name is defined, that a condition is CEL) only the parser
-//! checks: a file that the schema accepts may be wrong, one that it refuses is.
+//! It is made of the parser's own lists of fields, so that neither knows a field that the other
+//! does not. What a schema cannot say (that a name is defined, that a condition is CEL) only the
+//! parser checks: a file that the schema accepts may be wrong, one that it refuses is.
 
 use serde_json::{Map, Value, json};
 

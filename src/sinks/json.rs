@@ -118,8 +118,11 @@ pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notificati
     out.extend(br#"","episode":"#);
     push_episode(out, catalog, episode);
     if let Some(was) = was {
-        out.extend(br#","was":"#);
-        push_episode(out, catalog, was);
+        out.extend(br#","was":{"standing":""#);
+        out.extend(was.standing().name().as_bytes());
+        out.extend(br#"","episode":"#);
+        push_episode(out, catalog, &was.episode);
+        out.push(b'}');
     }
     out.extend(b"}}");
 }

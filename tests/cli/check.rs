@@ -99,6 +99,50 @@ rules:
 }
 
 #[test]
+fn a_plan_shows_where_notifications_go() {
+    let place = Place::new();
+    let routes = r#"
+sinks:
+  hook: { webhook: { url: { env: HOOK }, headers: { X-Key: secret, X-Team: { file: team } } } }
+  am: { alertmanager: { url: "http://secret:9093", timeout: 5s } }
+routes:
+  - { match: [state = unready, 'entity !~ "test-.*"'], on: [opened, closed], to: hook }
+  - to: am
+"#;
+    place.write("routes.yaml", format!("{}{routes}", super::READINESS).as_bytes());
+    let ran = place.run("check --plan routes.yaml");
+    ran.assert(0, &[]);
+    let plan = &ran.said[ran.said.find("\nroute").expect("there are routes")..];
+    expect_test::expect![[r#"
+
+        route to hook
+          1. notifications: of episodes for which all of these hold
+               match  state="unready", entity!~"test-.*"
+          2. on: what is told
+               opened  5s after it is decided, when nothing can change it in time any more
+               closed  5s after the end is decided, likewise
+          3. webhook: each a CloudEvent, by POST
+               url      as the variable HOOK says
+               X-Key    as the rule file says
+               X-Team   as the file team says
+               timeout  10s
+
+        route to am
+          1. notifications: of episodes for which all of these hold
+               match  everything
+          2. on: what is told
+               opened      5s after it is decided, when nothing can change it in time any more
+               closed      5s after the end is decided, likewise
+               correction  at once, of what was told and is no longer so
+          3. alertmanager: each an alert, by POST to api/v2/alerts
+               resolves itself after  30d
+               url      as the rule file says
+               timeout  5s
+    "#]]
+    .assert_eq(plan);
+}
+
+#[test]
 fn warnings_are_annotated_and_no_failure() {
     let place = Place::new();
     let unused = super::READINESS.replace("hold: { unready: 30s, ready: 10s }", "hold: {}");

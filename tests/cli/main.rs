@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alertmanager;
+mod alerts;
 mod check;
 mod completions;
 mod content;
@@ -15,6 +17,7 @@ mod log;
 mod mess;
 mod outputs;
 mod processes;
+mod server;
 mod signals;
 mod skew;
 mod usage;

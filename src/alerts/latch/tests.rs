@@ -180,21 +180,23 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
     let mut said: BTreeMap<Key, (Episode, bool)> = BTreeMap::new();
     let mut told = Vec::new();
     for (index, (tick, clock, view)) in views.iter().enumerate() {
-        let mut tell = |kind, standing, episode: &Episode, was: Option<&Episode>| {
-            let was = was.cloned().map(Box::new);
+        let mut tell = |kind, standing, episode: &Episode, was: Option<(&Episode, bool)>| {
+            let was = was.map(|(episode, closed)| Said { episode: episode.clone(), closed });
+            let was = was.map(Box::new);
             told.push(Notification { at_ns: *tick, kind, standing, episode: episode.clone(), was });
         };
         let stands = |key: &Key| view.iter().find(|episode| Key::of(episode) == *key);
-        for (key, (episode, _)) in said.extract_if(.., |key, _| stands(key).is_none()) {
+        for (key, (episode, closed)) in said.extract_if(.., |key, _| stands(key).is_none()) {
             assert_eq!(key, Key::of(&episode));
-            tell(Kind::Correction, Standing::Withdrawn, &episode, Some(&episode));
+            tell(Kind::Correction, Standing::Withdrawn, &episode, Some((&episode, closed)));
         }
         for (key, (known, closed)) in &mut said {
             let now = stands(key).expect("it was not withdrawn");
             if *closed && (now.until_ns, now.expired) != (known.until_ns, known.expired) {
+                let was = (&known.clone(), *closed);
                 *closed = now.until_ns.is_some();
                 let standing = if *closed { Standing::Closed } else { Standing::Open };
-                tell(Kind::Correction, standing, now, Some(known));
+                tell(Kind::Correction, standing, now, Some(was));
                 *known = now.clone();
             }
         }
@@ -325,7 +327,21 @@ proptest! {
             (Key::of(episode), (stands, episode.until_ns))
         }).collect();
         prop_assert_eq!(standing, wanted);
-        let open = view.iter().filter(|episode| episode.until_ns.is_none()).count();
+        // Who knows episodes by entity and state alone, as Alertmanager does, knows which are open.
+        let mut firing: BTreeSet<(SmolStr, u16)> = BTreeSet::new();
+        for Notification { standing, episode, was, .. } in &told {
+            let alert = (episode.entity.clone(), episode.state);
+            let was_open = was.as_ref().is_none_or(|was| !was.closed);
+            match standing {
+                Standing::Open => drop(firing.insert(alert)),
+                _ if was_open => drop(firing.remove(&alert)),
+                _ => {}
+            }
+        }
+        let open = view.iter().filter(|episode| episode.until_ns.is_none());
+        let open: BTreeSet<_> = open.map(|e| (e.entity.clone(), e.state)).collect();
+        prop_assert_eq!(&firing, &open);
+        let open = open.len();
         let mut nothing = Vec::new();
         latch.advance(i64::MAX, &mut nothing);
         prop_assert_eq!((latch.remembered(), nothing), (open, vec![]));

@@ -38,7 +38,7 @@ fn scenario(
         outbox.commit()?;
         committed.extend(added);
         for take in 0..2 {
-            let Some(entry) = outbox.next()? else { break };
+            let Some(entry) = outbox.take()? else { break };
             delivered.push(entry.clone());
             match (batch, take) {
                 (2, 1) => outbox.give_up(&entry, "the sink says no")?,
@@ -68,7 +68,7 @@ fn what_is_committed_outlives_every_crash() {
             outbox.commit().expect("the disk is well");
             let left = outbox.left();
             let mut second = Vec::new();
-            while let Some(entry) = outbox.next().expect("the disk is well") {
+            while let Some(entry) = outbox.take().expect("the disk is well") {
                 outbox.done(entry.number).expect("the disk is well");
                 second.push(entry);
             }
@@ -107,7 +107,7 @@ fn what_is_done_is_forgotten_in_time() {
     for key in 0..200 {
         add(&mut outbox, [key]);
         outbox.commit().expect("it commits");
-        let entry = outbox.next().expect("it reads").expect("there is one");
+        let entry = outbox.take().expect("it reads").expect("there is one");
         assert_eq!(entry.number, key + 1);
         if key != 100 {
             outbox.done(entry.number).expect("it is marked");
@@ -116,12 +116,12 @@ fn what_is_done_is_forgotten_in_time() {
     drop(outbox);
     let mut outbox = open(&disk, &dir).expect("it opens");
     assert_eq!(outbox.left(), 1);
-    let left = outbox.next().expect("it reads").expect("there is one");
-    assert_eq!((left.key, outbox.next().expect("it reads")), (100, None));
+    let left = outbox.take().expect("it reads").expect("there is one");
+    assert_eq!((left.key, outbox.take().expect("it reads")), (100, None));
     // As long as one is not done all behind it is there; those before are gone, with their keys.
     assert_eq!(add(&mut outbox, [0, 100, 101, 199]), [0]);
     outbox.commit().expect("it commits");
-    assert_eq!(outbox.next().expect("it reads").map(|entry| entry.number), Some(201));
+    assert_eq!(outbox.take().expect("it reads").map(|entry| entry.number), Some(201));
     outbox.done(left.number).expect("it is marked");
     assert_eq!(outbox.segments.len(), KEPT_SEGMENTS);
     let files = fs::read_dir(dir.path().join("box")).expect("it is there").count();
