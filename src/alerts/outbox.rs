@@ -158,8 +158,11 @@ impl Outbox {
             let segment = outbox.load(*first, Some(first) == firsts.last())?;
             outbox.segments.push_back(segment);
         }
-        // What a crash left may not be sure to last.
-        disk.sync_dir(dir).map_err(cannot)?;
+        // What a crash left may not be sure to last, nor may a folder that was just made.
+        for dir in dir.ancestors().take(3) {
+            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+            disk.sync_dir(dir).map_err(cannot)?;
+        }
         outbox.next = outbox.segments.front().map_or(1, |segment| segment.first);
         Ok(outbox)
     }
