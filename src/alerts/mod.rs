@@ -64,12 +64,7 @@ pub struct Alerts {
 
 impl Alerts {
     /// Decides for the routes of a rule file, of which there must be some.
-    pub fn new(
-        rules: &Rules,
-        tick_ns: i64,
-        file: Growing,
-        senders: Option<Arc<Senders>>,
-    ) -> Self {
+    pub fn new(rules: &Rules, tick_ns: i64, file: Growing, senders: Option<Arc<Senders>>) -> Self {
         let catalog = Catalog::new(rules);
         Self {
             latch: Latch::new(rules, &catalog, tick_ns),
