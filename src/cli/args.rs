@@ -1,5 +1,6 @@
 //! The arguments, with their help.
 
+use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -51,6 +52,13 @@ pub(super) enum Command {
         outbox (the next replay with it sends them), 76 if a sink refused some, 78 if the rule\n\
         file is wrong, 130 for SIGINT, 143 for SIGTERM.")]
     Replay(ReplayArgs),
+    /// Runs a command of limbeck, and starts it again when it dies.
+    #[command(after_help = "Example:\n  \
+        limbeck supervise -- replay --rules rules.yaml --log log/ --out out/ --checkpoint kept/\n\n\
+        With checkpoints, what is started again goes on from the last one. What ends with 0, 1, 2,\n\
+        65, 66, 73 or 78 is not started again: the same would come of it. SIGINT and SIGTERM are\n\
+        handed on, and end both. The exit code is that of the command.")]
+    Supervise(SuperviseArgs),
     /// Says why there is an episode, or none: of an entity, or of one record.
     #[command(after_help = "Examples:\n  \
         limbeck explain --rules rules.yaml --log probes.ndjson shop/cart-0\n  \
@@ -113,6 +121,19 @@ pub(super) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SuperviseArgs {
+    /// How long to wait after the first death; twice as long after each that follows soon.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(super) backoff: i64,
+    /// The longest wait; what has run for so long has not died soon.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub(super) backoff_max: i64,
+    /// The command, without `limbeck`.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]

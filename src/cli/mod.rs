@@ -13,6 +13,7 @@ mod log;
 mod plan;
 mod say;
 mod signals;
+mod supervise;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -70,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
         Command::Schema => schema(),
+        Command::Supervise(args) => supervise::run(&args),
         Command::Completions { shell } => completions(shell),
     };
     ExitCode::from(code)

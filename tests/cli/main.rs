@@ -7,6 +7,7 @@ mod common;
 mod alertmanager;
 mod alerts;
 mod check;
+mod checkpoint;
 mod completions;
 mod content;
 mod explain;

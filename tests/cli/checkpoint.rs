@@ -1,0 +1,189 @@
+//! Replays with checkpoints that are killed, stopped and started again, and what supervises them.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command};
+
+use limbeck::bench::workload::Workload;
+
+use super::common::Outputs;
+use super::signals::send;
+use super::{Place, ran};
+
+const REPLAY: &str = "replay --rules rules.yaml --log pipe --out out --checkpoint kept --every 1ms";
+
+/// A log with episodes.
+fn log() -> Vec<u8> {
+    let span_ns = 1_200_000_000_000;
+    let workload = Workload { entities: 300, events: 30_000, span_ns, ..Workload::default() };
+    let mut log = Vec::new();
+    workload.write_cloudevents(&mut log).expect("a Vec takes every write");
+    log
+}
+
+/// Writes of a log until a checkpoint is there; gives how much was written.
+fn write_until_kept(place: &Place, log: &[u8], pipe: &mut File) -> usize {
+    let mut written = 0;
+    for line in log[..log.len() * 9 / 10].split_inclusive(|byte| *byte == b'\n') {
+        pipe.write_all(line).expect("it is read");
+        written += line.len();
+        if place.path("kept").join("checkpoint").exists() {
+            return written;
+        }
+    }
+    panic!("no checkpoint came in {written} bytes");
+}
+
+/// Replays the same log from another pipe, to its end.
+fn go_on(place: &Place, line: &str, log: &[u8]) -> super::Ran {
+    let (child, mut pipe) = place.replay_pipe(line);
+    pipe.write_all(log).expect("it is read");
+    drop(pipe);
+    ran(child.wait_with_output().expect("it ends"))
+}
+
+fn uninterrupted(place: &Place, log: &[u8]) -> Outputs {
+    let outputs = place.replay(log).unnamed();
+    assert!(outputs.episodes.len() > 10_000, "there is something to compare");
+    outputs
+}
+
+#[test]
+fn what_is_killed_goes_on_from_its_checkpoint() {
+    let place = Place::new();
+    let log = log();
+    let wanted = uninterrupted(&place, &log);
+    for (signal, workers) in [("KILL", 2), ("TERM", 3)] {
+        let (mut child, mut pipe) = place.replay_pipe(REPLAY);
+        write_until_kept(&place, &log, &mut pipe);
+        send(signal, &child);
+        match signal {
+            "KILL" => assert_eq!(child.wait().expect("it ends").code(), None),
+            _ => {
+                let stopped = ran(child.wait_with_output().expect("it ends"));
+                stopped.assert(143, &["goes on from the last checkpoint"]);
+            }
+        }
+        assert!(!place.path("out").join("summary.json").exists());
+        let more = format!("{REPLAY} --workers {workers}");
+        go_on(&place, &more, &log).assert(0, &["goes on from 20", "records: kept"]);
+        place.outputs("out").unnamed().assert_equal(&wanted, signal);
+        place.assert_holds("kept", &[]);
+        fs::remove_dir_all(place.path("out")).expect("it is there");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_something_else() {
+    let place = Place::new();
+    let log = log();
+    let wanted = uninterrupted(&place, &log);
+    let kept = || {
+        let (mut child, mut pipe) = place.replay_pipe(REPLAY);
+        write_until_kept(&place, &log, &mut pipe);
+        send("KILL", &child);
+        child.wait().expect("it ends");
+    };
+
+    kept();
+    let rules = fs::read_to_string(place.path("rules.yaml")).expect("they are there");
+    place.write("others.yaml", rules.replace("unready: 30s", "unready: 20s").as_bytes());
+    let others = REPLAY.replace("rules.yaml", "others.yaml");
+    go_on(&place, &others, &log).assert(0, &["of another --rules", "replayed from the start"]);
+    let said = place.outputs("out").unnamed();
+    assert_ne!(said.updates, wanted.updates);
+
+    kept();
+    let damaged = place.path("kept").join("checkpoint");
+    let mut bytes = fs::read(&damaged).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, &bytes).expect("it can be written");
+    let (child, pipe) = place.replay_pipe(REPLAY);
+    drop(pipe);
+    ran(child.wait_with_output().expect("it ends")).assert(65, &["checkpoint", "checksum"]);
+    fs::write(&damaged, b"something else").expect("it can be written");
+    let (child, pipe) = place.replay_pipe(REPLAY);
+    drop(pipe);
+    ran(child.wait_with_output().expect("it ends")).assert(65, &["of another version"]);
+    fs::remove_file(&damaged).expect("it is there");
+
+    kept();
+    place
+        .run(&REPLAY.replace("--log pipe", "--log probes.ndjson"))
+        .assert(73, &["of other logs", "kept"]);
+    // The same name, and another log.
+    let mut other = log.clone();
+    other[20] ^= 1;
+    let (child, mut pipe) = place.replay_pipe(REPLAY);
+    // It may stop to read before all is written.
+    let _ = pipe.write_all(&other);
+    drop(pipe);
+    ran(child.wait_with_output().expect("it ends")).assert(66, &["not the one of the checkpoint"]);
+    place.run(&REPLAY.replace("--log pipe", "--log -")).assert(2, &["standard input"]);
+    go_on(&place, REPLAY, &log).assert(0, &["goes on from"]);
+    place.outputs("out").unnamed().assert_equal(&wanted, "after all of that");
+}
+
+/// The next process that a supervisor says it runs.
+fn next_process(said: &mut impl BufRead) -> u32 {
+    loop {
+        let mut line = String::new();
+        assert_ne!(said.read_line(&mut line).expect("it is text"), 0, "it goes on");
+        let number = line.strip_prefix("limbeck: process ").and_then(|rest| rest.split(' ').next());
+        if let Some(number) = number.filter(|_| line.ends_with("runs\n")) {
+            return number.parse().expect("a number");
+        }
+    }
+}
+
+fn kill(process: u32) {
+    let killed = Command::new("kill").args(["-s", "KILL", &process.to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+}
+
+#[test]
+fn what_dies_is_started_again() {
+    let place = Place::new();
+    let log = log();
+    let wanted = uninterrupted(&place, &log);
+    place.pipe("pipe");
+    let mut supervisor: Child = place
+        .command(&format!("supervise --backoff 1ms -- {REPLAY}"))
+        .spawn()
+        .expect("it can be run");
+    let mut said = BufReader::new(supervisor.stderr.take().expect("it is piped"));
+    let first = next_process(&mut said);
+    let mut pipe = place.open_pipe("pipe");
+    write_until_kept(&place, &log, &mut pipe);
+    kill(first);
+    drop(pipe);
+    assert_ne!(next_process(&mut said), first);
+    let mut pipe = place.open_pipe("pipe");
+    pipe.write_all(&log).expect("it is read");
+    drop(pipe);
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("it is text");
+    assert_eq!(supervisor.wait().expect("it ends").code(), Some(0), "{rest}");
+    assert!(rest.contains("goes on from"), "{rest}");
+    place.outputs("out").unnamed().assert_equal(&wanted, "supervised");
+}
+
+#[test]
+fn what_would_end_the_same_way_is_not_started_again() {
+    let place = Place::new();
+    let missing = place.run("supervise -- replay --rules rules.yaml --log none --out out");
+    missing.assert(66, &["does not exist"]);
+    assert_eq!(missing.complained.matches("runs\n").count(), 1, "{missing:?}");
+    place.run("supervise").assert(2, &["<COMMAND>"]);
+
+    place.pipe("pipe");
+    let mut supervisor =
+        place.command(&format!("supervise -- {REPLAY}")).spawn().expect("it can be run");
+    let mut said = BufReader::new(supervisor.stderr.take().expect("it is piped"));
+    next_process(&mut said);
+    let pipe = place.open_pipe("pipe");
+    send("TERM", &supervisor);
+    assert_eq!(supervisor.wait().expect("it ends").code(), Some(143));
+    drop(pipe);
+}
