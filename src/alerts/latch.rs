@@ -23,6 +23,7 @@
 //! any more: the lateness, or `amend_within` of its rule, after its end is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use limbeck_operators::hash::xxh3_128;
 use limbeck_operators::timeline::Timing;
@@ -44,6 +45,9 @@ pub struct Notification {
     pub standing: Standing,
     /// The episode; of one that is withdrawn, as it was.
     pub episode: Episode,
+    /// Whether nothing was told of a later episode of the same rule, entity and state. A late
+    /// record may tell of an earlier one.
+    pub latest: bool,
     /// Of a correction, what was said before.
     pub was: Option<Box<Said>>,
 }
@@ -260,8 +264,10 @@ impl Latch {
             self.due.remove(&(due_ns, key.clone()));
         }
         let said = self.held.remove(key).and_then(|held| held.said);
+        let latest = self.is_latest(key);
         out.extend(said.map(|said| Notification {
             at_ns: self.now_ns,
+            latest,
             kind: Kind::Correction,
             standing: Standing::Withdrawn,
             episode: said.episode.clone(),
@@ -271,6 +277,7 @@ impl Latch {
 
     /// Tells what is no longer as it was said.
     fn correct(&mut self, key: &Key, out: &mut Vec<Notification>) {
+        let latest = self.is_latest(key);
         let Some(Held { episode: Some(episode), said: Some(said), .. }) = self.held.get_mut(key)
         else {
             return;
@@ -282,6 +289,7 @@ impl Latch {
         let was = std::mem::replace(said, Said { episode: episode.clone(), closed });
         out.push(Notification {
             at_ns: self.now_ns,
+            latest,
             kind: Kind::Correction,
             standing: said.standing(),
             episode: episode.clone(),
@@ -310,9 +318,17 @@ impl Latch {
             };
             self.now_ns = self.now_ns.max(self.timing.ceil(due_ns));
             held.said = Some(Said { episode: episode.clone(), closed });
-            out.push(Notification { at_ns: self.now_ns, kind, standing, episode, was: None });
+            let (at_ns, latest) = (self.now_ns, self.is_latest(&key));
+            out.push(Notification { at_ns, latest, kind, standing, episode, was: None });
             self.set_due(&key);
         }
+    }
+
+    /// Whether nothing was said of a later episode of the same rule, entity and state.
+    fn is_latest(&self, key: &Key) -> bool {
+        let later = self.held.range((Bound::Excluded(key), Bound::Unbounded));
+        let mut later = later.take_while(|(later, _)| later.lane() == key.lane());
+        !later.any(|(later, held)| later.state == key.state && held.said.is_some())
     }
 
     /// Puts an episode's deadline into the queue, if it has one.

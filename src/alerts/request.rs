@@ -147,7 +147,7 @@ fn read_retry_after(text: &str) -> Option<Duration> {
 /// What Alertmanager is told: the alert as it stands from now on; one that is open ends far from
 /// now. Where a correction changes the labels, which are what an alert is known by, the old one is
 /// resolved. What was resolved already is not resolved again: a later alert with the same labels
-/// may be open.
+/// may be open. For the same reason nothing is said of an episode before one that was told.
 fn alerts(notification: &Value, ends_ns: i64) -> Vec<Value> {
     let (at, data) = (&notification["time"], &notification["data"]);
     let (episode, was) = (&data["episode"]["data"], &data["was"]["episode"]["data"]);
@@ -167,7 +167,7 @@ fn alerts(notification: &Value, ends_ns: i64) -> Vec<Value> {
         })
     };
     let mut alerts = Vec::new();
-    if was_closed && data["standing"] != "open" {
+    if data["latest"] == false || (was_closed && data["standing"] != "open") {
         return alerts;
     }
     if was.is_object() && !was_closed && labels(was) != labels(episode) {
@@ -235,6 +235,9 @@ mod tests {
             assert_eq!((other.len(), &other[1]), (2, &wanted[0]));
             assert_eq!(other[0]["labels"]["zone"], "y");
             assert_eq!(other[0]["endsAt"], "2026-01-01T00:09:00.000Z");
+            let mut earlier = notification(standing, None);
+            earlier["data"]["latest"] = json!(false);
+            assert_eq!(alerts(&earlier, ends_ns), Vec::<Value>::new());
             let first = alerts(&notification(standing, None), ends_ns);
             assert_eq!(Value::from(first), wanted, "{standing}");
             let resolved = alerts(&notification(standing, Some(("closed", "y"))), ends_ns);

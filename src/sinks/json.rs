@@ -105,7 +105,7 @@ pub(super) fn push_update(
 
 /// Appends a notification as a CloudEvent.
 pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notification: &Notification) {
-    let Notification { at_ns, kind, standing, episode, was } = notification;
+    let Notification { at_ns, kind, standing, latest, episode, was } = notification;
     out.extend(br#"{"specversion":"1.0","id":""#);
     push_id(out, notification.id(catalog));
     out.extend(br#"","source":"limbeck","type":"dev.limbeck.notification.v1","subject":"#);
@@ -115,7 +115,8 @@ pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notificati
     out.extend(kind.name().as_bytes());
     out.extend(br#"","standing":""#);
     out.extend(standing.name().as_bytes());
-    out.extend(br#"","episode":"#);
+    out.extend(if *latest { &br#"","latest":true"#[..] } else { br#"","latest":false"# });
+    out.extend(br#","episode":"#);
     push_episode(out, catalog, episode);
     if let Some(was) = was {
         out.extend(br#","was":{"standing":""#);
