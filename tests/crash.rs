@@ -9,29 +9,20 @@ mod common;
 mod oracle;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
-use std::ops::Range;
 use std::path::Path;
 
-use common::{Lab, Outputs, replaying};
+use common::{Lab, Outputs, replaying, seeds};
 use limbeck::checkpoint::{Every, Plan};
 use limbeck::durable::{self, ANY, Disk, Fault};
-use limbeck::replay::{Options, prepare};
+use limbeck::log::Stored;
+use limbeck::log::append::{self, Liveness};
+use limbeck::replay::{Log, Options, prepare};
+use limbeck::sources::Interrupt;
 use oracle::logs::{Random, case};
 use oracle::{MS, S};
 
 const POINTS: [&str; 4] = ["checkpoint write", "checkpoint rename", "output", ANY];
-
-/// The seeds that were asked for; these if none.
-fn seeds(usual: Range<u64>) -> Range<u64> {
-    let Ok(text) = env::var("LIMBECK_SEEDS") else { return usual };
-    let number = |text: &str| text.parse().expect("LIMBECK_SEEDS is N or FROM..TO");
-    match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => number(&text)..number(&text) + 1,
-    }
-}
 
 /// What came of a replay on a disk that fails.
 #[derive(Debug, PartialEq)]
@@ -67,6 +58,9 @@ fn check(seed: u64, seen: &mut Seen) {
     let mut options = lab.options();
     options.tick_ns = *random.pick(&[MS, 100 * MS, S]);
     options.fates = random.chance(30);
+    if random.chance(40) {
+        options.logs = appended(&lab, &options.logs, &mut random);
+    }
     replaying(format!("seed {seed}, uninterrupted"));
     let wanted = lab.replay(&options);
     let wanted_fates = fs::read(options.out.join("fates.ndjson")).ok();
@@ -105,6 +99,20 @@ fn check(seed: u64, seen: &mut Seen) {
     assert!(fates == wanted_fates, "{what}: fates.ndjson");
     assert_eq!(left(&kept), Vec::<String>::new(), "{what}: nothing is left of checkpoints");
     *seen.entry("went on".to_owned()).or_default() += u32::from(resumed_once && crashes > 0);
+}
+
+/// The same logs as a replay log, of which much, little or nothing is sealed.
+fn appended(lab: &Lab, logs: &[Log], random: &mut Random) -> Vec<Log> {
+    let seal_bytes = *random.pick(&[500, 3_000, u64::MAX]);
+    let into = lab.dir.path().join("log");
+    let logs: Vec<_> = logs.iter().map(|log| (log.clone(), Liveness::Recorded)).collect();
+    let (disk, interrupt) = (Disk::default(), Interrupt::default());
+    let options = append::Options { seal_bytes, ..append::Options::default() };
+    append::start(&lab.rules, &logs, (&disk, &into), options, || 0, &interrupt)
+        .and_then(|appending| Ok(appending.run()?))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let stored = Stored::all(&into, false).expect("it is a log").into_iter();
+    stored.map(|stored| Log::stored(stored, &lab.rules).expect("its source is known")).collect()
 }
 
 fn left(dir: &Path) -> Vec<String> {

@@ -30,6 +30,7 @@ fn replayed(failing: &str, workers: usize) -> Outputs {
         logs: ["checks.csv.zst", "haproxy.log.zst"].into_iter().enumerate().map(log).collect(),
         out: out.path().to_owned(),
         workers,
+        from_ns: None,
         until_ns: None,
         tick_ns: 100_000_000,
         cluster: None,

@@ -5,14 +5,19 @@ mod oracle;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
 
 use common::{Outputs, assert_same_lines};
+use limbeck::durable::Disk;
 use limbeck::log::Stored;
+use limbeck::log::append::{self, Appender, Liveness};
 use limbeck::log::import::import;
-use limbeck::log::look::verify;
+use limbeck::log::look::{Window, cat, verify};
 use limbeck::replay::{Log, Options, replay};
 use limbeck::rules::Rules;
-use limbeck::sources::Interrupt;
+use limbeck::sources::{Block, Blocks, Interrupt, open};
 use tempfile::TempDir;
 
 fn rules(text: &str) -> Rules {
@@ -24,6 +29,7 @@ fn options(logs: Vec<Log>, out: PathBuf, workers: usize, tick_ns: i64) -> Option
         logs,
         out,
         workers,
+        from_ns: None,
         until_ns: None,
         tick_ns,
         cluster: None,
@@ -42,23 +48,36 @@ fn replayed(rules: &Rules, options: &Options) -> (Outputs, Vec<u8>) {
     (Outputs::read(&options.out), fates)
 }
 
-/// Imports logs by one rule file, and replays them and the import by others.
+/// Appends logs to one, of which much, little or nothing is sealed.
+fn appended(rules: &Rules, logs: &[Log], into: &Path, seal_bytes: u64) {
+    let options = append::Options { seal_bytes, ..append::Options::default() };
+    let logs: Vec<_> = logs.iter().map(|log| (log.clone(), Liveness::Recorded)).collect();
+    let (disk, interrupt) = (Disk::default(), Interrupt::default());
+    append::start(rules, &logs, (&disk, into), options, || 0, &interrupt)
+        .and_then(|appending| Ok(appending.run()?))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Imports and appends logs by one rule file, and replays them and what became of them by others.
 fn check(what: &str, by: &Rules, others: &[&Rules], logs: &[Log], tick_ns: i64) {
     let dir = TempDir::new().expect("a temporary folder can be made");
-    let into = dir.path().join("log");
-    import(by, logs, &into, &Interrupt::default()).unwrap_or_else(|failure| panic!("{failure}"));
-    let (_, wrong) = verify(&into).expect("there is a manifest");
-    assert_eq!(wrong, [], "{what}");
+    let folder = |name: &str| dir.path().join(name);
+    import(by, logs, &folder("imported"), &Interrupt::default())
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    appended(by, logs, &folder("appended"), u64::MAX);
+    appended(by, logs, &folder("sealed"), 4000);
     for rules in others {
         let wanted = replayed(rules, &options(logs.to_vec(), dir.path().join("a"), 1, tick_ns));
-        let stored = Stored::all(&into, false).expect("there is a manifest");
-        let stored = stored.into_iter().map(|stored| Log::stored(stored, rules));
-        let stored: Vec<Log> = stored.collect::<Option<_>>().expect("the rules have the sources");
-        for workers in [1, 3] {
-            let options = options(stored.clone(), dir.path().join("b"), workers, tick_ns);
+        for (into, workers) in [("imported", 1), ("imported", 3), ("appended", 2), ("sealed", 1)] {
+            let (_, wrong) = verify(&folder(into)).expect("there is a manifest");
+            assert_eq!(wrong, [], "{what}, {into}");
+            let stored = Stored::all(&folder(into), false).expect("there is a manifest");
+            let stored = stored.into_iter().map(|stored| Log::stored(stored, rules));
+            let stored = stored.collect::<Option<_>>().expect("the rules have the sources");
+            let options = options(stored, dir.path().join("b"), workers, tick_ns);
             let (outputs, fates) = replayed(rules, &options);
-            outputs.assert_equal(&wanted.0, &format!("{what} on {workers} workers"));
-            assert_same_lines(&fates, &wanted.1, &format!("{what}: fates.ndjson"));
+            outputs.assert_equal(&wanted.0, &format!("{what}, {into}, on {workers} workers"));
+            assert_same_lines(&fates, &wanted.1, &format!("{what}, {into}: fates.ndjson"));
         }
     }
 }
@@ -279,4 +298,192 @@ fn lines_of_cloudevents() {
         b: data == 7, c: sequence == \"07\" || sequence == \"5\", d: has(data.value), \
         e: data.size() == 0 } } }\nrules: [{ name: r, signal: s }]";
     check_text("CloudEvents", source, log.as_bytes(), &[JUMPS, CURIOUS, curious]);
+}
+
+/// Live probes that do not say when they arrived.
+const LIVE: &str = "version: 1\nsources:\n  s:\n    format: json\n    time: { field: ts, unit: s }\n    \
+    subject: { field: e }\n    source: { const: s }\n    type: { const: k }\nlateness: 20s\n\
+    signals: { s: { states: { up: data.up == true, down: data.up == false } } }\n\
+    rules: [{ name: r, signal: s, hold: { up: 10s, down: 10s } }]";
+
+/// What a log of one or more partitions comes to, and what is shown of it.
+fn live(rules: &Rules, log: &Path, out: &Path) -> (Outputs, String) {
+    let stored = Stored::all(log, false).expect("there is a manifest");
+    let stored = stored.into_iter().map(|stored| Log::stored(stored, rules));
+    let stored = stored.collect::<Option<_>>().expect("the rules have the sources");
+    let mut shown = Vec::new();
+    assert_eq!(cat(log, Window::default(), &mut shown).expect("memory takes it"), []);
+    let (_, wrong) = verify(log).expect("there is a manifest");
+    assert_eq!(wrong, []);
+    (
+        replayed(rules, &options(stored, out.to_owned(), 1, TICK_NS)).0,
+        String::from_utf8(shown).expect("JSON"),
+    )
+}
+
+#[test]
+fn what_comes_live_is_stamped_and_time_passes_without_it() {
+    const SECOND_NS: i64 = 1_000_000_000;
+    let rules = rules(LIVE);
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let log = dir.path().join("log");
+    let clock = Arc::new(AtomicI64::new(0));
+    let now = Arc::clone(&clock);
+    let mut appender =
+        Appender::open(&Disk::default(), &log, append::Options::default(), move || {
+            now.load(Ordering::SeqCst)
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let live_input = Liveness::Live { idle_after_ns: Some(100 * SECOND_NS) };
+    let mut begin = |name: &str, liveness| {
+        appender
+            .begin(name, &rules, 0, None, liveness)
+            .unwrap_or_else(|failure| panic!("{failure}"))
+    };
+    let (a, b) = (begin("a", live_input), begin("b", Liveness::Recorded));
+    let (mut of_a, mut of_b) = (1, 1);
+    let mut put = |at_s: i64, input: &append::Input, ts: i64, up: bool| {
+        let first_line = if std::ptr::eq(input, &a) { &mut of_a } else { &mut of_b };
+        clock.store(at_s * SECOND_NS, Ordering::SeqCst);
+        let bytes = format!("{{\"ts\":{ts},\"e\":\"e\",\"up\":{up}}}\n").into_bytes();
+        let block = Block { bytes, first_line: *first_line, oversized: Vec::new() };
+        *first_line += 1;
+        input.append(block).wait().unwrap_or_else(|error| panic!("{error}"));
+    };
+    put(100, &a, 99, false);
+    // While `a` is silent, time passes in it: its state is decided.
+    put(130, &b, 130, true);
+    // The clock goes back: the arrival of `a` does not.
+    put(120, &a, 121, true);
+    // Nobody shall wait for `a` any more.
+    put(300, &b, 300, true);
+    assert_eq!(appender.held_ns(), Some(10 * SECOND_NS));
+    drop((a, b));
+    appender.finish().unwrap_or_else(|error| panic!("{error}"));
+
+    let (outputs, shown) = live(&rules, &log, &dir.path().join("a"));
+    let said: Vec<String> = common::rows(shown.as_bytes())
+        .iter()
+        .map(|row| {
+            let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {}", row["partition"], text("mark"), text("recordedtime"))
+        })
+        .collect();
+    expect_test::expect![[r#"
+        [
+            "0 - 1970-01-01T00:01:40.000Z",
+            "0 clock 1970-01-01T00:02:10.000Z",
+            "0 - 1970-01-01T00:02:10.000Z",
+            "0 idle 1970-01-01T00:05:00.000Z",
+            "1 - -",
+            "1 - -",
+        ]
+    "#]]
+    .assert_debug_eq(&said);
+    // Decided when the clock of both partitions had come that far.
+    let updates = common::rows(&outputs.updates);
+    assert_eq!(updates[0]["artifact"]["data"]["state"], "down");
+    assert_eq!(updates[0]["at"], "1970-01-01T00:01:49.000Z");
+    assert_eq!(outputs.summary["records"], 4);
+
+    let appender = Appender::open(&Disk::default(), &log, append::Options::default(), || 0)
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    appender.seal().unwrap_or_else(|error| panic!("{error}"));
+    let manifest = appender.finish().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(manifest.partitions.iter().map(|of| of.segments.len()).sum::<usize>(), 2);
+    let sealed = live(&rules, &log, &dir.path().join("b"));
+    sealed.0.assert_equal(&outputs, "sealed");
+    assert_eq!(sealed.1, shown);
+}
+
+/// The blocks of about so many bytes that a log is.
+fn blocks(path: &Path, block_bytes: usize) -> Vec<Block> {
+    let mut blocks = Blocks::new(open(path).expect("it is there"), block_bytes, 1 << 20);
+    std::iter::from_fn(|| blocks.next_block(Vec::new()))
+        .map(|block| block.expect("whole"))
+        .collect()
+}
+
+/// Replays a log while logs are appended to it, and calls before it is declared ended.
+fn followed(rules: &Rules, logs: &[Log], dir: &Path, at_its_end: impl Fn()) -> Outputs {
+    let log = dir.join("grown");
+    let settings = append::Options { seal_bytes: 3000, ..append::Options::default() };
+    let mut appender = Appender::open(&Disk::default(), &log, settings, || 0)
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let begin = |log: &Log| {
+        let (name, source) = (log.path.display().to_string(), log.source);
+        appender.begin(&name, rules, source, None, Liveness::Recorded)
+    };
+    let inputs: Result<Vec<_>, _> = logs.iter().map(begin).collect();
+    let inputs = inputs.unwrap_or_else(|failure| panic!("{failure}"));
+    let stored = Stored::follow(&log, false).expect("there is a manifest");
+    let stored = stored.into_iter().map(|stored| Log::stored(stored, rules));
+    let stored = stored.collect::<Option<_>>().expect("the rules have the sources");
+    let options = options(stored, dir.join("out"), 1, TICK_NS);
+    thread::scope(|scope| {
+        let replaying = scope.spawn(|| replayed(rules, &options).0);
+        let mut all: Vec<_> = logs.iter().map(|log| blocks(&log.path, 2000).into_iter()).collect();
+        for round in 0.. {
+            let mut some = false;
+            for (input, blocks) in inputs.iter().zip(&mut all) {
+                for block in blocks.take(1 + round % 3) {
+                    some = true;
+                    input.append(block).wait().unwrap_or_else(|error| panic!("{error}"));
+                }
+            }
+            if !some {
+                break;
+            }
+        }
+        at_its_end();
+        for input in inputs {
+            input.end().wait().unwrap_or_else(|error| panic!("{error}"));
+        }
+        appender.finish().unwrap_or_else(|error| panic!("{error}"));
+        replaying.join().expect("it ends")
+    })
+}
+
+#[test]
+fn a_log_that_is_followed_says_what_its_replay_says() {
+    for seed in 0..40 {
+        let case = oracle::logs::case(seed);
+        let dir = TempDir::new().expect("a temporary folder can be made");
+        let write = |(number, bytes): (usize, &Vec<u8>)| {
+            let path = dir.path().join(format!("{number}.ndjson"));
+            fs::write(&path, bytes).expect("a log can be written");
+            Log::file(path, 0)
+        };
+        let logs: Vec<Log> = case.partitions.iter().enumerate().map(write).collect();
+        let rules = rules(&case.yaml);
+        let outputs = followed(&rules, &logs, dir.path(), || ());
+        let wanted = replayed(&rules, &options(logs, dir.path().join("a"), 1, TICK_NS));
+        outputs.assert_equal(&wanted.0, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn updates_are_seen_while_a_log_is_followed() {
+    let source = folder("tests/golden/flat/flat.ndjson.zst");
+    let rules = rules(&fs::read_to_string(folder("tests/golden/flat/rules.yaml")).expect("rules"));
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let logs = [Log::file(source, 0)];
+    let out = dir.path().join("out");
+    let seen = || {
+        let entries = fs::read_dir(&out).into_iter().flatten().flatten();
+        let is_updates = |name: &str| name.starts_with(".updates.ndjson.partial-");
+        let mut updates = entries.filter(|entry| {
+            entry.file_name().to_str().is_some_and(is_updates)
+                && entry.metadata().is_ok_and(|metadata| metadata.len() > 0)
+        });
+        updates.next().is_some()
+    };
+    let waits = || {
+        while !seen() {
+            thread::yield_now();
+        }
+    };
+    let outputs = followed(&rules, &logs, dir.path(), waits);
+    let wanted = replayed(&rules, &options(logs.to_vec(), dir.path().join("a"), 1, TICK_NS));
+    outputs.assert_equal(&wanted.0, "followed");
 }

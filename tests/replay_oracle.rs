@@ -8,8 +8,6 @@ mod common;
 mod oracle;
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ops::Range;
 
 use common::{Lab, Outputs, replaying, rows};
 use oracle::accounts::told;
@@ -145,20 +143,10 @@ fn check(seed: u64) -> Said {
     said
 }
 
-/// The seeds that were asked for; these if none.
-fn seeds(usual: Range<u64>) -> Range<u64> {
-    let Ok(text) = env::var("LIMBECK_SEEDS") else { return usual };
-    let number = |text: &str| text.parse().expect("LIMBECK_SEEDS is N or FROM..TO");
-    match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => number(&text)..number(&text) + 1,
-    }
-}
-
 #[test]
 fn a_replay_says_what_the_oracle_says() {
     let (mut said_anything, mut amended, mut all) = (0, 0, 0);
-    for seed in seeds(0..600) {
+    for seed in common::seeds(0..600) {
         let said = check(seed);
         all += 1;
         said_anything += u32::from(!said.episodes.is_empty());

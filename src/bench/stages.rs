@@ -191,6 +191,7 @@ fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
     let clockwork = Clockwork {
         timing: timing(rules),
         max_advance_ns: rules.max_advance_ns,
+        from_ns: None,
         until_ns: None,
         block_bytes: None,
         traced: Traced::Nothing,
@@ -309,7 +310,15 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
         let copies: Vec<_> = gathered.iter().map(copy).collect();
         let (cost, done) = here(|| {
             let (files, tick_ns) = (vec!["flat".to_owned()], TICK_NS);
-            let asked = Asked { dir, files, fates: false, tick_ns, keep: None, senders: None };
+            let asked = Asked {
+                dir,
+                files,
+                fates: false,
+                tick_ns,
+                keep: None,
+                senders: None,
+                follows: false,
+            };
             let (reporter, writing) = report::start(rules, asked)?;
             for updates in copies {
                 // A writer that is gone says why when it is finished.

@@ -39,6 +39,8 @@ pub(super) enum Command {
         limbeck replay --rules rules.yaml --log probes.ndjson.zst --out out/\n  \
         zcat probes.gz | limbeck replay --rules rules.yaml --log - --out out/\n  \
         limbeck replay --rules rules.yaml --log probe=a.ndjson --log probe=b.ndjson --out out/\n  \
+        limbeck replay --rules rules.yaml --log log/ --follow --out out/\n  \
+        vector -c probes.toml | limbeck replay --rules rules.yaml --log - --follow --append log/ --out out/\n  \
         limbeck replay --rules rules.yaml --log probes.ndjson --out out/ --alerts outbox/\n\n\
         Writes episodes.ndjson, updates.ndjson, dead-letter.ndjson and summary.json, and where\n\
         there are routes notifications.ndjson. They are the same bytes for any number of workers\n\
@@ -81,13 +83,27 @@ pub(super) enum Command {
         missing, 73 if the folder is a log already or cannot be written, 74 if reading or writing fails\n\
         on the way, 78 if the rule file is wrong.")]
     Import(ImportArgs),
-    /// Looks into a replay log.
+    /// Appends to a replay log: files, or what comes, as it comes.
+    #[command(after_help = "Examples:\n  \
+        limbeck append --rules rules.yaml probes-1.ndjson --log log/\n  \
+        vector -c probes.toml | limbeck append --rules rules.yaml - --log log/\n\n\
+        Each input is a partition of its name; one that is there already is gone on with. A line is on\n\
+        disk before it counts, and a crash loses none that did. What comes through standard input or a\n\
+        pipe is live: records that do not say when they arrived arrive now, and while nothing comes it is\n\
+        noted that time passes, unless the source maps an `arrival` (CloudEvents have one).\n\n\
+        Exits with 0 if all was read; 65 if an input or the log is damaged, 66 if one is missing, 73 if\n\
+        the folder cannot be written, is no log, or another process appends to it, 74 if writing fails\n\
+        (what was acknowledged is in the log), 78 if the rule file is wrong or reads a partition\n\
+        otherwise than it was begun, 130 for SIGINT, 143 for SIGTERM.")]
+    Append(AppendArgs),
+    /// Looks into a replay log, and looks after it.
     #[command(
         subcommand,
         after_help = "Examples:\n  limbeck log ls log/\n  \
         limbeck log cat log/ --from 2026-01-01T00:05:00Z --to 2026-01-01T00:06:00Z\n  \
-        limbeck log verify log/\n\n\
-        Exits with 65 if something is damaged, 66 if there is no such log."
+        limbeck log verify log/\n  limbeck log seal log/\n\n\
+        Exits with 65 if something is damaged, 66 if there is no such log, 73 if another process\n\
+        appends to it."
     )]
     Log(LogCommand),
     /// Measures what a replay costs on this machine, as a whole and by stage.
@@ -167,6 +183,57 @@ pub(super) enum LogCommand {
         /// The folder of the log.
         dir: PathBuf,
     },
+    /// Makes segments, in columns, of all that was appended.
+    Seal {
+        /// The folder of the log.
+        dir: PathBuf,
+    },
+    /// Removes whole segments that shall not be kept, and what a crash has left.
+    Compact {
+        /// The folder of the log.
+        dir: PathBuf,
+        #[command(flatten)]
+        retention: RetentionArgs,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct RetentionArgs {
+    /// Removes segments that end longer than this before the last arrival in a segment of the log.
+    #[arg(long, value_name = "AGE", value_parser = duration)]
+    pub(super) retain: Option<i64>,
+    /// Removes segments, those that end first, while all have more bytes.
+    #[arg(long, value_name = "BYTES")]
+    pub(super) retain_bytes: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AppendArgs {
+    /// The rule file, whose sources read the inputs.
+    #[arg(long)]
+    pub(super) rules: PathBuf,
+    /// The inputs: files or named pipes (plain, gzip, zstd), or `-` for standard input.
+    /// `SOURCE=PATH` names the source of the rule file that reads it.
+    #[arg(required = true, value_name = "[SOURCE=]PATH")]
+    pub(super) paths: Vec<LogArg>,
+    /// The folder of the log; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) log: PathBuf,
+    /// Takes what comes through a pipe for recorded, too: it arrived when it says it, or else when
+    /// it happened, and no time passes while nothing comes.
+    #[arg(long)]
+    pub(super) recorded: bool,
+    /// Nobody shall wait for a live input that was silent for so long: it is declared idle.
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "recorded")]
+    pub(super) idle_after: Option<i64>,
+    /// What was appended is made into segments when it has so many bytes.
+    #[arg(long, value_name = "BYTES", default_value = "67108864")]
+    pub(super) seal_bytes: NonZeroU64,
+    /// It is so, too, after this time.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub(super) seal_after: i64,
+    #[command(flatten)]
+    pub(super) retention: RetentionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -284,6 +351,16 @@ pub(super) struct ReplayArgs {
     /// same.
     #[arg(long)]
     pub(super) skip_corrupt: bool,
+    /// Goes on with what is appended to a replay log, until it is declared ended. Updates can be read
+    /// as they come, from where it is said.
+    #[arg(long, conflicts_with = "until")]
+    pub(super) follow: bool,
+    /// With `--follow`: appends the logs to this replay log, as `limbeck append`, and follows it.
+    #[arg(long, value_name = "DIR", requires = "follow", conflicts_with = "hosts")]
+    pub(super) append: Option<PathBuf>,
+    /// Begins each log with its first record that arrived then or later (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    pub(super) from: Option<i64>,
     /// Replays what arrived until then, and lets time pass to it (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub(super) until: Option<i64>,

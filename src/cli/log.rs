@@ -7,10 +7,14 @@ use std::path::Path;
 use super::args::{CatArgs, ImportArgs, LogCommand};
 use super::{DAMAGED, USAGE, fail, files, load, print, signals, written};
 use crate::authoring::grouped;
+use crate::durable::Disk;
+use crate::log::append::{self, Appender};
 use crate::log::import::import;
-use crate::log::look::{self, Window};
+use crate::log::look::{self, Unsealed, Window};
 use crate::log::manifest::{Manifest, Range};
 use crate::model::time::format_rfc3339;
+use crate::replay::Failure;
+use crate::sinks::OutputError;
 use crate::sources::InputError;
 
 pub(super) fn import_logs(args: &ImportArgs) -> u8 {
@@ -50,6 +54,11 @@ pub(super) fn run(command: &LogCommand) -> u8 {
         LogCommand::Ls { dir, json } => ls(dir, *json),
         LogCommand::Cat(args) => cat(args),
         LogCommand::Verify { dir } => verify(dir),
+        LogCommand::Seal { dir } => tend(dir, append::Options::default(), Appender::seal),
+        LogCommand::Compact { dir, retention } => {
+            let retention = (*retention).into();
+            tend(dir, append::Options { retention, ..append::Options::default() }, |_| Ok(()))
+        }
     }
 }
 
@@ -59,8 +68,30 @@ fn ls(dir: &Path, json: bool) -> u8 {
             let text = serde_json::to_string_pretty(&manifest).expect("plain values encode");
             print(&(text + "\n"))
         }
-        Ok(manifest) => print(&table(&manifest, dir)),
+        Ok(manifest) => match look::unsealed(dir) {
+            Ok(unsealed) => print(&table(&manifest, &unsealed, dir)),
+            Err(error) => fail(error.exit_code(), &error),
+        },
         Err(error) => fail(error.exit_code(), &error),
+    }
+}
+
+/// Opens a log as who appends to it, and has something done.
+fn tend(
+    dir: &Path,
+    options: append::Options,
+    act: impl FnOnce(&Appender) -> Result<(), OutputError>,
+) -> u8 {
+    // To open what is no log would make one.
+    let tended = Manifest::read(dir).map_err(Failure::from).and_then(|_| {
+        let appender = Appender::open(&Disk::default(), dir, options, super::append::now)?;
+        super::append::say_torn(dir, appender.torn_bytes());
+        act(&appender)?;
+        Ok(appender.finish()?)
+    });
+    match tended {
+        Ok(manifest) => print(&(totals(&manifest, dir) + "\n")),
+        Err(failure) => fail(failure.exit_code(), &failure),
     }
 }
 
@@ -78,6 +109,7 @@ fn cat(args: &CatArgs) -> u8 {
 fn verify(dir: &Path) -> u8 {
     match look::verify(dir) {
         Ok((manifest, wrong)) => {
+            super::append::say_torn(dir, look::unsealed(dir).map_or(0, |found| found.torn_bytes));
             said(&wrong).unwrap_or_else(|| print(&format!("{}: whole\n", totals(&manifest, dir))))
         }
         Err(error) => fail(error.exit_code(), &error),
@@ -89,7 +121,7 @@ fn said(wrong: &[InputError]) -> Option<u8> {
     wrong.iter().map(|error| fail(error.exit_code(), error)).max().map(|code| code.max(DAMAGED))
 }
 
-fn totals(manifest: &Manifest, dir: &Path) -> String {
+pub(super) fn totals(manifest: &Manifest, dir: &Path) -> String {
     let sum = |of: fn(&crate::log::manifest::Partition) -> u64| {
         manifest.partitions.iter().map(of).sum::<u64>()
     };
@@ -108,7 +140,7 @@ fn totals(manifest: &Manifest, dir: &Path) -> String {
 }
 
 /// The partitions with their segments, for people.
-fn table(manifest: &Manifest, dir: &Path) -> String {
+fn table(manifest: &Manifest, unsealed: &Unsealed, dir: &Path) -> String {
     let mut text = totals(manifest, dir) + "\n";
     for (number, partition) in manifest.partitions.iter().enumerate() {
         let records = grouped(partition.records());
@@ -117,6 +149,12 @@ fn table(manifest: &Manifest, dir: &Path) -> String {
             .expect("a String takes every write");
         if let Some(damaged) = &partition.damaged {
             writeln!(text, "  not to its end: {damaged}").expect("a String takes every write");
+        }
+        if let Some(removed) = partition.removed {
+            let until = removed.until.map_or("-".to_owned(), |until| format_rfc3339(until.0));
+            let records = grouped(removed.records);
+            writeln!(text, "  removed: {records} records, arrival until {until}")
+                .expect("a String takes every write");
         }
         for segment in &partition.segments {
             writeln!(
@@ -130,6 +168,11 @@ fn table(manifest: &Manifest, dir: &Path) -> String {
                 range(segment.time),
             )
             .expect("a String takes every write");
+        }
+        let lines = unsealed.lines.get(number).copied().unwrap_or_default();
+        if lines > 0 {
+            writeln!(text, "  not sealed yet: {} lines", grouped(lines))
+                .expect("a String takes every write");
         }
     }
     text

@@ -5,6 +5,7 @@
 //! created, 74 reading or writing failed, 75 notifications are not delivered yet, 76 a sink refused
 //! some, 78 configuration; 130 and 143 a signal.
 
+mod append;
 mod args;
 mod bench;
 mod check;
@@ -67,6 +68,7 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => replay(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Import(args) => log::import_logs(&args),
+        Command::Append(args) => append::run(&args),
         Command::Log(command) => log::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
@@ -180,18 +182,24 @@ fn replay(args: &ReplayArgs) -> u8 {
         Err(code) => return decline(code, "its arguments are wrong"),
     };
     match replay::prepare(&rules, &options) {
-        Ok(prepared) => match going_on(prepared, &options).run() {
-            Ok(replayed) => {
-                let code = outcome(&replayed, &options);
-                let wait = Duration::from_nanos(args.alerts_wait.cast_unsigned());
-                let drained = drain(&options, wait);
-                if code == 0 { drained } else { code }
+        Ok(prepared) => {
+            if let Some(updates) = prepared.updates_so_far().filter(|_| args.follow) {
+                let updates = updates.display();
+                complain(&format_args!("limbeck: following; updates so far are in {updates}"));
             }
-            Err(failure) => {
-                let code = fail(failure.exit_code(), &failure);
-                interrupt.signal().map_or(code, signals::exit_code)
+            match going_on(prepared, &options).run() {
+                Ok(replayed) => {
+                    let code = outcome(&replayed, &options);
+                    let wait = Duration::from_nanos(args.alerts_wait.cast_unsigned());
+                    let drained = drain(&options, wait);
+                    if code == 0 { drained } else { code }
+                }
+                Err(failure) => {
+                    let code = fail(failure.exit_code(), &failure);
+                    interrupt.signal().map_or(code, signals::exit_code)
+                }
             }
-        },
+        }
         Err(failure) => {
             let code = fail(failure.exit_code(), &failure);
             decline(code, &failure.to_string())
@@ -278,8 +286,15 @@ fn options(
     cluster: Option<Cluster>,
     interrupt: Interrupt,
 ) -> Result<Options, u8> {
-    let logs = files(&args.log, rules, args.skip_corrupt)?;
     let senders = senders(args, rules)?;
+    let logs = match (&args.append, args.follow) {
+        (Some(dir), _) => append::follow(args, dir, rules, &interrupt)?,
+        (None, true) => {
+            let followed = |log: &LogArg| partitions(&log.path(), rules, args.skip_corrupt, true);
+            args.log.iter().map(followed).collect::<Result<Vec<_>, _>>()?.concat()
+        }
+        (None, false) => files(&args.log, rules, args.skip_corrupt)?,
+    };
     let workers = args.workers.map_or_else(workers_usual, NonZeroUsize::get);
     let is_input = |log: &Log| log.stored.is_none() && log.path.as_os_str() == "-";
     if args.checkpoint.is_some() && logs.iter().any(is_input) {
@@ -295,13 +310,14 @@ fn options(
         logs,
         out: args.out.clone(),
         workers,
+        from_ns: args.from,
         until_ns: args.until,
         tick_ns: args.tick,
         cluster,
         fates: args.fates,
         checkpoint,
         senders,
-        progress: true,
+        progress: !args.follow,
         interrupt,
         block_bytes: None,
     })
@@ -333,7 +349,7 @@ fn files(logs: &[LogArg], rules: &Rules, skip_corrupt: bool) -> Result<Vec<Log>,
     let mut files = Vec::new();
     for log in logs {
         match log.path().is_dir() {
-            true => files.extend(partitions(log, rules, skip_corrupt)?),
+            true => files.extend(partitions(&log.path(), rules, skip_corrupt, false)?),
             false => files.push(resolve(log, rules)?),
         }
     }
@@ -345,9 +361,14 @@ fn files(logs: &[LogArg], rules: &Rules, skip_corrupt: bool) -> Result<Vec<Log>,
 }
 
 /// The partitions of a replay log, which says itself which sources read them.
-fn partitions(log: &LogArg, rules: &Rules, skip_corrupt: bool) -> Result<Vec<Log>, u8> {
-    let stored = Stored::all(&log.path(), skip_corrupt);
+fn partitions(dir: &Path, rules: &Rules, skip_corrupt: bool, follow: bool) -> Result<Vec<Log>, u8> {
+    let stored = match follow {
+        true => Stored::follow(dir, skip_corrupt),
+        false => Stored::all(dir, skip_corrupt),
+    };
     let stored = stored.map_err(|error| fail(error.exit_code(), &error))?;
+    let torn_bytes = stored.first().filter(|_| !follow).map_or(0, Stored::torn_bytes);
+    append::say_torn(dir, torn_bytes);
     let partition = |stored: Stored| {
         let partition = Arc::clone(&stored.partition);
         Log::stored(stored, rules).ok_or_else(|| {
@@ -355,7 +376,7 @@ fn partitions(log: &LogArg, rules: &Rules, skip_corrupt: bool) -> Result<Vec<Log
             let what = format!(
                 "{}: its partition {name} is of the source `{source}`, which the rule file has \
                  not; it has: {}",
-                log.text(),
+                dir.display(),
                 names(rules)
             );
             fail(CONFIGURATION, &what)

@@ -55,9 +55,9 @@ impl Disk {
     /// # Errors
     /// What the system says, [`io::ErrorKind::AlreadyExists`] among it.
     pub fn create(&self, path: &Path) -> io::Result<File> {
-        self.point(ANY)?;
+        let faults = self.call()?;
         let inner = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let number = self.faults().map_or(0, |mut faults| faults.created(path));
+        let number = faults.map_or(0, |mut faults| faults.created(path));
         Ok(File { inner, number, disk: self.clone() })
     }
 
@@ -66,10 +66,10 @@ impl Disk {
     /// # Errors
     /// What the system says.
     pub fn append(&self, path: &Path) -> io::Result<File> {
-        self.point(ANY)?;
+        let faults = self.call()?;
         let inner = OpenOptions::new().append(true).open(path)?;
         let len = inner.metadata()?.len();
-        let number = self.faults().map_or(0, |mut faults| faults.opened(path, len));
+        let number = faults.map_or(0, |mut faults| faults.opened(path, len));
         Ok(File { inner, number, disk: self.clone() })
     }
 
@@ -78,7 +78,7 @@ impl Disk {
     /// # Errors
     /// What the system says.
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.point(ANY)?;
+        let _faults = self.call()?;
         fs::create_dir_all(path)
     }
 
@@ -87,10 +87,10 @@ impl Disk {
     /// # Errors
     /// What the system says.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.point(ANY)?;
-        let before = self.faults().map(|faults| faults.content(to));
+        let faults = self.call()?;
+        let before = faults.as_ref().and_then(|faults| faults.content(to));
         fs::rename(from, to)?;
-        if let (Some(mut faults), Some(before)) = (self.faults(), before) {
+        if let Some(mut faults) = faults {
             faults.renamed(from, to, before);
         }
         Ok(())
@@ -101,10 +101,10 @@ impl Disk {
     /// # Errors
     /// What the system says, [`io::ErrorKind::NotFound`] among it.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
-        self.point(ANY)?;
-        let before = self.faults().and_then(|faults| faults.content(path));
+        let faults = self.call()?;
+        let before = faults.as_ref().and_then(|faults| faults.content(path));
         fs::remove_file(path)?;
-        if let (Some(mut faults), Some(before)) = (self.faults(), before) {
+        if let (Some(mut faults), Some(before)) = (faults, before) {
             faults.removed(path, before);
         }
         Ok(())
@@ -115,9 +115,9 @@ impl Disk {
     /// # Errors
     /// What the system says.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.point(ANY)?;
+        let faults = self.call()?;
         let file = fs::File::open(dir)?;
-        match self.faults() {
+        match faults {
             Some(mut faults) => faults.synced_dir(dir),
             None => file.sync_all()?,
         }
@@ -145,6 +145,13 @@ impl Disk {
         self.sync_dir(folder(path))
     }
 
+    /// Begins a call; whoever holds the faults is alone on the disk.
+    fn call(&self) -> io::Result<Option<MutexGuard<'_, Faults>>> {
+        let mut faults = self.faults();
+        faults.as_mut().map_or(Ok(()), |faults| faults.pass(ANY))?;
+        Ok(faults)
+    }
+
     fn faults(&self) -> Option<MutexGuard<'_, Faults>> {
         // Whoever panicked meanwhile has left no half of a change.
         self.faults.as_ref().map(|faults| faults.lock().unwrap_or_else(PoisonError::into_inner))
@@ -169,8 +176,7 @@ impl File {
     /// What the system says. What was written since the last time may be lost, whatever a second
     /// call says.
     pub fn sync(&self) -> io::Result<()> {
-        self.disk.point(ANY)?;
-        match self.disk.faults() {
+        match self.disk.call()? {
             // To the faults it is on disk, and a real disk would make thousands of tests wait.
             Some(mut faults) => faults.synced(self.number),
             None => self.inner.sync_data()?,
@@ -183,9 +189,9 @@ impl File {
     /// # Errors
     /// What the system says.
     pub fn cut(&self, len: u64) -> io::Result<()> {
-        self.disk.point(ANY)?;
+        let faults = self.disk.call()?;
         self.inner.set_len(len)?;
-        if let Some(mut faults) = self.disk.faults() {
+        if let Some(mut faults) = faults {
             faults.cut(self.number, len);
         }
         Ok(())
@@ -199,8 +205,7 @@ impl File {
 
 impl Write for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(mut faults) = self.disk.faults() else { return self.inner.write(bytes) };
-        faults.pass(ANY)?;
+        let Some(mut faults) = self.disk.call()? else { return self.inner.write(bytes) };
         let (admitted, error) = faults.admit(bytes.len());
         let written = match &bytes[..admitted] {
             [] if error.is_some() => 0,

@@ -64,6 +64,7 @@ pub(super) fn retrace(
     let clockwork = Clockwork {
         timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },
         max_advance_ns: rules.max_advance_ns,
+        from_ns: None,
         until_ns,
         block_bytes: None,
         traced,

@@ -5,10 +5,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::columns::GROUP_ROWS;
 use super::manifest::{Manifest, Range, Segment as Listed};
+use super::read::Tail;
 use super::rows::Rows;
 use super::schema::Layout;
 use super::segment::{Group, Segment};
+use super::stored::{self, Stored};
 use crate::model::time::format_rfc3339;
 use crate::model::{Id, Scalar};
 use crate::rules::{Attribute, Paths, RecordView};
@@ -42,25 +45,28 @@ impl Window {
     }
 }
 
-/// Writes the records of a log, a JSON object each, in the order of the log: CloudEvents, and dead
-/// letters as a replay writes them. Dead letters have no arrival: they are shown where no time is
+/// Writes the records of a log, a JSON object each, in the order of the log: CloudEvents, dead
+/// letters as a replay writes them, and marks of time that passed without records. Dead letters have no arrival: they are shown where no time is
 /// asked for. Segments and groups of rows that cannot hold what is asked for are not read.
 ///
 /// # Errors
 /// What standard output said; within, what could not be read, behind all that could.
 pub fn cat(dir: &Path, window: Window, out: &mut impl Write) -> io::Result<Vec<InputError>> {
-    let manifest = match Manifest::read(dir) {
-        Ok(manifest) => manifest,
+    let stored = match Stored::all(dir, true) {
+        Ok(stored) => stored,
         Err(error) => return Ok(vec![error]),
     };
     let mut damaged = Vec::new();
     let mut paths = Paths::default();
     let slots = Slots::new(&mut paths);
-    let partitions = manifest.partitions.iter().enumerate();
     let is_wanted = |number: usize| window.partition.is_none_or(|wanted| wanted == number);
-    for (number, partition) in partitions.filter(|(number, _)| is_wanted(*number)) {
-        for listed in partition.segments.iter().filter(|listed| window.meets(listed.arrival)) {
-            let segment = match Segment::open(dir, listed) {
+    for stored in stored.iter().filter(|stored| is_wanted(stored.number)) {
+        let (number, partition) = (stored.number, &stored.partition);
+        let listed = partition.segments.iter().filter(|listed| window.meets(listed.arrival));
+        let mut tail = Tail::new(stored);
+        let appended = std::iter::from_fn(|| tail.next_segment(GROUP_ROWS));
+        for segment in listed.map(|listed| Segment::open(dir, listed)).chain(appended) {
+            let segment = match segment {
                 Ok(segment) => segment,
                 Err(error) => {
                     damaged.push(error);
@@ -117,7 +123,14 @@ fn write_rows(
     for row in 0..rows.len() {
         let mut shown = Map::new();
         let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
-        if let Some((column, reason, record)) = rows.dead_letter(row) {
+        if let Some((what, until_ns)) = rows.mark(row) {
+            if !window.admits(Some(until_ns)) {
+                continue;
+            }
+            put("mark", what.into());
+            put("recordedtime", format_rfc3339(until_ns).into());
+            put("partition", partition.into());
+        } else if let Some((column, reason, record)) = rows.dead_letter(row) {
             if !window.admits(None) {
                 continue;
             }
@@ -177,8 +190,8 @@ fn scalar(value: &Scalar<'_>) -> Value {
 /// Reads all of a log, and says everything that is wrong with it: each segment's checksum, rows and
 /// ranges against the manifest, the columns against the layout, the order of the lines.
 pub fn verify(dir: &Path) -> Result<(Manifest, Vec<InputError>), InputError> {
-    let manifest = Manifest::read(dir)?;
-    let mut wrong = Vec::new();
+    let (manifest, active) = stored::read(dir, true)?;
+    let mut wrong = active.damaged;
     for partition in &manifest.partitions {
         let mut line = 0;
         for listed in &partition.segments {
@@ -198,6 +211,26 @@ pub fn verify(dir: &Path) -> Result<(Manifest, Vec<InputError>), InputError> {
         }
     }
     Ok((manifest, wrong))
+}
+
+/// What was appended to a log and is in no segment yet.
+#[derive(Clone, Debug, Default)]
+pub struct Unsealed {
+    /// The lines, by partition.
+    pub lines: Vec<u64>,
+    /// How many bytes a crash has left behind them, or an appender is writing.
+    pub torn_bytes: u64,
+}
+
+/// Says what was appended to a log.
+///
+/// # Errors
+/// As [`Stored::all`].
+pub fn unsealed(dir: &Path) -> Result<Unsealed, InputError> {
+    let (manifest, active) = stored::read(dir, true)?;
+    let ends = manifest.partitions.iter().zip(&active.ends);
+    let lines = ends.map(|(partition, end)| end.lines - partition.lines).collect();
+    Ok(Unsealed { lines, torn_bytes: active.torn_bytes })
 }
 
 /// What is found in a segment.
@@ -223,6 +256,11 @@ impl Found {
             self.line = line;
             if rows.dead_letter(row).is_some() {
                 self.dead_letters += 1;
+                continue;
+            }
+            if let Some((_, until_ns)) = rows.mark(row) {
+                arrivals = Range::with(arrivals, until_ns);
+                self.arrival = Range::with(self.arrival, until_ns);
                 continue;
             }
             let record = rows.record(row);

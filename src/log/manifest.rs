@@ -1,14 +1,17 @@
 //! The manifest of a replay log: its partitions and their segments.
 //!
-//! It is written last, so that a folder with a manifest is whole. State: none.
+//! It is replaced as a whole, after whatever it lists is on disk: a folder with a manifest has all
+//! that this says. State: none.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use smol_str::SmolStr;
 
+use super::seal::Reading;
 use crate::model::time::{format_rfc3339, parse_rfc3339};
 use crate::sources::InputError;
 
@@ -16,8 +19,8 @@ use crate::sources::InputError;
 pub const FILE: &str = "manifest.json";
 /// What a manifest says it is of.
 const FORMAT: &str = "limbeck-log";
-/// The version that is written, and the only one that is read.
-const VERSION: u32 = 1;
+/// The version that is written; those before it are read too.
+const VERSION: u32 = 2;
 /// A longer manifest is none.
 const BYTES_MAX: u64 = 1 << 30;
 /// As many partitions as positions tell apart.
@@ -30,11 +33,18 @@ const SEGMENT_RECORDS_MAX: u64 = 1 << 31;
 pub struct Manifest {
     format: String,
     version: u32,
-    /// In the order of the import.
+    /// The number of the first file of [frames](super::frames) with what was appended and is in no
+    /// segment yet; those of the numbers behind it follow. None before something is appended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<u64>,
+    /// The last arrival that was stamped and is in a segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<Instant>,
+    /// In the order in which they came.
     pub partitions: Vec<Partition>,
 }
 
-/// A log that was imported.
+/// A log that was imported, or is appended to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// What it was called.
@@ -44,9 +54,42 @@ pub struct Partition {
     /// Why it could not be read to its end, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
+    /// The fields of its source in the rule file, which do not change as long as it is appended to;
+    /// those of an import by an earlier version are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Value>,
+    /// What its columns are called, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Vec<SmolStr>>,
+    /// How many lines the segments are made of, or a few less if the last of them are blank.
+    #[serde(default)]
+    pub lines: u64,
+    /// Whether it was declared ended behind its segments.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+    /// What was removed of its beginning, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
     /// In the order of their records.
     pub segments: Vec<Segment>,
 }
+
+/// What is kept no more of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// How many segments there were.
+    pub segments: usize,
+    /// How many records there were, dead letters and marks included.
+    pub records: u64,
+    /// The last arrival among them.
+    pub until: Option<Instant>,
+}
+
+/// A time as it is written in a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Instant(
+    #[serde(serialize_with = "write_instant", deserialize_with = "read_instant")] pub i64,
+);
 
 /// A sealed segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +98,7 @@ pub struct Segment {
     pub file: String,
     /// How many records of the partition come before it.
     pub offset: u64,
-    /// Its records, dead letters included; at least one.
+    /// Its records, dead letters and marks included; at least one.
     pub records: u64,
     /// How many of them are dead letters.
     pub dead_letters: u64,
@@ -106,10 +149,45 @@ pub fn is_log(path: &Path) -> bool {
     path.join(FILE).exists()
 }
 
+/// What is kept of a log; everything unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Segments that end longer than this before the last arrival of the log are removed.
+    pub age_ns: Option<i64>,
+    /// Of segments that have more bytes together, those that end first are removed.
+    pub bytes: Option<u64>,
+}
+
 impl Manifest {
+    /// Leaves out the segments that shall not be kept, from the first of each partition; their
+    /// files.
+    pub(super) fn retain(&mut self, retention: Retention) -> Vec<String> {
+        let mut files = Vec::new();
+        let segments = self.partitions.iter().flat_map(|partition| &partition.segments);
+        let last = segments.filter_map(|segment| segment.arrival).map(|range| range.to).max();
+        if let (Some(age), Some(last)) = (retention.age_ns, last) {
+            for partition in &mut self.partitions {
+                while !partition.segments.is_empty()
+                    && partition.first_ends().is_none_or(|end| last.saturating_sub(end) > age)
+                {
+                    files.extend(partition.remove_first());
+                }
+            }
+        }
+        while let Some(bytes) = retention.bytes
+            && self.partitions.iter().map(Partition::bytes).sum::<u64>() > bytes
+        {
+            let some = self.partitions.iter_mut().filter(|of| !of.segments.is_empty());
+            let first = some.min_by_key(|partition| partition.first_ends());
+            files.extend(first.and_then(Partition::remove_first));
+        }
+        files
+    }
+
     /// The manifest of these partitions.
     pub(super) fn new(partitions: Vec<Partition>) -> Self {
-        Self { format: FORMAT.to_owned(), version: VERSION, partitions }
+        let (format, version) = (FORMAT.to_owned(), VERSION);
+        Self { format, version, active: None, stamped: None, partitions }
     }
 
     /// Reads the manifest of a folder.
@@ -148,16 +226,18 @@ impl Manifest {
         if mark.format.as_deref() != Some(FORMAT) {
             return Err(format!("it does not say that it is of a {FORMAT}"));
         }
-        if mark.version != Some(u64::from(VERSION)) {
+        if !mark.version.is_some_and(|version| (1..=u64::from(VERSION)).contains(&version)) {
             let found = mark.version.map_or("none".to_owned(), |version| version.to_string());
-            return Err(format!("its version is {found}; this limbeck reads version {VERSION}"));
+            return Err(format!("its version is {found}; this limbeck reads up to {VERSION}"));
         }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let mut manifest: Self =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        manifest.version = VERSION;
         if manifest.partitions.len() > PARTITIONS_MAX {
             return Err(format!("more than {PARTITIONS_MAX} partitions"));
         }
         for (number, partition) in manifest.partitions.iter().enumerate() {
-            let mut offset = 0u64;
+            let mut offset = partition.removed.map_or(0, |removed| removed.records);
             for segment in &partition.segments {
                 let wrong = |what: &str| format!("partition {number}: {}: {what}", segment.file);
                 segment.check().map_err(wrong)?;
@@ -199,7 +279,49 @@ impl Segment {
 }
 
 impl Partition {
-    /// How many records it has, dead letters included.
+    /// A partition of nothing yet, that is read so.
+    pub(super) fn new(name: String, reading: &Reading) -> Self {
+        let source = reading.source();
+        Self {
+            name,
+            source: source.name.to_string(),
+            mapping: Some(source.mapping.clone()),
+            header: reading.header.as_ref().map(|names| names.to_vec()),
+            ..Self::default()
+        }
+    }
+
+    /// How many records come before what follows its segments.
+    pub(super) fn offset(&self) -> u64 {
+        self.removed.map_or(0, |removed| removed.records).saturating_add(self.records())
+    }
+
+    /// The number of its next segment, which no file of it had.
+    pub(super) fn next_segment(&self) -> usize {
+        self.removed.map_or(0, |removed| removed.segments) + self.segments.len()
+    }
+
+    /// Leaves its first segment out; the file of it, if there is one.
+    fn remove_first(&mut self) -> Option<String> {
+        if self.segments.is_empty() {
+            return None;
+        }
+        let first = self.segments.remove(0);
+        let before = self.removed.unwrap_or(Removed { segments: 0, records: 0, until: None });
+        self.removed = Some(Removed {
+            segments: before.segments + 1,
+            records: before.records + first.records,
+            until: before.until.max(first.arrival.map(|range| Instant(range.to))),
+        });
+        Some(first.file)
+    }
+
+    /// The last arrival of the first segment.
+    fn first_ends(&self) -> Option<i64> {
+        self.segments.first()?.arrival.map(|range| range.to)
+    }
+
+    /// How many records its segments have, dead letters and marks included.
     pub fn records(&self) -> u64 {
         self.segments.iter().map(|segment| segment.records).sum()
     }
@@ -207,33 +329,5 @@ impl Partition {
     /// How long its segments are.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(segment.bytes))
-    }
-}
-
-/// A partition of a log on disk.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// The folder.
-    pub dir: Arc<PathBuf>,
-    /// What the manifest says of it.
-    pub partition: Arc<Partition>,
-    /// Whether to go on behind segments that cannot be read.
-    pub skip_corrupt: bool,
-}
-
-impl Stored {
-    /// The partitions of a log.
-    ///
-    /// # Errors
-    /// As [`Manifest::read`].
-    pub fn all(dir: &Path, skip_corrupt: bool) -> Result<Vec<Self>, InputError> {
-        let manifest = Manifest::read(dir)?;
-        let dir = Arc::new(dir.to_owned());
-        let stored = |partition| Self {
-            dir: Arc::clone(&dir),
-            partition: Arc::new(partition),
-            skip_corrupt,
-        };
-        Ok(manifest.partitions.into_iter().map(stored).collect())
     }
 }

@@ -1,15 +1,23 @@
-//! A partition of a log, group by group of its rows. State: one segment.
+//! A partition of a log, group by group of its rows: of its segments, then of what was appended.
+//! State: one segment.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use limbeck_operators::hash::xxh3_64;
-
-use super::manifest::{Partition, Stored};
+use super::columns::GROUP_ROWS;
+use super::follow::Follower;
+use super::frames::{FrameFile, What};
+use super::manifest::Partition;
+use super::seal::{Reading, Sealer};
 use super::segment::{Group, Segment};
-use crate::sources::intake::Start;
+use super::stored::Stored;
 use crate::sources::{InputError, Interrupt};
+
+/// How often it is looked for what is appended, where nothing else is to do.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Reads a partition.
 pub(crate) struct Groups {
@@ -17,10 +25,12 @@ pub(crate) struct Groups {
     partition: Arc<Partition>,
     skip_corrupt: bool,
     interrupt: Interrupt,
+    from_ns: Option<i64>,
     /// The segment that is read, and the next of its groups.
     segment: Option<(Arc<Segment>, usize)>,
     /// How many segments have been opened.
     opened: usize,
+    tail: Tail,
     /// Whether all has been read that will be.
     ended: bool,
     consumed: Arc<AtomicU64>,
@@ -28,51 +38,25 @@ pub(crate) struct Groups {
 
 impl Groups {
     pub(crate) fn new(stored: Stored, interrupt: &Interrupt) -> Self {
-        let Stored { dir, partition, skip_corrupt } = stored;
+        let tail = Tail::new(&stored);
+        let Stored { dir, partition, skip_corrupt, .. } = stored;
         Self {
             dir,
             partition,
             skip_corrupt,
             interrupt: interrupt.clone(),
+            from_ns: None,
             segment: None,
             opened: 0,
+            tail,
             ended: false,
             consumed: Arc::default(),
         }
     }
 
-    /// Where the last group that was given begins.
-    pub(crate) fn start(&self) -> Start {
-        let segment = self.opened.saturating_sub(1);
-        let group = self.segment.as_ref().map_or(0, |(_, next)| next.saturating_sub(1));
-        Start::Group { segment, group, log: self.known(segment) }
-    }
-
-    /// Goes on with a group, by the numbers that [`start`](Self::start) gave.
-    ///
-    /// # Errors
-    /// [`InputError`], if it is not the same log, or the segment is damaged.
-    pub(crate) fn go_on_at(
-        &mut self,
-        segment: usize,
-        group: usize,
-        log: u64,
-    ) -> Result<(), InputError> {
-        let Some(listed) =
-            self.partition.segments.get(segment).filter(|_| self.known(segment) == log)
-        else {
-            let detail = "its segments are others".to_owned();
-            return Err(InputError::Another { input: self.name(), detail });
-        };
-        self.opened = segment + 1;
-        self.segment = Some((Segment::open(&self.dir, listed)?, group));
-        Ok(())
-    }
-
-    /// A hash of what is listed up to a segment, by which the log is known again.
-    fn known(&self, segment: usize) -> u64 {
-        let listed = self.partition.segments.iter().take(segment + 1);
-        xxh3_64(listed.flat_map(|segment| segment.xxh3.bytes()).collect::<Vec<u8>>().as_slice())
+    /// Leaves out what surely comes before the first record that arrived then or later.
+    pub(crate) fn seek(&mut self, from_ns: Option<i64>) {
+        self.from_ns = from_ns;
     }
 
     /// How long the partition is as it is stored.
@@ -83,6 +67,22 @@ impl Groups {
     /// A count of the bytes read so far, which goes on counting.
     pub(crate) fn consumed(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.consumed)
+    }
+
+    /// Whether there is a next group, or an end, and nothing has to be waited for.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        let is_read = |(segment, next): &(Arc<Segment>, usize)| *next < segment.groups();
+        self.ended
+            || self.segment.as_ref().is_some_and(is_read)
+            || self.opened < self.partition.segments.len()
+            || self.interrupt.signal().is_some()
+            || self.tail.is_ready()
+    }
+
+    /// Waits a little for what is appended.
+    pub(crate) fn wait(&self) {
+        // What fails is noticed by the next look.
+        let _ = self.interrupt.wait(LOOK_EVERY);
     }
 
     /// The next group. `None` is the end, which stays the end.
@@ -105,16 +105,33 @@ impl Groups {
             {
                 let group = Group { segment: Arc::clone(segment), number: *next };
                 *next += 1;
+                let last = segment.layout.groups[group.number].map(|range| range.to);
+                if self.from_ns.is_some_and(|from| last.is_none_or(|last| last < from)) {
+                    continue;
+                }
+                self.from_ns = None;
                 return Some(Ok(group));
             }
             self.segment = None;
-            let Some(listed) = self.partition.segments.get(self.opened) else {
-                self.ended = true;
-                let detail = self.partition.damaged.clone()?;
-                return Some(Err(InputError::Imported { input: self.name(), detail }));
+            let next = match self.partition.segments.get(self.opened) {
+                Some(listed) => {
+                    self.opened += 1;
+                    let last = listed.arrival.map(|range| range.to);
+                    if self.from_ns.is_some_and(|from| last.is_none_or(|last| last < from)) {
+                        continue;
+                    }
+                    Segment::open(&self.dir, listed)
+                }
+                None => match self.tail.next_segment(GROUP_ROWS) {
+                    Some(next) => next,
+                    None => {
+                        self.ended = true;
+                        let detail = self.partition.damaged.clone()?;
+                        return Some(Err(InputError::Imported { input: self.name(), detail }));
+                    }
+                },
             };
-            self.opened += 1;
-            match Segment::open(&self.dir, listed) {
+            match next {
                 Ok(segment) => {
                     self.consumed.fetch_add(segment.bytes(), Ordering::Relaxed);
                     self.segment = Some((segment, 0));
@@ -129,5 +146,112 @@ impl Groups {
 
     pub(crate) fn name(&self) -> String {
         format!("{} ({})", self.dir.display(), self.partition.name)
+    }
+}
+
+/// The frames of a partition, as segments that are in no file yet.
+pub(super) struct Tail {
+    dir: Arc<PathBuf>,
+    number: usize,
+    partition: Arc<Partition>,
+    frames: VecDeque<FrameFile>,
+    last_line: u64,
+    sealer: Option<Sealer>,
+    /// Where the last row comes from.
+    file: String,
+    /// What cannot be read of the frames; it is said with the first partition, once.
+    damaged: VecDeque<InputError>,
+    follower: Option<Arc<Mutex<Follower>>>,
+}
+
+impl Tail {
+    pub(super) fn new(stored: &Stored) -> Self {
+        let active = &stored.active;
+        let frames = active.frames.get(stored.number);
+        let damaged = active.damaged.iter().filter(|_| stored.number == 0);
+        Self {
+            dir: Arc::clone(&stored.dir),
+            number: stored.number,
+            partition: Arc::clone(&stored.partition),
+            frames: frames.into_iter().flatten().cloned().collect(),
+            last_line: stored.partition.lines,
+            sealer: None,
+            file: String::new(),
+            damaged: damaged.cloned().collect(),
+            follower: stored.follower.clone(),
+        }
+    }
+
+    /// Whether there are rows, or surely none any more.
+    fn is_ready(&mut self) -> bool {
+        loop {
+            self.fill(GROUP_ROWS);
+            let has_rows = self.sealer.as_ref().is_some_and(|sealer| sealer.rows() > 0);
+            let Some(follower) = self.follower.clone() else { return true };
+            if has_rows || !self.damaged.is_empty() {
+                return true;
+            }
+            // Whoever panicked meanwhile has left no half of a change.
+            let mut follower = follower.lock().unwrap_or_else(PoisonError::into_inner);
+            let goes_on = follower.take(self.number, &mut self.frames);
+            let input = self.dir.display().to_string();
+            match goes_on {
+                Ok(_) if !self.frames.is_empty() => continue,
+                Ok(true) => return false,
+                Ok(false) if follower.is_outgrown() => {
+                    let detail = "it has got partitions since it was begun to be followed, which \
+                                  are not in the outputs"
+                        .to_owned();
+                    self.damaged.push_back(InputError::Imported { input, detail });
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    let (offset, line, detail) = (0, None, error.to_string());
+                    let failed = InputError::ReadFailed { input, offset, detail, line };
+                    self.damaged.push_back(failed);
+                }
+            }
+            self.follower = None;
+        }
+    }
+
+    /// The next segment, of at least so many rows if there are as many.
+    pub(super) fn next_segment(&mut self, rows: usize) -> Option<Result<Arc<Segment>, InputError>> {
+        self.fill(rows);
+        match self.sealer.as_mut().and_then(Sealer::finish) {
+            Some(written) => Some(Ok(Segment::of(&self.dir, &self.file, written))),
+            None => self.damaged.pop_front().map(Err),
+        }
+    }
+
+    /// Makes rows of frames, up to what cannot be read.
+    fn fill(&mut self, rows: usize) {
+        let wants = |sealer: &Sealer| !sealer.is_full() && sealer.rows() < rows;
+        while self.sealer.as_ref().is_none_or(wants)
+            && let Some(place) = self.frames.pop_front()
+        {
+            self.file = place.name();
+            if let Err(detail) = self.take(&place) {
+                let (input, segment) = (self.dir.display().to_string(), place.name());
+                self.damaged.push_front(InputError::Segment { input, segment, detail });
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, place: &FrameFile) -> Result<(), String> {
+        let frame = place.clone().next().map_err(|error| error.to_string())?;
+        let frame = frame.ok_or_else(|| format!("it is damaged at byte {}", place.at()))?;
+        if self.sealer.is_none() {
+            self.sealer = Some(Sealer::new(Arc::new(Reading::of(&self.partition)?)));
+        }
+        let sealer = self.sealer.as_mut().expect("it was just made");
+        let last_line = match &frame.what {
+            What::Lines(lines) => lines.first + lines.count - 1,
+            What::Mark(_) => self.last_line,
+        };
+        sealer.take_frame(frame.what, self.last_line);
+        self.last_line = last_line;
+        Ok(())
     }
 }

@@ -51,6 +51,7 @@ struct Attributes {
     column: Option<UInt64Array>,
     reason: Text,
     record: Text,
+    mark: Text,
 }
 
 /// What fills a slot of the conditions.
@@ -132,6 +133,18 @@ impl Rows {
         let Attributes { column, reason, record, .. } = &self.attributes;
         let reason = reason.get(row)?;
         Some((number(column, row).unwrap_or(1), reason, record.get(row).unwrap_or_default()))
+    }
+
+    /// Whether some rows are marks.
+    pub(crate) fn have_marks(&self) -> bool {
+        self.attributes.mark.is_there()
+    }
+
+    /// What a row says if it is a mark: that nothing arrives before this instant any more.
+    pub(crate) fn mark(&self, row: usize) -> Option<(&str, i64)> {
+        let Attributes { mark, arrival, .. } = &self.attributes;
+        let until_ns = arrival.as_ref().and_then(|times| times.get(row));
+        Some((mark.get(row)?, until_ns.unwrap_or(i64::MIN)))
     }
 
     /// The record of a row.
@@ -370,7 +383,8 @@ fn is_read(name: &str, plan: &[Wanted<'_>]) -> bool {
         | names::CONTENT
         | names::COLUMN
         | names::REASON
-        | names::RECORD => true,
+        | names::RECORD
+        | names::MARK => true,
         _ => plan.iter().any(|wanted| match wanted {
             Wanted::Value { columns, .. } => {
                 columns.iter().any(|column| matches!(&column.at, At::Column(at) if at == name))
@@ -429,13 +443,17 @@ impl Attributes {
             column: numbers(batch, names::COLUMN)?,
             reason: Text::of(batch, names::REASON)?,
             record: Text::of(batch, names::RECORD)?,
+            mark: Text::of(batch, names::MARK)?,
         };
         let is_something = |row: usize| {
             let dated = new.time.as_ref().is_some_and(|times| times.get(row).is_some());
-            dated != new.reason.get(row).is_some()
+            let (dead, mark) = (new.reason.get(row).is_some(), new.mark.get(row).is_some());
+            [dated, dead, mark].into_iter().filter(|is| *is).count() == 1
         };
         match (0..batch.num_rows()).find(|row| !is_something(*row)) {
-            Some(row) => Err(format!("its row {row} is neither a record nor a dead letter")),
+            Some(row) => {
+                Err(format!("its row {row} is neither a record nor a dead letter nor a mark"))
+            }
             None => Ok(new),
         }
     }

@@ -1,6 +1,6 @@
 //! How the columns of a segment are laid out, as its metadata says.
 //!
-//! A segment has a row for each record and dead letter of a stretch of a partition. Columns that
+//! A segment has a row for each record, dead letter and mark of a stretch of a partition. Columns that
 //! would hold nothing are left out. Beside those of [`names`] there is one for each common value of
 //! the records, and `rest` holds, as JSON, what has none.
 
@@ -40,6 +40,8 @@ pub(super) mod names {
     pub(in crate::log) const COLUMN: &str = "column";
     pub(in crate::log) const REASON: &str = "reason";
     pub(in crate::log) const RECORD: &str = "record";
+    /// Of a mark: what it says; its arrival is until when.
+    pub(in crate::log) const MARK: &str = "mark";
     /// The line around its values.
     pub(in crate::log) const FORM: &str = "form";
     /// As a JSON object, what of the record stands in no other column.

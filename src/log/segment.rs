@@ -18,6 +18,7 @@ use parquet::arrow::arrow_reader::{
 
 use super::manifest;
 use super::schema::{KEY, Layout};
+use super::write::Written;
 use crate::sources::InputError;
 
 /// A segment in memory.
@@ -47,18 +48,23 @@ impl Segment {
     pub(super) fn open(dir: &Path, listed: &manifest::Segment) -> Result<Arc<Self>, InputError> {
         let log = dir.display().to_string();
         let file = listed.file.clone();
-        let opened = Self::read(dir, listed);
-        opened
+        let parsed = Self::read(dir, listed).and_then(|bytes| Self::parse(bytes, listed.records));
+        parsed
             .map(|(bytes, metadata, layout)| {
                 Arc::new(Self { log: log.clone(), file: file.clone(), bytes, metadata, layout })
             })
             .map_err(|detail| InputError::Segment { input: log, segment: file, detail })
     }
 
-    fn read(
-        dir: &Path,
-        listed: &manifest::Segment,
-    ) -> Result<(Bytes, ArrowReaderMetadata, Layout), String> {
+    /// A segment that is in no file yet, of what stands in that of the log.
+    pub(super) fn of(log: &Path, file: &str, written: Written) -> Arc<Self> {
+        let (log, file) = (log.display().to_string(), file.to_owned());
+        let parsed = Self::parse(Bytes::from(written.bytes), written.records);
+        let (bytes, metadata, layout) = parsed.expect("what was just written can be read");
+        Arc::new(Self { log, file, bytes, metadata, layout })
+    }
+
+    fn read(dir: &Path, listed: &manifest::Segment) -> Result<Bytes, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let file = File::open(dir.join(&listed.file)).map_err(|error| text(&error))?;
         let length = file.metadata().map_err(|error| text(&error))?.len();
@@ -71,7 +77,11 @@ impl Segment {
         if found != listed.xxh3 {
             return Err(format!("its checksum is {found}, the manifest says {}", listed.xxh3));
         }
-        let bytes = Bytes::from(bytes);
+        Ok(Bytes::from(bytes))
+    }
+
+    fn parse(bytes: Bytes, records: u64) -> Result<(Bytes, ArrowReaderMetadata, Layout), String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
         let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
             .map_err(|error| text(&error))?;
         let file = metadata.metadata().file_metadata();
@@ -79,9 +89,9 @@ impl Segment {
         let described = described.filter(|entry| entry.key == KEY).find_map(|e| e.value.as_ref());
         let Some(described) = described else { return Err("it says no layout".to_owned()) };
         let layout: Layout = serde_json::from_str(described).map_err(|error| text(&error))?;
-        if file.num_rows() as u64 != listed.records {
+        if file.num_rows() as u64 != records {
             let rows = file.num_rows();
-            return Err(format!("it has {rows} rows, the manifest says {}", listed.records));
+            return Err(format!("it has {rows} rows, the manifest says {records}"));
         }
         if layout.groups.len() != metadata.metadata().num_row_groups() {
             return Err("its layout has other groups of rows".to_owned());

@@ -9,9 +9,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::import::import;
-use super::manifest::{Manifest, Stored};
+use super::manifest::Manifest;
 use super::read::Groups;
 use super::rows::Rows;
+use super::stored::Stored;
 use crate::model::Scalar;
 use crate::replay::Log;
 use crate::rules::{RecordView, Rules};

@@ -40,6 +40,10 @@ impl Text {
         Ok(Self::Dictionary(keys, nulls, values))
     }
 
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
     #[inline]
     pub(super) fn get(&self, row: usize) -> Option<&str> {
         match self {

@@ -59,6 +59,7 @@ pub(super) struct Builder {
     column: Vec<Option<u64>>,
     reason: Texts,
     record: Texts,
+    mark: Texts,
     form: Texts,
     forms: Forms,
     pub(super) tree: Tree,
@@ -153,6 +154,7 @@ impl Builder {
             column: Vec::new(),
             reason: Texts::default(),
             record: Texts::default(),
+            mark: Texts::default(),
             form: Texts::default(),
             tree: Tree::new(),
             values: Vec::new(),
@@ -162,6 +164,10 @@ impl Builder {
 
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -207,6 +213,7 @@ impl Builder {
             }
         }
         self.push_dead_letter(None);
+        self.mark.push(None);
         for leaf in leaves {
             self.push_leaf(leaf);
         }
@@ -215,8 +222,25 @@ impl Builder {
 
     /// Adds a dead letter: its line, the column, the reason, and the beginning of the record.
     pub(super) fn bury(&mut self, place: Place, column: u64, reason: &str, record: &str) {
+        self.push_nothing(None);
+        self.push_dead_letter(Some((column, reason, record)));
+        self.mark.push(None);
+        self.dead_letters += 1;
+        self.end_row(place, record.len());
+    }
+
+    /// Adds a mark: that time has passed until then.
+    pub(super) fn mark(&mut self, place: Place, what: &str, until_ns: i64) {
+        self.push_nothing(Some(until_ns));
+        self.push_dead_letter(None);
+        self.mark.push(Some(what));
+        self.end_row(place, 0);
+    }
+
+    /// What all rows have that are no records.
+    fn push_nothing(&mut self, arrival_ns: Option<i64>) {
         self.time.push(None);
-        self.arrival.push(None);
+        self.arrival.push(arrival_ns);
         self.sequence.push(None);
         self.hash.push(None);
         self.content.push(None);
@@ -230,9 +254,6 @@ impl Builder {
         ] {
             texts.push(None);
         }
-        self.push_dead_letter(Some((column, reason, record)));
-        self.dead_letters += 1;
-        self.end_row(place, record.len());
     }
 
     fn push_dead_letter(&mut self, dead: Option<(u64, &str, &str)>) {
@@ -292,6 +313,7 @@ impl Builder {
         columns.numbers(names::COLUMN, self.column.iter().copied());
         columns.texts(names::REASON, &self.reason);
         columns.texts(names::RECORD, &self.record);
+        columns.texts(names::MARK, &self.mark);
         for Planned { path, column } in &planned {
             if let At::Column(name) = &column.at {
                 columns.values(name, column.kind, &self.values[*path], self.rows);

@@ -90,6 +90,9 @@ pub struct Options {
     pub out: PathBuf,
     /// Workers in this process.
     pub workers: usize,
+    /// The instant at which the replay begins: what each log has before its first record that
+    /// arrived then or later is no part of it.
+    pub from_ns: Option<i64>,
     /// The instant at which the replay ends; at the last arrival if none.
     pub until_ns: Option<i64>,
     /// How finely history is resolved.
@@ -179,10 +182,12 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
         true => {
+            let is_followed = |log: &Log| log.stored.as_ref().is_some_and(Stored::is_followed);
+            let follows = options.logs.iter().any(is_followed);
             let (dir, files) = (&*options.out, names(options));
             let (fates, tick_ns) = (options.fates, options.tick_ns);
             let senders = options.senders.clone();
-            let asked = Asked { dir, files, fates, tick_ns, keep, senders };
+            let asked = Asked { dir, files, fates, tick_ns, keep, senders, follows };
             Some(report::start(rules, asked)?)
         }
         false => None,
@@ -201,6 +206,11 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
 }
 
 impl Prepared<'_> {
+    /// Where the updates are until they have their name, on a process that writes them.
+    pub fn updates_so_far(&self) -> Option<&Path> {
+        self.writing.as_ref().map(|(_, writing)| writing.updates_so_far.as_path())
+    }
+
     /// Replays.
     ///
     /// # Errors
@@ -269,6 +279,8 @@ fn spare_logs(options: &Options) -> Result<(), OutputError> {
 fn open_partitions(rules: &Rules, options: &Options) -> Result<Vec<Partition>, Failure> {
     let (process, processes) =
         options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
+    let mut stored = options.logs.iter().filter_map(|log| log.stored.as_ref());
+    stored.try_for_each(|stored| stored.has_all_from(options.from_ns))?;
     let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
     mine.map(|(number, log)| Ok(log.open(number, rules, &options.interrupt)?)).collect()
 }
@@ -288,6 +300,7 @@ fn feed(
     let clockwork = Clockwork {
         timing: Timing { lateness: rules.lateness_ns, tick: options.tick_ns },
         max_advance_ns: rules.max_advance_ns,
+        from_ns: options.from_ns,
         until_ns: options.until_ns,
         block_bytes: options.block_bytes,
         traced: if options.fates { Traced::Everything } else { Traced::Nothing },

@@ -45,6 +45,22 @@ impl Node {
         }
     }
 
+    /// The same as JSON, which is YAML too; scalars are texts.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            _ if self.is_null() => serde_json::Value::Null,
+            Value::Scalar { text, .. } => text.as_str().into(),
+            Value::Seq(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                let entry = |(key, node): &(Self, Self)| {
+                    (key.text().unwrap_or_default().to_owned(), node.to_json())
+                };
+                serde_json::Value::Object(entries.iter().map(entry).collect())
+            }
+            Value::Invalid => serde_json::Value::Null,
+        }
+    }
+
     /// Whether nothing was written: `key:` alone, or `~`, or `null`.
     pub(super) fn is_null(&self) -> bool {
         match &self.value {

@@ -160,6 +160,19 @@ impl AtomicFile {
         &self.names.whole
     }
 
+    /// The name that it has until then.
+    pub fn partial(&self) -> &Path {
+        &self.names.partial
+    }
+
+    /// Has what was written be seen by whoever reads it.
+    ///
+    /// # Errors
+    /// [`OutputError::WriteFailed`].
+    pub fn put_through(&mut self) -> Result<(), OutputError> {
+        self.file.flush().map_err(|error| OutputError::write_failed(&self.names.whole, &error))
+    }
+
     /// Writes all of `bytes`.
     ///
     /// # Errors

@@ -57,6 +57,22 @@ impl Growing {
         }
     }
 
+    /// Where the lines are until the file has its name.
+    pub fn so_far(&self) -> &Path {
+        self.kept.as_ref().map_or_else(|| self.file.partial(), |kept| &kept.path)
+    }
+
+    /// Lets what has been written be read.
+    ///
+    /// # Errors
+    /// [`OutputError::WriteFailed`].
+    pub fn put_through(&mut self) -> Result<(), OutputError> {
+        match &mut self.kept {
+            None => self.file.put_through(),
+            Some(kept) => kept.file.flush().map_err(|error| kept.failed(&error)),
+        }
+    }
+
     /// Brings what has been written to the disk, and gives how many bytes that are.
     ///
     /// # Errors

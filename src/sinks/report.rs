@@ -164,6 +164,8 @@ pub struct WriterGone;
 /// The writing thread.
 pub struct Writing {
     thread: JoinHandle<Result<Written, OutputError>>,
+    /// Where the updates are until they have their name.
+    pub updates_so_far: PathBuf,
 }
 
 /// Outputs that are written but not yet in place.
@@ -197,6 +199,8 @@ pub struct Asked<'a> {
     pub keep: Option<Keep>,
     /// What sends notifications; without, nobody is told.
     pub senders: Option<Arc<Senders>>,
+    /// Whether somebody reads the updates as they come.
+    pub follows: bool,
 }
 
 /// How the outputs are saved on the way.
@@ -244,7 +248,7 @@ impl SavedOutputs {
 ///
 /// If they cannot be created.
 pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), OutputError> {
-    let Asked { dir, files, fates, tick_ns, mut keep, senders } = asked;
+    let Asked { dir, files, fates, tick_ns, mut keep, senders, follows } = asked;
     let disk = keep.as_ref().map_or_else(Disk::default, |keep| keep.disk.clone());
     let dir = OutputDir::create_on(&disk, dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
@@ -292,6 +296,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
         cut: None,
         later: Vec::new(),
     };
+    let updates_so_far = writer.updates_file.so_far().to_owned();
     if let (Some(keep), Some(restored)) = (&keep, restored) {
         writer.restore(&keep.dir, restored)?;
     }
@@ -300,14 +305,17 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
-            for gathered in receiver {
+            for gathered in &receiver {
                 writer.take(gathered)?;
+                if follows && receiver.is_empty() {
+                    writer.updates_file.put_through()?;
+                }
             }
             writer.take_later()?;
             writer.finish()
         })
         .expect("a thread can be started");
-    Ok((Reporter { gathered: sender }, Writing { thread }))
+    Ok((Reporter { gathered: sender }, Writing { thread, updates_so_far }))
 }
 
 impl Writing {

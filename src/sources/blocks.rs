@@ -62,6 +62,11 @@ impl Block {
         let oversized = self.oversized.iter();
         BlockLines { bytes: &self.bytes, oversized, number: self.first_line, start: 0 }
     }
+
+    /// How many lines it has, oversized or not.
+    pub fn count(&self) -> u64 {
+        count_lines(&self.bytes) + self.oversized.len() as u64
+    }
 }
 
 /// The lines of a block that are not oversized: number, bytes without the newline (`\n` or
@@ -134,6 +139,8 @@ pub struct Blocks {
     /// That line, if it is oversized and its newline has not come yet.
     skipped: Option<Oversized>,
     at_start: bool,
+    /// Whether lines are given as soon as they are there.
+    live: bool,
     end: End,
 }
 
@@ -152,6 +159,7 @@ impl Blocks {
             skipped_from: 0,
             skipped: None,
             at_start: true,
+            live: false,
             end: End::Open,
         }
     }
@@ -164,6 +172,11 @@ impl Blocks {
     /// Sets how large the next blocks are.
     pub fn set_block_bytes(&mut self, block_bytes: usize) {
         self.block_bytes = block_bytes.max(BLOCK_BYTES_MIN);
+    }
+
+    /// Has lines be given as soon as they are there, in blocks as small as need be.
+    pub fn set_live(&mut self, live: bool) {
+        self.live = live;
     }
 
     /// Takes the first line that is not blank, with its number, before there are blocks; `None` if
@@ -312,6 +325,9 @@ impl Blocks {
                     }
                     filled += count;
                     self.read += count as u64;
+                    if self.live {
+                        break;
+                    }
                 }
                 Err(error) => self.end = End::Failed(error),
             }

@@ -90,6 +90,20 @@ pub enum InputError {
         /// What is wrong with it.
         detail: String,
     },
+    /// What shall be appended to a partition of a replay log is not read as that is.
+    Changed {
+        /// The log as the user named it, and the partition.
+        input: String,
+        /// What differs.
+        detail: String,
+    },
+    /// The beginning of a replay log is kept no more.
+    Removed {
+        /// The log as the user named it, and the partition.
+        input: String,
+        /// Until when, and when the replay would begin.
+        detail: String,
+    },
     /// A segment of a replay log is missing, or not what was written. What came before it has been
     /// delivered.
     Segment {
@@ -142,6 +156,8 @@ impl InputError {
             | Self::Shrunk { input, .. }
             | Self::Interrupted { input, .. }
             | Self::Manifest { input, .. }
+            | Self::Changed { input, .. }
+            | Self::Removed { input, .. }
             | Self::Segment { input, .. }
             | Self::Imported { input, .. }
             | Self::Another { input, .. }
@@ -162,6 +178,8 @@ impl InputError {
             Self::Shrunk { .. } => "the input has become shorter while it was read",
             Self::Interrupted { .. } => "interrupted",
             Self::Manifest { .. } => "the manifest of the replay log cannot be read",
+            Self::Changed { .. } => "the partition of the log was begun otherwise",
+            Self::Removed { .. } => "the beginning of the log is kept no more",
             Self::Segment { .. } => "a segment of the replay log is damaged",
             Self::Imported { .. } => "the log was not imported to its end",
             Self::Another { .. } => "the input is not the one of the checkpoint",
@@ -180,6 +198,8 @@ impl InputError {
             }
             Self::Misfit { input, line, detail } => format!("{input}:{line}: {detail}"),
             Self::Manifest { input, detail }
+            | Self::Changed { input, detail }
+            | Self::Removed { input, detail }
             | Self::Imported { input, detail }
             | Self::Another { input, detail } => format!("{input}: {detail}"),
             Self::Segment { input, segment, detail } => format!("{input}/{segment}: {detail}"),
@@ -218,6 +238,8 @@ impl InputError {
             }
             Self::Interrupted { .. } => "what came before has been read",
             Self::Manifest { .. } => "import the logs again, or use the limbeck that wrote it",
+            Self::Removed { .. } => "begin the replay after that, with --from",
+            Self::Changed { .. } => "use the rule file that it was begun with, or another log",
             Self::Segment { .. } => {
                 "what was whole before it has been read; restore the file, or go on behind it with \
                  --skip-corrupt"
@@ -240,8 +262,9 @@ impl InputError {
             | Self::Unreadable { .. }
             | Self::Unsupported { .. }
             | Self::Another { .. }
-            | Self::Header { .. } => 66,
-            Self::Misfit { .. } => 78,
+            | Self::Header { .. }
+            | Self::Removed { .. } => 66,
+            Self::Misfit { .. } | Self::Changed { .. } => 78,
             Self::Damaged { .. }
             | Self::Shrunk { .. }
             | Self::Manifest { .. }

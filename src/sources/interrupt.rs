@@ -50,6 +50,16 @@ impl Interrupt {
         (signal != NONE).then_some(signal)
     }
 
+    /// Waits for so long, or until interrupted.
+    pub(crate) fn wait(&self, at_most: Duration) -> io::Result<()> {
+        let at_most = Timespec::try_from(at_most).ok();
+        let asked = self.0.as_ref().map(|asked| PollFd::new(&asked.sign, PollFlags::IN));
+        match poll(&mut asked.into_iter().collect::<Vec<_>>(), at_most.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Waits until something can be read, or is known never to come, or for so long; false if
     /// interrupted.
     pub(crate) fn wait_for(

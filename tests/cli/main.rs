@@ -6,6 +6,7 @@ mod common;
 
 mod alertmanager;
 mod alerts;
+mod append;
 mod check;
 mod checkpoint;
 mod completions;

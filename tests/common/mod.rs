@@ -113,6 +113,7 @@ impl Lab {
             logs: self.logs.iter().map(|path| Log::file(path, 0)).collect(),
             out: self.dir.path().join("out"),
             workers: 1,
+            from_ns: None,
             until_ns: None,
             tick_ns: 100_000_000,
             cluster: None,
@@ -150,4 +151,14 @@ pub(crate) fn replaying(what: String) {
         }));
     });
     *NOW.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = what;
+}
+
+/// The seeds that were asked for; these if none.
+pub(crate) fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("LIMBECK_SEEDS") else { return usual };
+    let number = |text: &str| text.parse().expect("LIMBECK_SEEDS is N or FROM..TO");
+    match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&text)..number(&text) + 1,
+    }
 }

@@ -36,6 +36,9 @@ pub struct Source {
     pub format: Format,
     /// What is done about clocks that are off.
     pub skew: Skew,
+    /// Its fields as they are written, but for `skew`: what a record is depends on these alone. All
+    /// scalars are texts.
+    pub mapping: serde_json::Value,
 }
 
 /// What is done about the clocks of a source's records.
@@ -111,7 +114,18 @@ impl Source {
     /// What a rule file without `sources` reads.
     pub(super) fn implicit() -> Self {
         let (name, skew) = (SmolStr::new_static("cloudevents"), Skew::Report);
-        Self { name, span: 0..0, format: Format::CloudEvents, skew }
+        let mapping = serde_json::json!({ "format": "cloudevents" });
+        Self { name, span: 0..0, format: Format::CloudEvents, skew, mapping }
+    }
+
+    /// The rule file that has this source of this mapping, and a rule about nothing.
+    pub(crate) fn file_of(name: &str, mapping: &serde_json::Value) -> String {
+        let name = serde_json::Value::from(name);
+        format!(
+            "version: 1\nsources: {{ {name}: {mapping} }}\n\
+             signals: {{ s: {{ states: {{ any: type != \"\" }} }} }}\n\
+             rules: [{{ name: r, signal: s }}]\n"
+        )
     }
 
     /// Reads a source of a rule file, whose text is `file`.
@@ -162,7 +176,9 @@ impl Source {
         };
         let read = || {
             let (skew, span) = (skew?.unwrap_or_default(), key.span.clone());
-            Some(Self { name: name?, span, format: format?, skew })
+            let mut mapping = node.to_json();
+            mapping.as_object_mut().map(|fields| fields.remove("skew"));
+            Some(Self { name: name?, span, format: format?, skew, mapping })
         };
         ReadSource { columns, source: read() }
     }

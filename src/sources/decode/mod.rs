@@ -33,7 +33,7 @@ use crate::model::{Id, Scalar, Sequence};
 use crate::rules::{Paths, RecordView, Source};
 
 /// A readable record, borrowed from its line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoded<'a> {
     /// When the source says it happened.
     pub event_time_ns: i64,

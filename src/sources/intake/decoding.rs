@@ -127,6 +127,8 @@ pub(super) struct DecodedBlock {
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
+    /// In their order.
+    pub(super) marks: Vec<Mark>,
     /// What traces tell of some of the heads beyond these, in their order.
     pub(super) notes: Vec<Note>,
     /// The block itself, for what the sequencer rejects, and to be used again.
@@ -150,6 +152,16 @@ impl Text {
             Self::Rows(rows) => Cow::Owned(rows.text(start).unwrap_or_default().into_bytes()),
         }
     }
+}
+
+/// Time that passed without records.
+pub(super) struct Mark {
+    /// Before which head, by its place.
+    pub(super) head: usize,
+    /// The line before it.
+    pub(super) line: u64,
+    /// Until when.
+    pub(super) until_ns: i64,
 }
 
 /// What a trace tells of a head.
@@ -242,6 +254,7 @@ impl DecodedBlock {
             together: None,
             rows: (0..workers).map(|_| Vec::with_capacity(records / workers)).collect(),
             dead: Vec::new(),
+            marks: Vec::new(),
             notes: Vec::new(),
             text: Text::Lines(Vec::new()),
             damage: None,

@@ -107,7 +107,7 @@ impl Matcher {
     }
 
     /// The rule file.
-    pub(super) fn rules(&self) -> &Rules {
+    pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }
 

@@ -43,6 +43,7 @@ use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
 
 pub use self::matcher::{Asked, Fit, Matcher, Witness};
+pub(crate) use self::records::of_block;
 pub use self::records::{Arrivals, Seen, View, records};
 pub(crate) use self::saved::Start;
 pub use self::saved::{SavedIntake, Saver};
@@ -83,7 +84,7 @@ enum Unread {
     /// Lines, under a header if they are rows.
     Lines(Box<Blocks>, Option<Header>),
     /// Records that were read before.
-    Groups(Groups),
+    Groups(Box<Groups>),
 }
 
 impl Partition {
@@ -110,7 +111,7 @@ impl Partition {
 
     /// A partition of a replay log in the place of a log.
     pub fn stored(number: usize, source: usize, stored: Stored, interrupt: &Interrupt) -> Self {
-        let unread = Some(Unread::Groups(Groups::new(stored, interrupt)));
+        let unread = Some(Unread::Groups(Box::new(Groups::new(stored, interrupt))));
         Self { number, source, unread, restored: None }
     }
 
@@ -124,10 +125,10 @@ impl Partition {
             (Some(Unread::Lines(blocks, _)), Some(Start::Line { offset, line, head })) => {
                 blocks.go_on_at(offset, line, head)?;
             }
-            (Some(Unread::Groups(groups)), Some(Start::Group { segment, group, log })) => {
-                groups.go_on_at(segment, group, log)?;
+            (Some(Unread::Groups(groups)), Some(Start::Log { since_ns })) => {
+                groups.seek(Some(since_ns));
             }
-            (Some(Unread::Lines(blocks, _)), Some(Start::Group { .. })) => {
+            (Some(Unread::Lines(blocks, _)), Some(Start::Log { .. })) => {
                 return Err(another(blocks.input().name(), "that was a replay log"));
             }
             (Some(Unread::Groups(groups)), Some(Start::Line { .. })) => {
@@ -144,6 +145,14 @@ impl Partition {
         match &self.unread {
             Some(Unread::Lines(_, header)) => header.clone(),
             Some(Unread::Groups(_)) | None => None,
+        }
+    }
+
+    /// Its lines, if it is a log of lines.
+    pub(crate) fn into_blocks(self) -> Option<Blocks> {
+        match self.unread? {
+            Unread::Lines(blocks, _) => Some(*blocks),
+            Unread::Groups(_) => None,
         }
     }
 
@@ -272,7 +281,12 @@ fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec
                 blocks.set_block_bytes(block_bytes);
                 blocks.input().consumed()
             }
-            Some(Unread::Groups(groups)) => groups.consumed(),
+            Some(Unread::Groups(groups)) => {
+                if restored.is_none() {
+                    groups.seek(clockwork.from_ns);
+                }
+                groups.consumed()
+            }
             None => std::sync::Arc::default(),
         };
         let mut sequencer = Sequencer::new(clockwork, rules, source);
@@ -329,6 +343,21 @@ impl Lane {
     fn is_open(&self) -> bool {
         self.unread.is_some() || self.judged < self.sent
     }
+
+    /// Whether the next block is there, or the end.
+    fn is_ready(&mut self) -> bool {
+        match &mut self.unread {
+            Some(Unread::Groups(groups)) => groups.is_ready(),
+            _ => true,
+        }
+    }
+
+    /// Waits a little for the next block.
+    fn wait(&self) {
+        if let Some(Unread::Groups(groups)) = &self.unread {
+            groups.wait();
+        }
+    }
 }
 
 struct Reader<'f> {
@@ -357,7 +386,11 @@ impl Reader<'_> {
             let behind = self.furthest_behind();
             let readable = behind.filter(|lane| self.lanes[*lane].unread.is_some());
             match readable {
-                Some(lane) if self.in_flight < self.in_flight_max => self.read_block(lane),
+                Some(lane)
+                    if self.in_flight < self.in_flight_max && self.lanes[lane].is_ready() =>
+                {
+                    self.read_block(lane);
+                }
                 _ if self.in_flight > 0 => {
                     let Ok((lane, block)) = self.done.recv() else { return };
                     self.in_flight -= 1;
@@ -367,7 +400,8 @@ impl Reader<'_> {
                     let consumed = |lane: &Lane| lane.consumed.load(Ordering::Relaxed);
                     progress(self.lanes.iter().map(consumed).sum());
                 }
-                _ => return,
+                Some(lane) => self.lanes[lane].wait(),
+                None => return,
             }
         }
     }
@@ -396,7 +430,7 @@ impl Reader<'_> {
             Some(Unread::Groups(groups)) => groups.next_group().map(|group| {
                 let raw = RawRows { partition, number, group: group? };
                 let blocks = raw.blocks();
-                Ok((ToDecode::Rows(raw), blocks, groups.start()))
+                Ok((ToDecode::Rows(raw), blocks, Start::Log { since_ns: i64::MIN }))
             }),
         };
         match read {
@@ -431,10 +465,14 @@ impl Reader<'_> {
             }
             let cut = self.cut.filter(|_| lane.saved.is_none());
             if let (Some(cut), Some(start)) = (cut, start)
-                && let Some(head) = lane.sequencer.first_since(&block, cut)
+                && let Some(at) = lane.sequencer.first_since(&block, cut)
             {
-                let next = block.next(head, start);
-                let before = block.take_first(head, next.line);
+                let start = match start {
+                    Start::Log { .. } => Start::Log { since_ns: cut },
+                    line => line,
+                };
+                let next = block.next(at, start);
+                let before = block.take_first(at, next.line);
                 let (sequenced, text) = lane.sequencer.judge(before);
                 block.text = text;
                 lane.saved = Some(lane.saved(Some(next)));

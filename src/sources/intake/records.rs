@@ -13,8 +13,8 @@ use crate::log::{Groups, Row, Rows};
 use crate::model::Scalar;
 use crate::rules::{RecordView, Rules};
 use crate::sources::InputError;
-use crate::sources::blocks::Blocks;
-use crate::sources::decode::{Decoded, Lines, Shapes, Unreadable};
+use crate::sources::blocks::{Block, Blocks};
+use crate::sources::decode::{Decoded, Decoder, Lines, Shapes, Unreadable};
 use crate::sources::header::Header;
 
 /// A record, or what should be one.
@@ -66,6 +66,7 @@ impl Arrivals {
         let clockwork = Clockwork {
             timing: Timing { lateness: rules.lateness_ns, tick: 1 },
             max_advance_ns: rules.max_advance_ns,
+            from_ns: None,
             until_ns: None,
             block_bytes: None,
             traced: Traced::Nothing,
@@ -109,7 +110,7 @@ pub fn records(
         Some(Unread::Lines(blocks, header)) => {
             of_lines(*blocks, header.as_ref(), source, matcher, each)
         }
-        Some(Unread::Groups(groups)) => of_groups(groups, matcher, each),
+        Some(Unread::Groups(groups)) => of_groups(*groups, matcher, each),
         None => Ok(()),
     }
 }
@@ -124,59 +125,72 @@ fn of_lines(
     let decoder = matcher.decoder(source);
     let mut shapes = Shapes::default();
     while let Some(block) = blocks.next_block(Vec::new()) {
-        let block = block?;
-        let mut lines = Lines::new(&mut shapes);
-        if let Some(header) = header {
-            lines = lines.under(header, decoder);
-        }
-        let mut oversized = block.oversized.iter().peekable();
-        let mut whole = block.lines().peekable();
-        loop {
-            let next = whole.peek().map_or(u64::MAX, |(number, ..)| *number);
-            let mut flow = ControlFlow::Continue(());
-            if let Some(skipped) = oversized.next_if(|skipped| skipped.line < next) {
-                let record = Err(Unreadable { column: 1, reason: skipped.reason() });
-                let (line, view, text) = (skipped.line, View::Line(&lines), &*skipped.head);
-                flow = each(Seen { line, element: None, view, record, text, whole_line: &[] });
-            } else if let Some((line, whole_line, _)) = whole.next() {
-                let (before, bytes) = decoder.trim(whole_line);
-                let mut give = |element, view: &Lines<'_>, text, record: Result<Decoded<'_>, _>| {
-                    let record = record.map_err(|error: Unreadable| Unreadable {
-                        column: error.column + before,
-                        ..error
-                    });
-                    if flow.is_continue() {
-                        let view = View::Line(view);
-                        flow = each(Seen { line, element, view, record, text, whole_line });
-                    }
-                };
-                if bytes.is_empty() {
-                    continue;
-                }
-                match std::str::from_utf8(bytes) {
-                    Ok(text) if decoder.explodes() => {
-                        let mut number = 0;
-                        decoder.explode(text, &mut lines, &mut |view, element, record| {
-                            number += 1;
-                            // What is no array comes as the line itself.
-                            let number = (element.len() < text.len()).then_some(number);
-                            give(number, view, element.as_bytes(), record);
-                        });
-                    }
-                    _ => {
-                        let record = decoder.decode(bytes, &mut lines);
-                        give(None, &lines, bytes, record);
-                    }
-                }
-            } else {
-                break;
-            }
-            if flow.is_break() {
-                return Ok(());
-            }
+        if of_block(&block?, header, decoder, &mut shapes, &mut each).is_break() {
+            break;
         }
     }
     Ok(())
+}
+
+/// Gives every record of a block of lines, in order, until it is told to break.
+pub(crate) fn of_block(
+    block: &Block,
+    header: Option<&Header>,
+    decoder: &Decoder,
+    shapes: &mut Shapes,
+    mut each: impl FnMut(Seen<'_, '_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let mut lines = Lines::new(shapes);
+    if let Some(header) = header {
+        lines = lines.under(header, decoder);
+    }
+    let mut oversized = block.oversized.iter().peekable();
+    let mut whole = block.lines().peekable();
+    loop {
+        let next = whole.peek().map_or(u64::MAX, |(number, ..)| *number);
+        let mut flow = ControlFlow::Continue(());
+        if let Some(skipped) = oversized.next_if(|skipped| skipped.line < next) {
+            let record = Err(Unreadable { column: 1, reason: skipped.reason() });
+            let (line, view, text) = (skipped.line, View::Line(&lines), &*skipped.head);
+            flow = each(Seen { line, element: None, view, record, text, whole_line: &[] });
+        } else if let Some((line, whole_line, _)) = whole.next() {
+            let (before, bytes) = decoder.trim(whole_line);
+            let mut give = |element, view: &Lines<'_>, text, record: Result<Decoded<'_>, _>| {
+                let record = record.map_err(|error: Unreadable| Unreadable {
+                    column: error.column + before,
+                    ..error
+                });
+                if flow.is_continue() {
+                    let view = View::Line(view);
+                    flow = each(Seen { line, element, view, record, text, whole_line });
+                }
+            };
+            if bytes.is_empty() {
+                continue;
+            }
+            match std::str::from_utf8(bytes) {
+                Ok(text) if decoder.explodes() => {
+                    let mut number = 0;
+                    decoder.explode(text, &mut lines, &mut |view, element, record| {
+                        number += 1;
+                        // What is no array comes as the line itself.
+                        let number = (element.len() < text.len()).then_some(number);
+                        give(number, view, element.as_bytes(), record);
+                    });
+                }
+                _ => {
+                    let record = decoder.decode(bytes, &mut lines);
+                    give(None, &lines, bytes, record);
+                }
+            }
+        } else {
+            break;
+        }
+        if flow.is_break() {
+            return flow;
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 fn of_groups(
@@ -198,6 +212,9 @@ fn of_groups(
         let mut view = rows.view();
         for row in 0..rows.len() {
             let line = rows.line(row);
+            if rows.mark(row).is_some() {
+                continue;
+            }
             let (record, text) = match rows.dead_letter(row) {
                 Some((column, reason, text)) => {
                     let (column, reason) = (column as usize, reason.to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decoding::{DecodedBlock, Place, Text};
+use super::decoding::{DecodedBlock, Mark, Place, Text};
 use super::matcher::Matcher;
 use super::sequencer::Traced;
 use crate::log::{Group, Rows};
@@ -54,8 +54,14 @@ impl Matcher {
             let traced = self.traces() != Traced::Nothing;
             let element = |row| rows.element(row).filter(|_| traced);
             let mut view = rows.view();
+            let have_marks = rows.have_marks();
             for row in of_block {
                 let line = rows.line(row);
+                if have_marks && let Some((_, until_ns)) = rows.mark(row) {
+                    let head = decoded.heads.len();
+                    decoded.marks.push(Mark { head, line, until_ns });
+                    continue;
+                }
                 if let Some((column, reason, record)) = rows.dead_letter(row) {
                     let (reason, record) = (reason.to_owned(), record.to_owned());
                     let (partition, element) = (partition as u32, element(row));

@@ -51,32 +51,48 @@ pub(crate) enum Start {
     /// Behind so many bytes of the text, where this line begins. The first of these bytes have
     /// this hash.
     Line { offset: u64, line: u64, head: u64 },
-    /// With a group of rows of a segment, by their numbers; the log has this hash.
-    Group { segment: usize, group: usize, log: u64 },
+    /// With what a replay log has of then or later.
+    Log { since_ns: i64 },
+}
+
+/// A place in a block: behind so many records and marks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) heads: usize,
+    pub(super) marks: usize,
+    /// Whether a mark is next, and not a record.
+    pub(super) at_mark: bool,
 }
 
 impl DecodedBlock {
-    /// Where a record stands in it.
-    pub(super) fn next(&self, head: usize, start: Start) -> Next {
-        let line = self.heads[head].line;
-        let before = self.heads[..head].iter().rev();
+    /// Where the cut is.
+    pub(super) fn next(&self, cut: Cut, start: Start) -> Next {
+        // A mark stands behind its line.
+        if let Some(mark) = self.marks.get(cut.marks).filter(|_| cut.at_mark) {
+            return Next { start, line: mark.line + 1, records: 0 };
+        }
+        let line = self.heads[cut.heads].line;
+        let before = self.heads[..cut.heads].iter().rev();
         let records = before.take_while(|head| head.line == line).count();
         Next { start, line, records }
     }
 
-    /// How many of its records are before one, and whether that one, or a later line, is there.
-    pub(super) fn passed(&self, next: &Next) -> (usize, bool) {
+    /// What of it is before a record, and whether that one, or a later line, is there. Marks that
+    /// have been passed do no harm.
+    pub(super) fn passed(&self, next: &Next) -> (Cut, bool) {
         let lines_before = self.heads.partition_point(|head| head.line < next.line);
         let of_line = self.heads[lines_before..].iter().take_while(|head| head.line == next.line);
         let passed = lines_before + of_line.count().min(next.records);
         let is_later = |line: u64| line > next.line;
         let reached =
             passed < self.heads.len() || self.dead.iter().any(|letter| is_later(letter.line));
-        (passed, reached)
+        let marks = self.marks.partition_point(|mark| mark.head < passed);
+        (Cut { heads: passed, marks, at_mark: false }, reached)
     }
 
-    /// Takes the first so many records out, and what there is before that line.
-    pub(super) fn take_first(&mut self, count: usize, line: u64) -> Self {
+    /// Takes out what is before the cut, and that line.
+    pub(super) fn take_first(&mut self, cut: Cut, line: u64) -> Self {
+        let count = cut.heads;
         let mut first = Self::new(self.partition, self.number, self.rows.len(), 0);
         let rest = self.heads.split_off(count);
         first.heads = std::mem::replace(&mut self.heads, rest);
@@ -88,6 +104,8 @@ impl DecodedBlock {
         (first.dead, self.dead) = self.dead.drain(..).partition(|letter| letter.line < line);
         (first.notes, self.notes) = self.notes.drain(..).partition(|note| note.head < count);
         self.notes.iter_mut().for_each(|note| note.head -= count);
+        first.marks = self.marks.drain(..cut.marks).collect();
+        self.marks.iter_mut().for_each(|mark| mark.head -= count);
         first.sources = self.sources.clone();
         first.together = Together::of(&first.heads);
         self.together = Together::of(&self.heads);

@@ -6,6 +6,7 @@
 //! do for it is done by the worker that keeps its entity.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
@@ -13,11 +14,12 @@ use smol_str::SmolStr;
 
 use super::Batch;
 use super::accounts::{Accounts, SOURCES_MAX, SavedAccounts};
-use super::decoding::{DecodedBlock, Head, Note, Row, Text, Together};
+use super::decoding::{DecodedBlock, Head, Mark, Note, Row, Text, Together};
 use super::labels::LabelValues;
+use super::saved::Cut;
 use crate::model::account::Account;
 use crate::model::duration::format_duration;
-use crate::model::ledger::{Count, DeadLetter, Disposition, Entry, Known, Mark, Trace};
+use crate::model::ledger::{self, Count, DeadLetter, Disposition, Entry, Known, Trace};
 use crate::model::sighting::{Position, Sighting, Tie};
 use crate::model::time::format_rfc3339;
 use crate::rules::{Rules, Skew};
@@ -29,6 +31,8 @@ pub struct Clockwork {
     pub timing: Timing,
     /// A record whose arrival is further than this ahead of the one before is a dead letter.
     pub max_advance_ns: i64,
+    /// What comes before the first record that arrives then or later is not part of the replay.
+    pub from_ns: Option<i64>,
     /// Records that arrive after this are not part of the replay.
     pub until_ns: Option<i64>,
     /// How much of a partition is read at once, if not as much as is usual.
@@ -109,22 +113,38 @@ impl Sequencer {
         }
     }
 
-    /// The first record of a block that is accepted and arrives then or later, by its number.
-    pub(super) fn first_since(&self, block: &DecodedBlock, since_ns: i64) -> Option<usize> {
-        let last_ns = block.together?.arrival_ns;
-        if last_ns.max(self.arrival_ns.unwrap_or(last_ns)) < since_ns {
+    /// The first of a block that is accepted and arrives then or later.
+    pub(super) fn first_since(&self, block: &DecodedBlock, since_ns: i64) -> Option<Cut> {
+        let last_ns = block.together.map_or(i64::MIN, |together| together.arrival_ns);
+        if block.marks.is_empty() && last_ns < since_ns {
             return None;
         }
+        let Clockwork { from_ns, max_advance_ns, .. } = self.clockwork;
         let mut clock_ns = self.arrival_ns;
-        block.heads.iter().position(|head| {
-            let arrival_ns = clock_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
-            let jumps = clock_ns
-                .is_some_and(|at| arrival_ns.saturating_sub(at) > self.clockwork.max_advance_ns);
-            if !jumps {
-                clock_ns = Some(arrival_ns);
+        let mut reaches = |arrival_ns: i64| {
+            if clock_ns.is_none() && from_ns.is_some_and(|from| arrival_ns < from) {
+                return false;
             }
-            !jumps && arrival_ns >= since_ns
-        })
+            let at = clock_ns.map_or(arrival_ns, |at| at.max(arrival_ns));
+            if at.saturating_sub(clock_ns.unwrap_or(at)) > max_advance_ns {
+                return false;
+            }
+            clock_ns = Some(at);
+            at >= since_ns
+        };
+        let mut marks = 0;
+        for heads in 0..=block.heads.len() {
+            while let Some(mark) = block.marks.get(marks).filter(|mark| mark.head <= heads) {
+                if reaches(mark.until_ns) {
+                    return Some(Cut { heads, marks, at_mark: true });
+                }
+                marks += 1;
+            }
+            if block.heads.get(heads).is_some_and(|head| reaches(head.arrival_ns)) {
+                return Some(Cut { heads, marks, at_mark: false });
+            }
+        }
+        None
     }
 
     /// The largest arrival so far: the clock of this partition.
@@ -154,18 +174,18 @@ impl Sequencer {
             tally: Tally::default(),
         };
         match block.together {
-            None => {}
-            Some(together) if self.admits(&together) => {
+            None if block.marks.is_empty() && self.has_begun() => {}
+            Some(together) if block.marks.is_empty() && self.admits(&together) => {
                 for (number, head) in block.heads.iter().enumerate() {
                     self.take(number, head, &mut block.rows, &mut taking);
                 }
                 let Together { records, unmatched, condition_errors, .. } = together;
                 taking.tally.add(records, unmatched, condition_errors);
             }
-            Some(_) => {
-                let end_line = self.judge_each(&mut block, &mut taking);
-                ended = end_line.is_some();
-                block.dead.retain(|letter| end_line.is_none_or(|end| letter.line < end));
+            _ => {
+                let lines = self.judge_each(&mut block, &mut taking);
+                ended = lines.end < u64::MAX;
+                block.dead.retain(|letter| lines.contains(&letter.line));
             }
         }
         let last = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
@@ -173,22 +193,45 @@ impl Sequencer {
         (Sequenced { rows: block.rows, since_ns, ledger, last, ended }, block.text)
     }
 
+    /// Whether what comes is part of the replay.
+    fn has_begun(&self) -> bool {
+        self.clockwork.from_ns.is_none() || self.arrival_ns.is_some()
+    }
+
     /// Whether every record of a block can be accepted.
     fn admits(&self, together: &Together) -> bool {
         let Clockwork { max_advance_ns, until_ns, .. } = self.clockwork;
         let first = self.arrival_ns.unwrap_or(together.first_arrival_ns);
-        together.advance_ns <= max_advance_ns
+        self.has_begun()
+            && together.advance_ns <= max_advance_ns
             && together.first_arrival_ns.saturating_sub(first) <= max_advance_ns
             && until_ns.is_none_or(|until| together.arrival_ns.max(first) <= until)
     }
 
-    /// Judges a block record by record, and drops the rows of those that are not accepted; also
-    /// the line that arrives after `until`.
-    fn judge_each(&mut self, block: &mut DecodedBlock, taking: &mut Taking) -> Option<u64> {
+    /// Judges a block record by record, and drops the rows of those that are not accepted; the lines
+    /// that are part of the replay.
+    fn judge_each(&mut self, block: &mut DecodedBlock, taking: &mut Taking) -> Range<u64> {
         // What becomes of each row, by worker: its arrival if it is accepted.
         let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
-        let mut end_line = None;
+        let mut lines = if self.has_begun() { 0..u64::MAX } else { u64::MAX..u64::MAX };
+        let mut marks = std::mem::take(&mut block.marks).into_iter().peekable();
         for (number, head) in block.heads.iter().enumerate() {
+            while let Some(mark) = marks.next_if(|mark| mark.head <= number) {
+                self.pass(&mark, &mut lines);
+            }
+            if lines.end < u64::MAX {
+                break;
+            }
+            if !self.has_begun() {
+                if self.clockwork.from_ns.is_some_and(|from| head.arrival_ns < from) {
+                    if let Some(worker) = head.worker {
+                        verdicts[usize::from(worker)].push(None);
+                        taking.cursors[usize::from(worker)] += 1;
+                    }
+                    continue;
+                }
+                lines.start = head.line;
+            }
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
             if let Some(reason) = self.jump(arrival_ns) {
                 let text = block.text.of(head);
@@ -203,7 +246,7 @@ impl Sequencer {
                 continue;
             }
             if self.clockwork.until_ns.is_some_and(|until| arrival_ns > until) {
-                end_line = Some(head.line);
+                lines.end = head.line;
                 break;
             }
             self.take(number, head, &mut block.rows, taking);
@@ -212,6 +255,9 @@ impl Sequencer {
             if let Some(worker) = head.worker {
                 verdicts[usize::from(worker)].push(Some(arrival_ns));
             }
+        }
+        for mark in marks {
+            self.pass(&mark, &mut lines);
         }
         for (rows, verdicts) in block.rows.iter_mut().zip(verdicts) {
             // Rows behind the end have no verdict.
@@ -222,7 +268,25 @@ impl Sequencer {
                 arrival.is_some()
             });
         }
-        end_line
+        lines
+    }
+
+    /// Lets time pass to a mark, unless that is before the replay or a jump; the end of the replay
+    /// comes where it is after it.
+    fn pass(&mut self, mark: &Mark, lines: &mut Range<u64>) {
+        let Clockwork { from_ns, until_ns, .. } = self.clockwork;
+        let is_before = !self.has_begun() && from_ns.is_some_and(|from| mark.until_ns < from);
+        if lines.end < u64::MAX || is_before || self.jump(mark.until_ns).is_some() {
+            return;
+        }
+        if until_ns.is_some_and(|until| mark.until_ns > until) {
+            lines.end = mark.line + 1;
+            return;
+        }
+        if !self.has_begun() {
+            lines.start = mark.line + 1;
+        }
+        self.arrival_ns = self.arrival_ns.max(Some(mark.until_ns));
     }
 
     /// Takes in the next record.
@@ -265,7 +329,7 @@ impl Sequencer {
         let element = note.as_ref().and_then(|note| note.element);
         let raw_time_ns = Some(head.event_time_ns).filter(|_| correction_ns != 0);
         let Taking { partition, cursors, tally, .. } = taking;
-        let mut trace_read = |entity: &SmolStr, mark: Mark| {
+        let mut trace_read = |entity: &SmolStr, mark: ledger::Mark| {
             if element.is_some() || raw_time_ns.is_some() {
                 let (position, entity) = (Position::new(*partition, head.line), entity.clone());
                 tally.traces.push(Trace::Read { position, entity, mark, element, raw_time_ns });
@@ -274,7 +338,7 @@ impl Sequencer {
         let Some(worker) = head.worker.map(usize::from) else {
             if let Some((entity, why)) = note.and_then(|note| note.unmatched) {
                 let fingerprint = (element.unwrap_or_default().into(), 0);
-                let mark = Mark { fingerprint, content: 0 };
+                let mark = ledger::Mark { fingerprint, content: 0 };
                 trace_read(&entity, mark);
                 let event_time_ns = head.event_time_ns.wrapping_add(correction_ns);
                 let known = Known { event_time_ns, arrival_ns, entity, mark };

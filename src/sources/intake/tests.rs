@@ -32,7 +32,8 @@ fn judge(matcher: &Matcher, lines: &[String], to_a_block: usize) -> Vec<Sequence
     let timing = Timing { lateness: 0, tick: 1 };
     let max_advance_ns = 3_600_000_000_000;
     let (until_ns, block_bytes, traced) = (None, None, Traced::Nothing);
-    let clockwork = Clockwork { timing, max_advance_ns, until_ns, block_bytes, traced };
+    let clockwork =
+        Clockwork { timing, max_advance_ns, from_ns: None, until_ns, block_bytes, traced };
     let mut sequencer = Sequencer::new(clockwork, matcher.rules(), 0);
     let mut shapes = Shapes::default();
     let blocks = lines.chunks(to_a_block).enumerate().map(|(number, lines)| {

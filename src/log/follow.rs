@@ -1,0 +1,97 @@
+//! What is appended to a log while it is read.
+//!
+//! Guarantee: what is given of a partition, and when it ends, is what the log has of it. Frames are
+//! found by looking for them, every few milliseconds where nothing else is to do. State: where the
+//! frames are that no reader has taken yet.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::frames::{FrameFile, Mark, What};
+use super::stored::Active;
+
+/// Looks for what is new in a log, for all of its partitions.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    dir: Arc<PathBuf>,
+    /// The number of the file that grows, and the file if it is there.
+    number: u64,
+    file: Option<FrameFile>,
+    /// By partition: frames that are new, and whether it is declared ended behind them.
+    partitions: Vec<(VecDeque<FrameFile>, bool)>,
+    /// Whether the log has got a partition that it had not.
+    outgrown: bool,
+}
+
+impl Follower {
+    /// Goes on behind what was there at one moment.
+    pub(super) fn new(dir: &Arc<PathBuf>, active: &Active) -> io::Result<Self> {
+        let (number, at) = active.last.unwrap_or((1, 0));
+        let mut follower = Self {
+            dir: Arc::clone(dir),
+            number,
+            file: None,
+            partitions: active.ends.iter().map(|end| (VecDeque::new(), end.ended)).collect(),
+            outgrown: false,
+        };
+        follower.file = follower.open(number)?;
+        if let Some(file) = &mut follower.file {
+            file.go_to(at);
+        }
+        Ok(follower)
+    }
+
+    /// Takes the new frames of a partition; whether it goes on behind them.
+    pub(super) fn take(
+        &mut self,
+        partition: usize,
+        into: &mut VecDeque<FrameFile>,
+    ) -> io::Result<bool> {
+        self.look()?;
+        let Some((frames, ended)) = self.partitions.get_mut(partition) else { return Ok(false) };
+        into.append(frames);
+        Ok(!*ended)
+    }
+
+    /// Whether the log has got a partition that it had not; it is said once.
+    pub(super) fn is_outgrown(&mut self) -> bool {
+        std::mem::take(&mut self.outgrown)
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        loop {
+            // Once there is the next file, all of this one is written.
+            let next = self.open(self.number + 1)?;
+            if self.file.is_none() {
+                self.file = self.open(self.number)?;
+            }
+            while let Some(file) = &mut self.file {
+                let place = file.clone();
+                let Some(frame) = file.next()? else { break };
+                match self.partitions.get_mut(frame.partition as usize) {
+                    None => self.outgrown = true,
+                    Some((frames, ended)) => {
+                        *ended = match frame.what {
+                            What::Lines(_) => false,
+                            What::Mark(Mark::End) => true,
+                            What::Mark(_) => *ended,
+                        };
+                        frames.push_back(place);
+                    }
+                }
+            }
+            let Some(next) = next else { return Ok(()) };
+            self.file = Some(next);
+            self.number += 1;
+        }
+    }
+
+    fn open(&self, number: u64) -> io::Result<Option<FrameFile>> {
+        match FrameFile::open(&self.dir, number) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+}

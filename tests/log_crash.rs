@@ -1,0 +1,156 @@
+//! Logs that are appended to through crashes: nothing that was acknowledged is missing, nothing is
+//! torn, and the replay is that of what would have been appended without them.
+//!
+//! Each seed has its own points of failure, each leaves what a crash may leave. More of them:
+//! `LIMBECK_SEEDS=a..b cargo test --test log_crash`.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use common::{Outputs, seeds};
+use limbeck::durable::{Disk, Fault, Plan};
+use limbeck::log::Stored;
+use limbeck::log::append::{Appender, Liveness, Options, Pending};
+use limbeck::log::look::verify;
+use limbeck::replay::{self, Log, replay};
+use limbeck::rules::Rules;
+use limbeck::sources::{Block, Interrupt};
+use tempfile::TempDir;
+
+const RULES: &str = "version: 1\nsources:\n  probe:\n    format: json\n    \
+    time: { field: ts, unit: s }\n    subject: { field: e }\n    source: { const: s }\n    \
+    type: { const: k }\n    sequence: { field: n }\nlateness: 5s\nsignals:\n  s:\n    \
+    states: { up: data.up == true, down: data.up == false }\n\
+    rules: [{ name: r, signal: s, hold: { up: 3s, down: 3s } }]";
+
+const LINES: usize = 400;
+
+fn line(n: usize) -> String {
+    let up = (n / 40).is_multiple_of(2);
+    match n % 50 {
+        17 => "no record\n".to_owned(),
+        _ => format!("{{\"ts\":{},\"e\":\"e{}\",\"n\":{n},\"up\":{up}}}\n", n / 3, n % 3),
+    }
+}
+
+fn rules() -> Rules {
+    Rules::parse("rules.yaml", RULES).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn replayed(rules: &Rules, logs: Vec<Log>, out: &Path) -> Outputs {
+    let options = replay::Options {
+        logs,
+        out: out.to_owned(),
+        workers: 1,
+        from_ns: None,
+        until_ns: None,
+        tick_ns: 1_000_000_000,
+        cluster: None,
+        fates: false,
+        checkpoint: None,
+        senders: None,
+        progress: false,
+        interrupt: Interrupt::default(),
+        block_bytes: None,
+    };
+    replay(rules, &options).unwrap_or_else(|failure| panic!("{failure}"));
+    Outputs::read(out)
+}
+
+/// The n-th of the numbers that a seed draws, below a bound.
+fn drawn(seed: u64, n: u64, bound: u64) -> u64 {
+    limbeck_operators::hash::fixed_hash(&(seed, n)) % bound
+}
+
+/// Appends what is missing of the lines; how many are acknowledged, and whether that is all.
+fn append(disk: &Disk, dir: &Path, rules: &Rules, acknowledged: usize, seed: u64) -> (usize, bool) {
+    let options = Options { seal_bytes: 1500, ..Options::default() };
+    let mut appender = match Appender::open(disk, dir, options, || 0) {
+        Ok(appender) => appender,
+        Err(failure) => {
+            assert!(disk.has_failed(), "seed {seed}: it can be opened, but {failure}");
+            return (acknowledged, false);
+        }
+    };
+    let there = appender.lines(0) as usize;
+    assert!(there >= acknowledged, "seed {seed}: {acknowledged} lines acknowledged, {there} there");
+    let Ok(input) = appender.begin("log", rules, 0, None, Liveness::Recorded) else {
+        assert!(disk.has_failed());
+        return (acknowledged, false);
+    };
+    let (mut next, mut acknowledged) = (there, there);
+    let mut pending: Vec<(usize, Pending)> = Vec::new();
+    for number in 0.. {
+        let count = (1 + drawn(seed, 1000 + number, 12) as usize).min(LINES - next);
+        if count == 0 || pending.len() > drawn(seed, 2000 + number, 4) as usize {
+            for (end, done) in pending.drain(..) {
+                acknowledged = if done.wait().is_ok() { end } else { acknowledged };
+            }
+        }
+        if count == 0 || (disk.has_failed() && acknowledged < next) {
+            break;
+        }
+        let first_line = (next - there + 1) as u64;
+        let text: String = (next..next + count).map(line).collect();
+        next += count;
+        let block = Block { bytes: text.into_bytes(), first_line, ..Block::default() };
+        pending.push((next, input.append(block)));
+    }
+    drop(input);
+    let finished = appender.finish();
+    (acknowledged, acknowledged == LINES && finished.is_ok())
+}
+
+#[test]
+fn what_was_acknowledged_outlives_crashes() {
+    let rules = rules();
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let plain = dir.path().join("log");
+    fs::write(&plain, (0..LINES).map(line).collect::<String>()).expect("it can be written");
+    let wanted = replayed(&rules, vec![Log::file(plain, 0)], &dir.path().join("wanted"));
+    let wanted = wanted.unnamed();
+    let mut hit = BTreeSet::new();
+    for seed in seeds(0..24) {
+        let dir = TempDir::new().expect("a temporary folder can be made");
+        let into = dir.path().join("into");
+        let mut acknowledged = 0;
+        let mut done = false;
+        for attempt in 0..4 {
+            let points = ["append", "group commit", "seal", "any"];
+            let point = points[drawn(seed, attempt, 4) as usize];
+            let passings = if point == "any" { 150 } else { 25 };
+            let fault = match drawn(seed, 10 + attempt, 6) {
+                0 => Fault::ShortWrite,
+                1 => Fault::DiskFull,
+                _ => Fault::Crash,
+            };
+            let passing = 1 + drawn(seed, 20 + attempt, passings);
+            let disk = Disk::faulty(Plan { seed, point: point.to_owned(), passing, fault });
+            (acknowledged, done) = append(&disk, &into, &rules, acknowledged, seed);
+            if disk.has_failed() {
+                hit.insert((point, format!("{fault:?}")));
+            }
+            if done {
+                break;
+            }
+        }
+        if !done {
+            (_, done) = append(&Disk::default(), &into, &rules, acknowledged, seed);
+            assert!(done, "seed {seed}: nothing fails any more");
+        }
+        let (_, wrong) = verify(&into).expect("there is a manifest");
+        assert_eq!(wrong, [], "seed {seed}");
+        let stored = Stored::all(&into, false).expect("there is a manifest");
+        let logs = stored.into_iter().map(|stored| Log::stored(stored, &rules));
+        let logs = logs.collect::<Option<_>>().expect("the rules have the source");
+        let outputs = replayed(&rules, logs, &dir.path().join("out"));
+        outputs.unnamed().assert_equal(&wanted, &format!("seed {seed}"));
+    }
+    for point in ["append", "group commit", "seal", "any"] {
+        let crash = (point, "Crash".to_owned());
+        assert!(std::env::var("LIMBECK_SEEDS").is_ok() || hit.contains(&crash), "{point}: {hit:?}");
+    }
+}
