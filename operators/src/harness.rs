@@ -7,7 +7,7 @@
 //! - in batches of one logical time, of several, and all at once;
 //! - with the updates of each logical time shuffled;
 //! - interrupted at some logical time: a snapshot is taken, and restored into another number of
-//!   workers, which get the rest.
+//!   workers, which get the rest; and not interrupted by one that is taken.
 //!
 //! The consolidated updates of all runs must be equal, and their sum up to **every** logical time
 //! must be what the oracle says of the input known by then. Arrival shuffled within lateness is
@@ -116,6 +116,10 @@ pub fn check<S: Subject>(
         let resumed = Plan { workers: [2, 4, 1][index], ..plan };
         let outputs = run_interrupted(subject, history, (plan, resumed), cut);
         equal(&reference, &outputs, &format!("{plan:?}, then from {cut} {resumed:?}"))?;
+        let times = (Some(cut), history.end);
+        let mut outputs = run_part(subject, &history.updates, plan, None, times).0;
+        order(&mut outputs);
+        equal(&reference, &outputs, &format!("{plan:?}, saved at {cut}"))?;
     }
     Ok(reference)
 }

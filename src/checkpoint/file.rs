@@ -95,9 +95,12 @@ pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Re
         saved.timelines.iter().try_for_each(|timeline| file.write_all(timeline.bytes()))?;
     }
     file.sync()?;
+    // What it needs has its names for good before it has its own.
+    let dir = path.parent().unwrap_or(Path::new("."));
+    disk.sync_dir(dir)?;
     disk.point("checkpoint rename")?;
     disk.rename(&new, path)?;
-    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    disk.sync_dir(dir)
 }
 
 /// Reads a checkpoint, if there is one.

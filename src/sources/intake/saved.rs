@@ -110,6 +110,20 @@ impl DecodedBlock {
         first.together = Together::of(&first.heads);
         self.together = Together::of(&self.heads);
         first.text = std::mem::replace(&mut self.text, Text::Lines(Vec::new()));
+        self.date_again();
         first
+    }
+
+    /// Dates the rows by the records that are left: one that was taken out may have been a jump.
+    fn date_again(&mut self) {
+        let mut rows: Vec<_> = self.rows.iter_mut().map(|rows| rows.iter_mut()).collect();
+        let mut arrival_ns = i64::MIN;
+        for head in &self.heads {
+            arrival_ns = arrival_ns.max(head.arrival_ns);
+            let row = head.worker.and_then(|worker| rows[usize::from(worker)].next());
+            if let Some(((_, sighting), ..)) = row {
+                sighting.arrival_ns = arrival_ns;
+            }
+        }
     }
 }
