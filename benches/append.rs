@@ -27,8 +27,8 @@ const EVENTS_A_MILLISECOND: usize = 300;
 fn blocks(log: &[u8], lines: usize) -> Vec<Block> {
     let all: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
     let blocks = all.chunks(lines).scan(1, |first_line, chunk| {
-        let first_line = *first_line;
-        let block = Block { bytes: chunk.concat(), first_line, ..Block::default() };
+        let (bytes, first) = (chunk.concat(), *first_line);
+        let block = Block { bytes, first_line: first, ..Block::default() };
         *first_line += chunk.len() as u64;
         Some(block)
     });

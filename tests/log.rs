@@ -346,7 +346,7 @@ fn what_comes_live_is_stamped_and_time_passes_without_it() {
         let first_line = if std::ptr::eq(input, &a) { &mut of_a } else { &mut of_b };
         clock.store(at_s * SECOND_NS, Ordering::SeqCst);
         let bytes = format!("{{\"ts\":{ts},\"e\":\"e\",\"up\":{up}}}\n").into_bytes();
-        let block = Block { bytes, first_line: *first_line, oversized: Vec::new() };
+        let block = Block { bytes, first_line: *first_line, ..Block::default() };
         *first_line += 1;
         input.append(block).wait().unwrap_or_else(|error| panic!("{error}"));
     };

@@ -3,6 +3,7 @@
 //! What ended on purpose is not started again: done, refused for what it was asked, or stopped by a
 //! signal that came here. All else is, after a while that doubles with each death in a row.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -51,7 +52,7 @@ pub(super) fn run(args: &SuperviseArgs) -> u8 {
             "limbeck: process {} died ({status}); again in {again}",
             child.id()
         ));
-        if !slept(wait, &interrupt) {
+        if interrupt.wait(wait).is_err() || interrupt.signal().is_some() {
             return code(status);
         }
         wait = (2 * wait).min(most);
@@ -68,32 +69,18 @@ fn now() -> Instant {
 }
 
 /// Waits for the end of a process, which hears of the signal that comes here.
-fn ended(child: &mut Child, interrupt: &Interrupt) -> std::io::Result<ExitStatus> {
-    let mut told = false;
+fn ended(child: &mut Child, interrupt: &Interrupt) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if let Some(signal) = interrupt.signal().filter(|_| !told) {
-            let of = Pid::from_child(child);
+        if let Some(signal) = interrupt.signal() {
             let signal = Signal::from_named_raw(signal).unwrap_or(Signal::TERM);
-            kill_process(of, signal)?;
-            told = true;
+            kill_process(Pid::from_child(child), signal)?;
+            return child.wait();
         }
-        std::thread::sleep(LOOK);
+        interrupt.wait(LOOK)?;
     }
-}
-
-/// Waits, unless a signal comes.
-fn slept(wait: Duration, interrupt: &Interrupt) -> bool {
-    let started = now();
-    while started.elapsed() < wait {
-        if interrupt.signal().is_some() {
-            return false;
-        }
-        std::thread::sleep(LOOK.min(wait));
-    }
-    true
 }
 
 /// Whether the same would come of it again.

@@ -205,11 +205,7 @@ fn build_with<S: Shown>(
     let observations = Observations::<S>::new(rules, catalog.rule_ranks(), traced);
     let Remembering { restored, save } = remembering;
     let mut saving = Saving::new(restored);
-    let (snapshots, restored) = saving.door();
-    let mut door = Firsts::new("duplicates", repeats_until, observations).with_snapshots(snapshots);
-    if let Some(parts) = restored {
-        door = door.restore_from(parts);
-    }
+    let door = saving.door(Firsts::new("duplicates", repeats_until, observations));
     let received = match across {
         true => door.build(sightings, by_key()),
         false => door.build(sightings, Pipeline),

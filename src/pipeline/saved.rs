@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use limbeck_operators::Machine;
+use limbeck_operators::firsts::{Firsts, Pass};
 use limbeck_operators::hash::fixed_hash;
 use limbeck_operators::snapshots::{Snapshot, Snapshots};
 use limbeck_operators::timeline::Timeline;
@@ -56,9 +57,17 @@ impl Saving {
         Self { restored, ..Self::default() }
     }
 
-    /// Where the door takes its requests from, and what it starts from.
-    pub(super) fn door(&self) -> (&Snapshots<u128>, Option<Arc<[Snapshot<u128>]>>) {
-        (&self.door, self.restored.as_ref().map(|restored| Arc::clone(&restored.door)))
+    /// The door, to be asked, and started from what it remembered.
+    pub(super) fn door<R, T>(&self, door: Firsts<R, T>) -> Firsts<R, T>
+    where
+        R: Fn(&T::Event) -> i64 + 'static,
+        T: Pass,
+    {
+        let door = door.with_snapshots(&self.door);
+        match &self.restored {
+            Some(restored) => door.restore_from(Arc::clone(&restored.door)),
+            None => door,
+        }
     }
 
     /// The next timeline, to be asked, and started from what it remembered.

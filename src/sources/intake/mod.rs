@@ -195,6 +195,7 @@ pub struct Outcome {
 }
 
 /// How a log is read, beside what its rules say.
+#[derive(Clone, Copy)]
 pub struct ReadTo<'r> {
     /// Where the workers take it over.
     pub feeds: &'r [Feed<Batch>],
