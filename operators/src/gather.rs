@@ -7,7 +7,7 @@
 use differential_dataflow::VecCollection;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
 use crate::machine::Data;
@@ -50,6 +50,19 @@ pub fn gather<'scope, D: Data>(
             }
         },
     )
+}
+
+/// Tells how far a stream has come, whenever it has come further: all before that has been received
+/// by those before it. What flows in it is dropped. State: none.
+pub fn passed<D: 'static>(stream: Stream<'_, i64, Vec<D>>, mut tell: impl FnMut(i64) + 'static) {
+    let mut last = i64::MIN;
+    stream.sink(Pipeline, "passed", move |(input, frontier)| {
+        input.for_each(|_, _| {});
+        if let Some(frontier) = frontier.frontier().first().filter(|frontier| **frontier > last) {
+            last = *frontier;
+            tell(last);
+        }
+    });
 }
 
 /// Sorts by (logical time, record), and adds up what is of one record at one time.

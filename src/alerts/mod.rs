@@ -104,6 +104,15 @@ impl Alerts {
         self.tell()
     }
 
+    /// Tells what is due before a logical time; all updates before it have been taken.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn pass(&mut self, before_ns: i64) -> Result<(), OutputError> {
+        self.latch.advance(before_ns, &mut self.notifications);
+        if self.notifications.is_empty() { Ok(()) } else { self.tell() }
+    }
+
     /// Tells what is due when the log ends, and gives the file, and how many lines it has.
     ///
     /// # Errors

@@ -337,6 +337,7 @@ fn copy(gathered: &Gathered) -> Gathered {
         Gathered::Episodes(updates) => Gathered::Episodes(updates.clone()),
         Gathered::Ledger(updates) => Gathered::Ledger(updates.clone()),
         Gathered::End(clock) => Gathered::End(*clock),
+        Gathered::Passed(before) => Gathered::Passed(*before),
         Gathered::CutAt(at) => Gathered::CutAt(*at),
         Gathered::Cut => Gathered::Cut,
     }

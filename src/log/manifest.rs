@@ -33,7 +33,7 @@ const SEGMENT_RECORDS_MAX: u64 = 1 << 31;
 pub struct Manifest {
     format: String,
     version: u32,
-    /// The number of the first file of [frames](super::frames) with what was appended and is in no
+    /// The number of the first file of frames with what was appended and is in no
     /// segment yet; those of the numbers behind it follow. None before something is appended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<u64>,

@@ -21,7 +21,7 @@ use std::hash::{Hash, Hasher};
 
 use differential_dataflow::AsCollection;
 use limbeck_operators::firsts::{Firsts, by_key};
-use limbeck_operators::gather::gather;
+use limbeck_operators::gather::{gather, passed};
 use limbeck_operators::hash::fixed_hash;
 use limbeck_operators::intake;
 use limbeck_operators::timeline::Timing;
@@ -85,6 +85,8 @@ pub enum Gathered {
     Ledger(Vec<Update<Entry>>),
     /// Where time stands at the end, as one of the workers knows it.
     End(i64),
+    /// Every change of an episode before this logical time has been gathered; only said for routes.
+    Passed(i64),
     /// All is to be saved at this logical time; nothing of it, or later, has been gathered.
     CutAt(i64),
     /// All before that has been gathered.
@@ -218,7 +220,7 @@ fn build_with<S: Shown>(
         &mut saving,
     );
 
-    let (to_end, to_cut) = (receive.clone(), receive.clone());
+    let (to_end, to_cut, to_passed) = (receive.clone(), receive.clone(), receive.clone());
     let ends = ends.map(|clock| (clock, i64::MIN, 1)).as_collection();
     // The probe does not wait for it: it comes when the inputs have closed.
     gather(ends, "end", move |ends| {
@@ -232,6 +234,10 @@ fn build_with<S: Shown>(
     let ledgers = [ledger, received.notes.inner].into_iter().chain(decided.ledgers);
     let ledger = scope.concatenate(ledgers).as_collection();
     let ledger = gather(ledger, "ledger", move |updates| receive(Gathered::Ledger(updates)));
+    if !rules.routes.is_empty() {
+        // What is told when time has passed must not wait for somebody to say something.
+        passed(episodes.clone(), move |frontier| to_passed(Gathered::Passed(frontier)));
+    }
     let (probe, _) = scope.concatenate([episodes, ledger]).probe();
     if let Some(at) = saving.start() {
         sightings_in.advance_to(at);

@@ -392,6 +392,11 @@ impl Writer {
                 self.end_ns = self.end_ns.max(Some(clock));
                 Ok(())
             }
+            Gathered::Passed(before) => match &mut self.alerts {
+                // What is remembered at the cut does not go beyond it.
+                Some(alerts) => alerts.pass(self.cut.map_or(before, |cut| before.min(cut))),
+                None => Ok(()),
+            },
             Gathered::CutAt(at) => {
                 self.cut = Some(at);
                 Ok(())
