@@ -332,3 +332,30 @@ fn https_is_spoken() {
     let hello = hellos.recv_timeout(Duration::from_secs(60)).expect("it connects");
     assert_eq!(hello[..2], [22, 3]);
 }
+
+/// Once its time has come, an episode is told of, though no episode changes any more.
+#[test]
+fn what_is_due_is_sent_while_nothing_else_happens() {
+    let (called, calls) = mpsc::channel();
+    let server = Server::start(move |_, request| {
+        let _ = called.send(request.body["subject"].clone());
+        Answer::Status(200, "")
+    });
+    let place = place(&format!("{{ webhook: {{ url: \"{}\" }} }}", server.url), DOWN);
+    place.pipe("pipe");
+    let line = "replay --rules alerts.yaml --log pipe --follow --append log --out out --alerts box";
+    let mut command = place.command(line);
+    without_proxy(&mut command);
+    let child = command.env("HOOK_TOKEN", "of a secret").spawn().expect("it can be run");
+    let mut pipe = place.open_pipe("pipe");
+    // Down since 20, decided at 30, final at 35; of the others nothing is known.
+    for (at, host, state) in [(20, "a", "down"), (31, "d", "?"), (50, "d", "?")] {
+        let record =
+            format!("{{\"at\":{at},\"seen\":{at},\"host\":\"{host}\",\"state\":\"{state}\"}}\n");
+        std::io::Write::write_all(&mut pipe, record.as_bytes()).expect("it is read");
+    }
+    let told = calls.recv_timeout(Duration::from_secs(60));
+    assert_eq!(told.expect("it is told while the pipe is open"), "a");
+    drop(pipe);
+    ran(child.wait_with_output().expect("it ends")).assert(0, &["following"]);
+}

@@ -12,6 +12,24 @@ use super::{Place, ran};
 
 const REPLAY: &str = "replay --rules rules.yaml --log pipe --out out --checkpoint kept --every 1ms";
 
+const RULES: &str = r#"
+version: 1
+lateness: 5s
+signals:
+  readiness:
+    where: type == "readiness"
+    states: { ready: data.state == "ready", unready: data.state == "unready" }
+rules:
+  - { name: outage, signal: readiness, hold: { ready: 10s, unready: 30s } }
+  - { name: flap, signal: readiness, hold: { ready: 2s, unready: 1s } }
+"#;
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("rules.yaml", RULES.as_bytes());
+    place
+}
+
 /// A log with episodes.
 fn log() -> Vec<u8> {
     let span_ns = 1_200_000_000_000;
@@ -50,7 +68,7 @@ fn uninterrupted(place: &Place, log: &[u8]) -> Outputs {
 
 #[test]
 fn what_is_killed_goes_on_from_its_checkpoint() {
-    let place = Place::new();
+    let place = place();
     let log = log();
     let wanted = uninterrupted(&place, &log);
     for (signal, workers) in [("KILL", 2), ("TERM", 3)] {
@@ -75,7 +93,7 @@ fn what_is_killed_goes_on_from_its_checkpoint() {
 
 #[test]
 fn a_checkpoint_of_something_else() {
-    let place = Place::new();
+    let place = place();
     let log = log();
     let wanted = uninterrupted(&place, &log);
     let kept = || {
@@ -86,8 +104,7 @@ fn a_checkpoint_of_something_else() {
     };
 
     kept();
-    let rules = fs::read_to_string(place.path("rules.yaml")).expect("they are there");
-    place.write("others.yaml", rules.replace("unready: 30s", "unready: 20s").as_bytes());
+    place.write("others.yaml", RULES.replace("unready: 30s", "unready: 20s").as_bytes());
     let others = REPLAY.replace("rules.yaml", "others.yaml");
     go_on(&place, &others, &log).assert(0, &["of another --rules", "replayed from the start"]);
     let said = place.outputs("out").unnamed();
@@ -144,7 +161,7 @@ fn kill(process: u32) {
 
 #[test]
 fn what_dies_is_started_again() {
-    let place = Place::new();
+    let place = place();
     let log = log();
     let wanted = uninterrupted(&place, &log);
     place.pipe("pipe");
