@@ -232,9 +232,9 @@ rules: [{ name: r, signal: a }]
         2 5 "unmatched" "z" "1970-01-01T00:00:10.000Z" - "a condition could not be judged"
         2 6 "unmatched" "a" "1970-01-01T00:00:10.000Z" - "a condition could not be judged"
         4 - "dead-letter" - - - "`pods` must be an array, which is exploded"
-        5 1 "duplicate" "c" "1970-01-01T00:00:11.000Z" true -
-        5 2 "duplicate" "c" "1970-01-01T00:00:11.000Z" true -
-        5 3 "used" "c" "1970-01-01T00:00:11.000Z" - -
+        5 1 "used" "c" "1970-01-01T00:00:11.000Z" - -
+        5 2 "duplicate" "c" "1970-01-01T00:00:11.000Z" false -
+        5 3 "duplicate" "c" "1970-01-01T00:00:11.000Z" true -
         5 4 "late" "c" "1970-01-01T00:00:01.000Z" - -
     "#]]
     .assert_eq(&told);

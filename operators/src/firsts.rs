@@ -3,7 +3,7 @@
 //! # Meaning
 //!
 //! Two events of a key are the same record if their fingerprints are equal. Of those, the first by
-//! (logical time, `Ord`) passes; every further one that is received until the window of the first
+//! (logical time, [order](Pass::order)) passes; every further one that is received until the window of the first
 //! ends is a repeat, and may say something else. When an event's window ends is the caller's to say:
 //! the first instant outside of it. An event's [time](Event::time) is when it was received, exactly,
 //! and its logical time is no later: how finely logical time goes decides nothing. What becomes of
@@ -20,6 +20,7 @@
 //! lasts. Windows that have ended are swept out when the table has doubled, so it holds at most
 //! twice what lasts. [Snapshots](crate::snapshots) hold what lasts.
 
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -65,6 +66,12 @@ pub trait Pass: 'static {
     type Out: Data;
     /// What is written down.
     type Note: Data;
+
+    /// The order in which events of one logical time are received. Those that are equal in it must
+    /// come from one worker: they stay in the order in which they come.
+    fn order(one: &Self::Event, other: &Self::Event) -> Ordering {
+        one.cmp(other)
+    }
 
     /// A first: gives what is handed on, any number of things. `hash` is the
     /// [hash](fixed_hash) of the key, which need not be made again.
@@ -196,9 +203,9 @@ where
                     pass.settle(last, &mut |note, diff| notes.give((note, at, diff)));
                 };
                 let mut take = |until: Option<i64>, windows: &mut Windows| {
-                    let complete = pending
-                        .complete(until, |((_, one), at, _), ((_, other), then, _)| {
-                            (at, one) <= (then, other)
+                    let complete =
+                        pending.complete(until, |((_, one), at, _), ((_, other), then, _)| {
+                            at.cmp(then).then_with(|| T::order(one, other)).is_le()
                         });
                     let mut now = None;
                     for batch in complete {

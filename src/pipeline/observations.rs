@@ -1,5 +1,6 @@
 //! Records become observations of rules, and are accounted for.
 
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 use limbeck_operators::firsts::Pass;
@@ -47,6 +48,12 @@ impl<S: Shown> Pass for Observations<S> {
     type Event = Sighting;
     type Out = (Lane, Observation<S>);
     type Note = Entry;
+
+    /// Elements of one line come as they stand in it.
+    #[inline]
+    fn order(one: &Sighting, other: &Sighting) -> Ordering {
+        (one.arrival_ns, one.position).cmp(&(other.arrival_ns, other.position))
+    }
 
     #[inline]
     fn first(
