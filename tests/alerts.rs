@@ -6,7 +6,6 @@ mod common;
 mod oracle;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fs;
 use std::ops::Range;
 
@@ -28,14 +27,7 @@ routes:
 "#;
 
 fn seeds() -> Range<u64> {
-    let text = env::var("LIMBECK_SEEDS").unwrap_or_else(|_| "0..150".to_owned());
-    match text.split_once("..") {
-        Some((from, to)) => from.parse().expect("FROM..TO")..to.parse().expect("FROM..TO"),
-        None => {
-            let seed = text.parse().expect("a seed is a number");
-            seed..seed + 1
-        }
-    }
+    common::seeds(0..150)
 }
 
 fn lab(seed: u64) -> (Lab, Spec) {

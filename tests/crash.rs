@@ -1,9 +1,10 @@
 //! A replay that crashes, and goes on: its outputs are those of one that never stopped.
 //!
-//! Each seed is a log of the oracle's with its rules. A replay of it is saved on the way, and crashes
-//! at a named point of what it writes: what was not synced is lost or torn. Another replay goes on
+//! Each seed has a named point of what is written. A replay of a log of the oracle's, with its rules,
+//! is saved on the way, and crashes there: what was not synced is lost or torn. Another replay goes on
 //! from what is there, with another number of workers and blocks of another size; it may crash
-//! too. `LIMBECK_SEEDS=FROM..TO` takes other seeds.
+//! too. Where the log is over before the point is passed, the next one is taken.
+//! `LIMBECK_SEEDS=FROM..TO` takes other seeds.
 
 mod common;
 mod oracle;
@@ -17,7 +18,7 @@ use limbeck::checkpoint::{Every, Plan};
 use limbeck::durable::{self, ANY, Disk, Fault};
 use limbeck::log::Stored;
 use limbeck::log::append::{self, Liveness};
-use limbeck::replay::{Log, Options, prepare};
+use limbeck::replay::{Log, Options, Resumed, prepare};
 use limbeck::sources::Interrupt;
 use oracle::logs::{Random, case};
 use oracle::{MS, S};
@@ -36,7 +37,7 @@ enum End {
 /// Replays with checkpoints; whether it went on from one, and how it ended.
 fn run(lab: &Lab, options: &Options, disk: &Disk) -> (bool, End) {
     let done = prepare(&lab.rules, options).and_then(|prepared| {
-        let resumed = prepared.resumed.is_some();
+        let resumed = matches!(prepared.resumed(), Some(Resumed::From { .. }));
         prepared.run().map(|_| resumed)
     });
     match done {
@@ -51,10 +52,19 @@ fn run(lab: &Lab, options: &Options, disk: &Disk) -> (bool, End) {
 /// How often each thing came about.
 type Seen = BTreeMap<String, u32>;
 
-fn check(seed: u64, seen: &mut Seen) {
-    let mut random = Random::new(seed ^ 0xc4a5);
-    let case = case(seed);
-    let lab = Lab::new(&case.yaml, &case.partitions);
+/// Routes, so that there is something to be told.
+const ROUTES: &str = "
+sinks:
+  hook: { webhook: { url: \"http://localhost:9\" } }
+routes:
+  - { to: hook }
+";
+
+/// Replays the n-th log of a seed; whether the point of the seed was hit.
+fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
+    let mut random = Random::new(seed ^ 0xc4a5 ^ n << 32);
+    let case = case(seed ^ n << 32);
+    let lab = Lab::new(&format!("{}{ROUTES}", case.yaml), &case.partitions);
     let mut options = lab.options();
     options.tick_ns = *random.pick(&[MS, 100 * MS, S]);
     options.fates = random.chance(30);
@@ -63,12 +73,15 @@ fn check(seed: u64, seen: &mut Seen) {
     }
     replaying(format!("seed {seed}, uninterrupted"));
     let wanted = lab.replay(&options);
-    let wanted_fates = fs::read(options.out.join("fates.ndjson")).ok();
+    let others = |options: &Options| {
+        ["fates.ndjson", "notifications.ndjson"].map(|name| fs::read(options.out.join(name)).ok())
+    };
+    let wanted_others = others(&options);
 
     options.out = lab.dir.path().join("resumed");
     let kept = lab.dir.path().join("kept");
-    let mut point = *random.pick(&POINTS);
-    let (mut crashes, mut resumed_once) = (0, false);
+    let mut point = POINTS[seed as usize % POINTS.len()];
+    let (mut crashes, mut resumed_once, mut hit) = (0, false, false);
     // What cannot be removed at the end does no harm.
     let mut fault_at_end = false;
     for attempt in 0..6 {
@@ -86,6 +99,7 @@ fn check(seed: u64, seen: &mut Seen) {
         replaying(format!("seed {seed}, attempt {attempt}: {plan:?}"));
         let (resumed, end) = run(&lab, &options, &disk);
         resumed_once |= resumed;
+        hit |= attempt == 0 && disk.has_failed();
         match end {
             End::Crashed => {
                 crashes += 1;
@@ -100,10 +114,10 @@ fn check(seed: u64, seen: &mut Seen) {
     }
     let what = format!("seed {seed}, {crashes} crashes, went on: {resumed_once}\n{}", case.show());
     Outputs::read(&options.out).assert_equal(&wanted, &what);
-    let fates = fs::read(options.out.join("fates.ndjson")).ok();
-    assert!(fates == wanted_fates, "{what}: fates.ndjson");
+    assert!(others(&options) == wanted_others, "{what}: fates or notifications");
     assert!(fault_at_end || left(&kept).is_empty(), "{what}: {:?} are left", left(&kept));
     *seen.entry("went on".to_owned()).or_default() += u32::from(resumed_once && crashes > 0);
+    hit
 }
 
 /// The same logs as a replay log, of which much, little or nothing is sealed.
@@ -127,16 +141,13 @@ fn left(dir: &Path) -> Vec<String> {
 
 #[test]
 fn what_crashes_goes_on_to_the_same_bytes() {
-    let (range, mut seen) = (seeds(0..100), Seen::new());
+    let (range, mut seen) = (seeds(0..60), Seen::new());
     let count = range.end - range.start;
     for seed in range {
-        check(seed, &mut seen);
+        // Some logs are over before there is a checkpoint.
+        let hit = (0..40).any(|n| check(seed, n, &mut seen));
+        assert!(hit, "seed {seed}: its point is passed in some log");
     }
     println!("{seen:#?}");
-    if count >= 60 {
-        for point in POINTS {
-            assert!(seen.contains_key(&format!("{point}: Crash")), "{point} was hit: {seen:?}");
-        }
-        assert!(u64::from(seen["went on"]) > count / 6, "{seen:?}");
-    }
+    assert!(count < 60 || u64::from(seen["went on"]) > count / 4, "{seen:?}");
 }

@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 use crate::machine::Data;
@@ -46,15 +45,14 @@ impl<K: Data> Snapshot<K> {
     }
 
     pub(crate) fn push(&mut self, key: &K, state: &impl Serialize) {
-        let start = self.items.len();
-        self.items.extend_from_slice(&[0; LENGTH_BYTES]);
-        let encoded = postcard::serialize_with_flavor(key, Append(&mut self.items));
-        encoded.expect("plain values encode");
-        let encoded = postcard::serialize_with_flavor(state, Append(&mut self.items));
-        encoded.expect("plain values encode");
-        let len = self.items.len() - start - LENGTH_BYTES;
+        let mut items = std::mem::take(&mut self.items);
+        let start = items.len();
+        items.extend_from_slice(&[0; LENGTH_BYTES]);
+        let mut items = postcard::to_extend(&(key, state), items).expect("plain values encode");
+        let len = items.len() - start - LENGTH_BYTES;
         let len = u32::try_from(len).expect("what is remembered of a key is not that much");
-        self.items[start..start + LENGTH_BYTES].copy_from_slice(&len.to_le_bytes());
+        items[start..start + LENGTH_BYTES].copy_from_slice(&len.to_le_bytes());
+        self.items = items;
     }
 
     /// Each key with what was remembered of it.
@@ -82,27 +80,6 @@ fn first_item<K: Data>(items: &[u8]) -> Result<(K, &[u8], &[u8]), postcard::Erro
     let (item, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or(ended)?;
     let (key, state) = postcard::take_from_bytes(item)?;
     Ok((key, state, rest))
-}
-
-/// Encodes at the end of what is there.
-struct Append<'b>(&'b mut Vec<u8>);
-
-impl Flavor for Append<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
 }
 
 /// Asks an operator for snapshots, from within the same worker.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use super::args::{AppendArgs, ReplayArgs, RetentionArgs};
-use super::{UNAVAILABLE, USAGE, complain, fail, files, load, log, partitions, print, signals};
+use super::{UNAVAILABLE, USAGE, complain, fail, files, log, partitions, print, signals};
 use crate::authoring::grouped;
 use crate::durable::Disk;
 use crate::log::append::{Appended, Liveness, Options, start};
@@ -21,18 +21,10 @@ pub(super) fn run(args: &AppendArgs) -> u8 {
         Ok(interrupt) => interrupt,
         Err(error) => return fail(UNAVAILABLE, &format!("signals cannot be heard: {error}")),
     };
-    let rules = match load(&args.rules) {
-        Ok(file) => file.rules,
+    let (rules, logs) = match log::inputs(&args.inputs) {
+        Ok(inputs) => inputs,
         Err(code) => return code,
     };
-    let logs = match files(&args.paths, &rules, false) {
-        Ok(logs) => logs,
-        Err(code) => return code,
-    };
-    if let Some(log) = logs.iter().find(|log| log.stored.is_some()) {
-        let what = format!("{} is of a replay log already", log.path.display());
-        return fail(USAGE, &what);
-    }
     let options = Options {
         seal_bytes: args.seal_bytes.get(),
         seal_after_ns: args.seal_after,

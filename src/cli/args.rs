@@ -153,14 +153,20 @@ pub(super) struct SuperviseArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ImportArgs {
-    /// The rule file, whose sources read the logs.
+pub(super) struct InputArgs {
+    /// The rule file, whose sources read the inputs.
     #[arg(long)]
     pub(super) rules: PathBuf,
-    /// The logs, each a partition: files or named pipes (plain, gzip, zstd), or `-` for standard
+    /// The inputs, each a partition: files or named pipes (plain, gzip, zstd), or `-` for standard
     /// input. `SOURCE=PATH` names the source of the rule file that reads it.
     #[arg(required = true, value_name = "[SOURCE=]PATH")]
     pub(super) paths: Vec<LogArg>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    pub(super) inputs: InputArgs,
     /// The folder of the log; made if it is not there, and empty if it is.
     #[arg(long, value_name = "DIR")]
     pub(super) log: PathBuf,
@@ -209,13 +215,8 @@ pub(super) struct RetentionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AppendArgs {
-    /// The rule file, whose sources read the inputs.
-    #[arg(long)]
-    pub(super) rules: PathBuf,
-    /// The inputs: files or named pipes (plain, gzip, zstd), or `-` for standard input.
-    /// `SOURCE=PATH` names the source of the rule file that reads it.
-    #[arg(required = true, value_name = "[SOURCE=]PATH")]
-    pub(super) paths: Vec<LogArg>,
+    #[command(flatten)]
+    pub(super) inputs: InputArgs,
     /// The folder of the log; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) log: PathBuf,

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::args::{CatArgs, ImportArgs, LogCommand};
-use super::{DAMAGED, USAGE, fail, files, load, print, signals, written};
+use super::args::{CatArgs, ImportArgs, InputArgs, LogCommand};
+use super::{DAMAGED, UNAVAILABLE, USAGE, fail, files, load, print, signals, written};
 use crate::authoring::grouped;
 use crate::durable::Disk;
 use crate::log::append::{self, Appender};
@@ -13,29 +13,20 @@ use crate::log::import::import;
 use crate::log::look::{self, Unsealed, Window};
 use crate::log::manifest::{Manifest, Range};
 use crate::model::time::format_rfc3339;
-use crate::replay::Failure;
+use crate::replay::{Failure, Log};
+use crate::rules::Rules;
 use crate::sinks::OutputError;
 use crate::sources::InputError;
 
 pub(super) fn import_logs(args: &ImportArgs) -> u8 {
     let interrupt = match signals::interrupt() {
         Ok(interrupt) => interrupt,
-        Err(error) => {
-            return fail(super::UNAVAILABLE, &format!("signals cannot be heard: {error}"));
-        }
+        Err(error) => return fail(UNAVAILABLE, &format!("signals cannot be heard: {error}")),
     };
-    let rules = match load(&args.rules) {
-        Ok(file) => file.rules,
+    let (rules, logs) = match inputs(&args.inputs) {
+        Ok(inputs) => inputs,
         Err(code) => return code,
     };
-    let logs = match files(&args.paths, &rules, false) {
-        Ok(logs) => logs,
-        Err(code) => return code,
-    };
-    if let Some(log) = logs.iter().find(|log| log.stored.is_some()) {
-        let what = format!("{} is of a replay log already", log.path.display());
-        return fail(USAGE, &what);
-    }
     match import(&rules, &logs, &args.log, &interrupt) {
         Ok(imported) => {
             let damaged = imported.damaged.iter().map(|error| fail(error.exit_code(), error)).max();
@@ -46,6 +37,19 @@ pub(super) fn import_logs(args: &ImportArgs) -> u8 {
             let code = fail(failure.exit_code(), &failure);
             interrupt.signal().map_or(code, signals::exit_code)
         }
+    }
+}
+
+/// The rules that read what shall be put into a replay log, and the inputs.
+pub(super) fn inputs(args: &InputArgs) -> Result<(Rules, Vec<Log>), u8> {
+    let rules = load(&args.rules)?.rules;
+    let logs = files(&args.paths, &rules, false)?;
+    match logs.iter().find(|log| log.stored.is_some()) {
+        Some(log) => {
+            let what = format!("{} is of a replay log already", log.path.display());
+            Err(fail(USAGE, &what))
+        }
+        None => Ok((rules, logs)),
     }
 }
 

@@ -37,9 +37,7 @@ use crate::log::{Stored, is_log};
 use crate::model::duration::format_duration;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
-use crate::replay::{
-    self, Cluster, Log, NotResumed, Options, Prepared, Replayed, Resumed, workers_usual,
-};
+use crate::replay::{self, Cluster, Log, Options, Prepared, Replayed, Resumed, workers_usual};
 use crate::rules::{self, Rules};
 use crate::sources::{InputError, Interrupt};
 
@@ -187,7 +185,8 @@ fn replay(args: &ReplayArgs) -> u8 {
                 let updates = updates.display();
                 complain(&format_args!("limbeck: following; updates so far are in {updates}"));
             }
-            match going_on(prepared, &options).run() {
+            going_on(&prepared, &options);
+            match prepared.run() {
                 Ok(replayed) => {
                     let code = outcome(&replayed, &options);
                     let wait = Duration::from_nanos(args.alerts_wait.cast_unsigned());
@@ -207,20 +206,23 @@ fn replay(args: &ReplayArgs) -> u8 {
     }
 }
 
-/// Says what a replay goes on with.
-fn going_on<'r>(prepared: Prepared<'r>, options: &Options) -> Prepared<'r> {
-    let dir = options.checkpoint.as_ref().map(|plan| plan.dir.display());
-    if let (Some(Resumed { at, records }), Some(dir)) = (&prepared.resumed, &dir) {
-        let (at, records) = (format_rfc3339(*at), grouped(*records));
-        complain(&format_args!("limbeck: goes on from {at}, behind {records} records: {dir}"));
+/// Says what a replay makes of a checkpoint.
+fn going_on(prepared: &Prepared<'_>, options: &Options) {
+    let Some(plan) = &options.checkpoint else { return };
+    let dir = plan.dir.display();
+    match prepared.resumed() {
+        Some(Resumed::From { at, records }) => {
+            let (at, records) = (format_rfc3339(*at), grouped(*records));
+            complain(&format_args!("limbeck: goes on from {at}, behind {records} records: {dir}"));
+        }
+        Some(Resumed::Not { differs_in }) => {
+            let what = differs_in.join(", ");
+            complain(&format_args!(
+                "limbeck: the checkpoint is of another {what}; all is replayed from the start: {dir}"
+            ));
+        }
+        None => {}
     }
-    if let (Some(NotResumed { differs_in }), Some(dir)) = (&prepared.not_resumed, &dir) {
-        let what = differs_in.join(", ");
-        complain(&format_args!(
-            "limbeck: the checkpoint is of another {what}; all is replayed from the start: {dir}"
-        ));
-    }
-    prepared
 }
 
 /// What sends notifications, where that is asked for. Of several processes, the one that writes

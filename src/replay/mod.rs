@@ -18,9 +18,9 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 pub use failure::Failure;
 pub use processes::Cluster;
-pub use resume::{NotResumed, Resumed};
+pub use resume::Resumed;
 
-use self::resume::{Saving, resume};
+use self::resume::{Resuming, Saved, Saving, resume};
 use crate::alerts::Senders;
 use crate::checkpoint::{Plan, WorkerGiver};
 use crate::log::Stored;
@@ -147,12 +147,8 @@ pub struct Prepared<'r> {
     partitions: Vec<Partition>,
     /// None on a process that writes no outputs.
     writing: Option<(Reporter, Writing)>,
-    saving: Option<Saving>,
-    restored: Option<RestoredFlow>,
-    /// What it goes on with.
-    pub resumed: Option<Resumed>,
-    /// Why it does not go on with a checkpoint that there is.
-    pub not_resumed: Option<NotResumed>,
+    /// None without checkpoints.
+    resuming: Option<Resuming>,
 }
 
 /// Opens inputs and outputs.
@@ -165,20 +161,9 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     let started = Instant::now();
     let mut partitions = open_partitions(rules, options)?;
     spare_logs(options)?;
-    let resuming = options.checkpoint.as_ref();
-    let resuming =
-        resuming.map(|plan| resume(plan, rules, options, &mut partitions)).transpose()?;
-    let (mut saving, mut keep, mut restored) = (None, None, None);
-    let (mut resumed, mut not_resumed) = (None, None);
-    if let Some(resuming) = resuming {
-        saving = Some(resuming.saving);
-        keep = Some(resuming.keep);
-        restored = resuming.flow;
-        match resuming.resumed {
-            Ok(found) => resumed = found,
-            Err(why) => not_resumed = Some(why),
-        }
-    }
+    let plan = options.checkpoint.as_ref();
+    let resuming = plan.map(|plan| resume(plan, rules, options, &mut partitions)).transpose()?;
+    let (resuming, keep) = resuming.unzip();
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
         true => {
@@ -192,17 +177,7 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
         }
         false => None,
     };
-    Ok(Prepared {
-        rules,
-        options,
-        started,
-        partitions,
-        writing,
-        saving,
-        restored,
-        resumed,
-        not_resumed,
-    })
+    Ok(Prepared { rules, options, started, partitions, writing, resuming })
 }
 
 impl Prepared<'_> {
@@ -211,16 +186,22 @@ impl Prepared<'_> {
         self.writing.as_ref().map(|(_, writing)| writing.updates_so_far.as_path())
     }
 
+    /// What it makes of the checkpoint that there is, if there is one.
+    pub fn resumed(&self) -> Option<&Resumed> {
+        self.resuming.as_ref()?.resumed.as_ref()
+    }
+
     /// Replays.
     ///
     /// # Errors
     ///
     /// [`Failure`], if there are no outputs.
     pub fn run(self) -> Result<Replayed, Failure> {
-        let Self {
-            rules, options, started, partitions, writing, saving, restored, resumed, ..
-        } = self;
+        let records_before = self.resumed().map_or(0, Resumed::records);
+        let Self { rules, options, started, partitions, writing, resuming } = self;
         let (reporter, writing) = writing.unzip();
+        let (saving, restored) = resuming.map(|resuming| (resuming.saving, resuming.flow)).unzip();
+        let restored = restored.flatten();
 
         let stop = Arc::new(AtomicBool::new(false));
         let (feeds, intakes): (Vec<_>, Vec<_>) =
@@ -246,17 +227,17 @@ impl Prepared<'_> {
         damaged.sort_by_key(|error| error.input().to_owned());
         let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
         let mut written = writing.finish()?;
-        if saving.is_some() && options.interrupt.signal().is_some() {
+        let saved = saving.map(Saving::finish).transpose()?;
+        if saved.is_some() && options.interrupt.signal().is_some() {
             // Another process goes on with it.
-            saving.map(|saving| saving.finish(false)).transpose()?;
             return Ok(Replayed { summary: None, damaged });
         }
         written.summary.complete &= !outcome.stopped;
-        let read = written.summary.records - resumed.map_or(0, |before| before.records);
+        let read = written.summary.records - records_before;
         written.summary.events_per_second = (read as f64 / started.elapsed().as_secs_f64()).round();
         written.summary.peak_rss_bytes = peak_rss_bytes();
         let summary = written.commit()?;
-        saving.map(|saving| saving.finish(true)).transpose()?;
+        saved.map(Saved::clear).transpose()?;
         Ok(Replayed { summary: Some(summary), damaged })
     }
 }

@@ -20,28 +20,38 @@ pub(super) struct Saving {
     _lock: OutputDir,
 }
 
-/// What a replay goes on with.
+/// What a replay makes of the checkpoint that there is.
 #[derive(Clone, Debug)]
-pub struct Resumed {
-    /// The logical time of the checkpoint.
-    pub at: i64,
-    /// The records before it.
-    pub records: u64,
+pub enum Resumed {
+    /// It goes on from this logical time, behind so many records.
+    From {
+        /// The logical time.
+        at: i64,
+        /// The records before it.
+        records: u64,
+    },
+    /// It begins anew, since this was asked for otherwise.
+    Not {
+        /// By the names of the command line.
+        differs_in: Vec<String>,
+    },
 }
 
-/// Why there is a checkpoint that a replay does not go on with.
-#[derive(Clone, Debug)]
-pub struct NotResumed {
-    /// What was asked for otherwise.
-    pub differs_in: Vec<String>,
+impl Resumed {
+    /// The records that it need not read again.
+    pub fn records(&self) -> u64 {
+        match self {
+            Self::From { records, .. } => *records,
+            Self::Not { .. } => 0,
+        }
+    }
 }
 
-/// All of that.
+/// How a replay goes on, and is saved.
 pub(super) struct Resuming {
     pub(super) saving: Saving,
-    pub(super) keep: Keep,
     pub(super) flow: Option<RestoredFlow>,
-    pub(super) resumed: Result<Option<Resumed>, NotResumed>,
+    pub(super) resumed: Option<Resumed>,
 }
 
 /// Opens the folder of the checkpoints, and has the partitions go on with what it has.
@@ -50,10 +60,10 @@ pub(super) fn resume(
     rules: &Rules,
     options: &Options,
     partitions: &mut [Partition],
-) -> Result<Resuming, Failure> {
+) -> Result<(Resuming, Keep), Failure> {
     let lock = OutputDir::create_on(&plan.disk, &plan.dir)?;
     let asked = asked(rules, options);
-    let mut resumed = Ok(None);
+    let mut resumed = None;
     let (mut flow, mut outputs) = (None, None);
     if let Some(checkpoint) = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)? {
         let differs_in: Vec<_> =
@@ -64,13 +74,14 @@ pub(super) fn resume(
         }
         if differs_in.is_empty() && !is_behind {
             let records = checkpoint.outputs.records();
-            resumed = Ok(Some(Resumed { at: checkpoint.at, records }));
-            go_on(partitions, checkpoint.intake)?;
+            resumed = Some(Resumed::From { at: checkpoint.at, records });
+            go_on(partitions, checkpoint.at, checkpoint.intake)?;
             flow = Some(RestoredFlow::new(checkpoint.at, checkpoint.flow));
             outputs = Some(checkpoint.outputs);
         } else {
             let until = is_behind.then(|| "--until".to_owned());
-            resumed = Err(NotResumed { differs_in: differs_in.into_iter().chain(until).collect() });
+            let differs_in = differs_in.into_iter().chain(until).collect();
+            resumed = Some(Resumed::Not { differs_in });
         }
     }
     if outputs.is_none() {
@@ -85,22 +96,32 @@ pub(super) fn resume(
         restored: outputs,
     };
     let saving = Saving { keeper, plan: plan.clone(), _lock: lock };
-    Ok(Resuming { saving, keep, flow, resumed })
+    Ok((Resuming { saving, flow, resumed }, keep))
 }
 
 fn cleared(plan: &Plan) -> Result<(), OutputError> {
     clear(plan).map_err(|error| OutputError::cannot_create(&plan.dir, &error))
 }
 
+/// The folder, when nothing is saved any more.
+pub(super) struct Saved {
+    plan: Plan,
+    _lock: OutputDir,
+}
+
 impl Saving {
-    /// Waits for what is being written, and removes all if the replay is over for good.
-    pub(super) fn finish(self, is_over: bool) -> Result<(), Failure> {
+    /// Waits for what is being written.
+    pub(super) fn finish(self) -> Result<Saved, Failure> {
         let Self { keeper, plan, _lock } = self;
         keeper.finish().map_err(|error| OutputError::write_failed(&plan.dir, &error))?;
-        if is_over {
-            cleared(&plan)?;
-        }
-        Ok(())
+        Ok(Saved { plan, _lock })
+    }
+}
+
+impl Saved {
+    /// Removes all: the replay is over for good.
+    pub(super) fn clear(self) -> Result<(), OutputError> {
+        cleared(&self.plan)
     }
 }
 
@@ -116,6 +137,7 @@ fn asked(rules: &Rules, options: &Options) -> Vec<(String, u64)> {
         (LOGS, fixed_hash(&logs)),
         ("--tick", fixed_hash(&options.tick_ns)),
         ("--fates", fixed_hash(&options.fates)),
+        ("--from", fixed_hash(&options.from_ns)),
     ];
     asked.map(|(name, hash)| (name.to_owned(), hash)).into()
 }

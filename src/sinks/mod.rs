@@ -5,6 +5,7 @@
 //! - `growing`: a file that is written as the replay goes, and may be gone on with.
 //! - `run`: the sorted runs which that sort keeps on disk.
 //! - `report`: the thread that writes a replay's outputs; `json`: their rows; `digest`: their hash.
+//! - `summary`: what it found, in numbers.
 //! - `error`: why an output cannot be created or written.
 
 pub mod atomic;
@@ -16,6 +17,7 @@ pub(crate) mod json;
 pub mod report;
 mod run;
 pub mod sort;
+mod summary;
 
 #[cfg(test)]
 mod tests;

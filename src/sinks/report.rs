@@ -16,6 +16,7 @@ use super::digest::Digest;
 use super::fates::{FATES, Fates, SavedFates};
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::sort::SavedSort;
+pub use super::summary::{RuleFates, SourceSummary, Summary};
 use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter};
 use crate::alerts::{Alerts, NOTIFICATIONS, SavedAlerts, Senders};
 use crate::durable::Disk;
@@ -29,116 +30,6 @@ use crate::rules::{Rules, Skew};
 const QUEUE_MAX: usize = 16;
 const EPISODES_BYTES_MAX: usize = 48 << 20;
 const DEAD_LETTERS_BYTES_MAX: usize = 8 << 20;
-
-/// What a replay found, as `summary.json` says it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Summary {
-    /// Lines that are not blank. Each is exactly one of the next five.
-    pub records: u64,
-    /// Observations of some signal.
-    pub used: u64,
-    /// Too late.
-    pub late: u64,
-    /// There before.
-    pub duplicates: u64,
-    /// Unreadable, or impossible.
-    pub dead_letters: u64,
-    /// Of no signal, or no state.
-    pub unmatched: u64,
-    /// Duplicates that say something else.
-    pub conflicts: u64,
-    /// Conditions that could not be judged.
-    pub condition_errors: u64,
-    /// Episodes at the end.
-    pub episodes: u64,
-    /// Changes of episodes on the way.
-    pub updates: u64,
-    /// Observations in no episode, by rule and reason.
-    pub suppressed: BTreeMap<String, BTreeMap<&'static str, u64>>,
-    /// What became of the observations of each rule; together they are all.
-    pub fates: BTreeMap<String, RuleFates>,
-    /// Values of labels beyond those that are told apart.
-    pub label_overflows: u64,
-    /// What the routes want to be told of; `None` without routes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub notifications: Option<u64>,
-    /// By name.
-    pub sources: Vec<SourceSummary>,
-    /// Of all updates.
-    pub digest: String,
-    /// Whether the whole of every log was read.
-    pub complete: bool,
-    /// Records per second of wall time, start to end.
-    pub events_per_second: f64,
-    /// The most memory that the process had.
-    pub peak_rss_bytes: u64,
-}
-
-/// What became of the observations of a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RuleFates {
-    /// All of them.
-    pub observed: u64,
-    /// Those of runs that lasted, and so of an episode.
-    pub in_episodes: u64,
-    /// Those that were suppressed, for whatever reason.
-    pub suppressed: u64,
-    /// Those that were not decided on at the end.
-    pub pending: u64,
-}
-
-/// What the records of a source were together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SourceSummary {
-    /// The source of the rule file that reads it.
-    pub from: String,
-    /// What its records say; `None` is all that are not kept apart.
-    pub source: Option<String>,
-    /// Its readable records.
-    pub records: u64,
-    /// Too late.
-    pub late: u64,
-    /// Those that happened before one ahead of them in the log.
-    pub out_of_order: u64,
-    /// Those that say that they arrived before one ahead of them in the log.
-    pub arrival_regressions: u64,
-    /// Numbers missing in its sequence; `None` where the numbers are no sequence of the source.
-    pub sequence_gaps: Option<u64>,
-    /// How often its sequence began anew.
-    pub sequence_restarts: Option<u64>,
-    /// Arrival less event time at its smallest, over some minutes at a time: the least of these ...
-    pub offset_min_ns: Option<i64>,
-    /// ... and the most.
-    pub offset_max_ns: Option<i64>,
-    /// Whether it was added to the event times.
-    pub corrected: bool,
-}
-
-impl SourceSummary {
-    fn new(key: SourceKey, account: &Account, sources: &[(String, bool)]) -> Self {
-        let (from, corrects) = &sources[key.from as usize];
-        let Account { records, late, out_of_order, arrival_regressions, .. } = *account;
-        let numbers = Some(&account.numbers).filter(|numbers| numbers.are_one_sequence());
-        Self {
-            from: from.clone(),
-            corrected: *corrects && key.name.is_some(),
-            source: key.name.map(String::from),
-            records,
-            late,
-            out_of_order,
-            arrival_regressions,
-            sequence_gaps: numbers.map(|numbers| numbers.missing),
-            sequence_restarts: numbers.map(|numbers| numbers.restarts),
-            offset_min_ns: account.offset_ns.map(|(least, _)| least),
-            offset_max_ns: account.offset_ns.map(|(_, most)| most),
-        }
-    }
-
-    /// In this order they are told: what is not kept apart comes last.
-    fn rank(&self) -> (&str, bool, Option<&str>) {
-        (&self.from, self.source.is_none(), self.source.as_deref())
-    }
-}
 
 /// Hands what was gathered to the writing thread.
 #[derive(Clone)]

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::vec;
 
 use limbeck_operators::hash::xxh3_64;
-use postcard::ser_flavors::Flavor;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zstd::bulk;
@@ -196,7 +195,7 @@ impl<W: Write> RunWriter<W> {
     }
 
     fn put<T: Serialize>(&mut self, item: &T, diff: i64) -> Result<(), OutputError> {
-        postcard::serialize_with_flavor(&(item, diff), Append(&mut self.items))
+        self.items = postcard::to_extend(&(item, diff), mem::take(&mut self.items))
             .map_err(|error| OutputError::write_failed(&self.path, &error))?;
         if self.items.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
     }
@@ -232,27 +231,6 @@ impl<W: Write> RunWriter<W> {
         self.out.write_all(&items_bytes.to_le_bytes())?;
         self.out.write_all(&xxh3_64(&self.stored).to_le_bytes())?;
         self.out.write_all(&self.stored)
-    }
-}
-
-/// Lets items be encoded at the end of what is there.
-struct Append<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Append<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }
 

@@ -115,7 +115,8 @@ impl Partition {
         Self { number, source, unread, restored: None }
     }
 
-    fn go_on(&mut self, saved: SavedLane) -> Result<(), InputError> {
+    /// Goes on with what is remembered of it at a logical time.
+    fn go_on(&mut self, at: i64, saved: SavedLane) -> Result<(), InputError> {
         let another = |input: &str, detail: &str| InputError::Another {
             input: input.to_owned(),
             detail: detail.to_owned(),
@@ -125,10 +126,8 @@ impl Partition {
             (Some(Unread::Lines(blocks, _)), Some(Start::Line { offset, line, head })) => {
                 blocks.go_on_at(offset, line, head)?;
             }
-            (Some(Unread::Groups(groups)), Some(Start::Log { since_ns })) => {
-                groups.seek(Some(since_ns));
-            }
-            (Some(Unread::Lines(blocks, _)), Some(Start::Log { .. })) => {
+            (Some(Unread::Groups(groups)), Some(Start::Log)) => groups.seek(Some(at)),
+            (Some(Unread::Lines(blocks, _)), Some(Start::Log)) => {
                 return Err(another(blocks.input().name(), "that was a replay log"));
             }
             (Some(Unread::Groups(groups)), Some(Start::Line { .. })) => {
@@ -166,13 +165,13 @@ impl Partition {
     }
 }
 
-/// Has partitions, all there are, go on with what is remembered of them.
+/// Has partitions, all there are, go on with what is remembered of them at a logical time.
 ///
 /// # Errors
 /// [`InputError::Another`], if they are not those that it is of.
-pub fn go_on(partitions: &mut [Partition], saved: SavedIntake) -> Result<(), InputError> {
+pub fn go_on(partitions: &mut [Partition], at: i64, saved: SavedIntake) -> Result<(), InputError> {
     for (partition, saved) in partitions.iter_mut().zip(saved.lanes) {
-        partition.go_on(saved)?;
+        partition.go_on(at, saved)?;
     }
     Ok(())
 }
@@ -431,7 +430,7 @@ impl Reader<'_> {
             Some(Unread::Groups(groups)) => groups.next_group().map(|group| {
                 let raw = RawRows { partition, number, group: group? };
                 let blocks = raw.blocks();
-                Ok((ToDecode::Rows(raw), blocks, Start::Log { since_ns: i64::MIN }))
+                Ok((ToDecode::Rows(raw), blocks, Start::Log))
             }),
         };
         match read {
@@ -468,10 +467,6 @@ impl Reader<'_> {
             if let (Some(cut), Some(start)) = (cut, start)
                 && let Some(at) = lane.sequencer.first_since(&block, cut)
             {
-                let start = match start {
-                    Start::Log { .. } => Start::Log { since_ns: cut },
-                    line => line,
-                };
                 let next = block.next(at, start);
                 let before = block.take_first(at, next.line);
                 let (sequenced, text) = lane.sequencer.judge(before);

@@ -51,8 +51,8 @@ pub(crate) enum Start {
     /// Behind so many bytes of the text, where this line begins. The first of these bytes have
     /// this hash.
     Line { offset: u64, line: u64, head: u64 },
-    /// With what a replay log has of then or later.
-    Log { since_ns: i64 },
+    /// With what a replay log has of the time of the cut, or later.
+    Log,
 }
 
 /// A place in a block: behind so many records and marks.
