@@ -18,6 +18,7 @@ mod file;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use crossbeam_channel::{Sender, unbounded};
 pub use self::file::Damaged;
 use crate::durable::Disk;
 use crate::pipeline::SavedFlow;
-use crate::sinks::report::SavedOutputs;
+use crate::sinks::report::{KEPT, SavedOutputs};
 use crate::sources::intake::{SavedIntake, Saver};
 
 /// The name of the file.
@@ -100,9 +101,7 @@ pub fn clear(plan: &Plan) -> io::Result<()> {
 fn remove_others(disk: &Disk, dir: &Path, needed: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let is_ours =
-            |name: &str| [".run", ".ndjson", ".new"].iter().any(|end| name.ends_with(end));
-        if name.to_str().is_some_and(|name| is_ours(name) && !needed(name)) {
+        if name.to_str().is_some_and(|name| name.starts_with(KEPT) && !needed(name)) {
             let _ = disk.remove(&entry.path());
         }
     }
@@ -121,6 +120,7 @@ pub struct Keeper {
     parts: Sender<Part>,
     thread: JoinHandle<io::Result<()>>,
     clock: Clock,
+    given_up: Arc<AtomicBool>,
 }
 
 /// Decides when.
@@ -232,7 +232,7 @@ impl Keeper {
                 let checkpoint = Checkpoint { at, asked: asked.clone(), intake, outputs, flow };
                 file::write(&disk, &dir.join(NAME), &checkpoint)?;
                 let needed: Vec<_> = checkpoint.outputs.names().collect();
-                remove_others(&disk, &dir, |name| needed.contains(&name));
+                remove_others(&disk, &dir, |name| needed.iter().any(|known| known == name));
                 ending.0.set(State::Idle);
             }
             Ok(())
@@ -240,7 +240,14 @@ impl Keeper {
         #[expect(clippy::disallowed_methods, reason = "how often to save is no part of a result")]
         let last = Mutex::new(Last { at: Instant::now(), clock_ns: None });
         let clock = Clock { every: plan.every, progress, last };
-        Self { parts, thread: thread.expect("a thread can be started"), clock }
+        let (thread, given_up) = (thread.expect("a thread can be started"), Arc::default());
+        Self { parts, thread, clock, given_up }
+    }
+
+    /// Whether the replay ends before its logs do: what comes then is not so, and is made anew from
+    /// the last checkpoint.
+    pub fn given_up(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.given_up)
     }
 
     /// What hands over what workers remember.
@@ -295,6 +302,10 @@ impl Saver for Keeper {
 
     fn has_failed(&self) -> bool {
         matches!(*self.clock.progress.state(), State::Ended)
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
     }
 
     fn save(&self, at: i64, intake: SavedIntake) {

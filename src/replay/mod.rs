@@ -164,6 +164,9 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     let plan = options.checkpoint.as_ref();
     let resuming = plan.map(|plan| resume(plan, rules, options, &mut partitions)).transpose()?;
     let (resuming, keep) = resuming.unzip();
+    let from_ns = resuming.as_ref().and_then(Resuming::since_ns).or(options.from_ns);
+    let mut stored = options.logs.iter().filter_map(|log| log.stored.as_ref());
+    stored.try_for_each(|stored| stored.has_all_from(from_ns))?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
         true => {
@@ -228,7 +231,8 @@ impl Prepared<'_> {
         let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
         let mut written = writing.finish()?;
         let saved = saving.map(Saving::finish).transpose()?;
-        if saved.is_some() && options.interrupt.signal().is_some() {
+        let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
+        if saved.is_some() && damaged.iter().any(is_interrupt) {
             // Another process goes on with it.
             return Ok(Replayed { summary: None, damaged });
         }
@@ -260,8 +264,6 @@ fn spare_logs(options: &Options) -> Result<(), OutputError> {
 fn open_partitions(rules: &Rules, options: &Options) -> Result<Vec<Partition>, Failure> {
     let (process, processes) =
         options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
-    let mut stored = options.logs.iter().filter_map(|log| log.stored.as_ref());
-    stored.try_for_each(|stored| stored.has_all_from(options.from_ns))?;
     let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
     mine.map(|(number, log)| Ok(log.open(number, rules, &options.interrupt)?)).collect()
 }

@@ -54,6 +54,16 @@ pub(super) struct Resuming {
     pub(super) resumed: Option<Resumed>,
 }
 
+impl Resuming {
+    /// Since when it reads, if it goes on.
+    pub(super) fn since_ns(&self) -> Option<i64> {
+        match self.resumed {
+            Some(Resumed::From { at, .. }) => Some(at),
+            _ => None,
+        }
+    }
+}
+
 /// Opens the folder of the checkpoints, and has the partitions go on with what it has.
 pub(super) fn resume(
     plan: &Plan,
@@ -68,19 +78,16 @@ pub(super) fn resume(
     if let Some(checkpoint) = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)? {
         let differs_in: Vec<_> =
             checkpoint.differs_in(&asked).into_iter().map(str::to_owned).collect();
-        let is_behind = options.until_ns.is_some_and(|until| until < checkpoint.at);
         if differs_in.iter().any(|name| name == LOGS) {
             return Err(Failure::OtherCheckpoint(plan.dir.clone()));
         }
-        if differs_in.is_empty() && !is_behind {
+        if differs_in.is_empty() {
             let records = checkpoint.outputs.records();
             resumed = Some(Resumed::From { at: checkpoint.at, records });
             go_on(partitions, checkpoint.at, checkpoint.intake)?;
             flow = Some(RestoredFlow::new(checkpoint.at, checkpoint.flow));
             outputs = Some(checkpoint.outputs);
         } else {
-            let until = is_behind.then(|| "--until".to_owned());
-            let differs_in = differs_in.into_iter().chain(until).collect();
             resumed = Some(Resumed::Not { differs_in });
         }
     }
@@ -94,6 +101,7 @@ pub(super) fn resume(
         dir: plan.dir.clone(),
         save: Box::new(move |saved| giver.give(saved)),
         restored: outputs,
+        given_up: keeper.given_up(),
     };
     let saving = Saving { keeper, plan: plan.clone(), _lock: lock };
     Ok((Resuming { saving, flow, resumed }, keep))
@@ -138,6 +146,8 @@ fn asked(rules: &Rules, options: &Options) -> Vec<(String, u64)> {
         ("--tick", fixed_hash(&options.tick_ns)),
         ("--fates", fixed_hash(&options.fates)),
         ("--from", fixed_hash(&options.from_ns)),
+        ("--until", fixed_hash(&options.until_ns)),
+        ("--alerts", fixed_hash(&options.senders.as_ref().map(|senders| senders.dir()))),
     ];
     asked.map(|(name, hash)| (name.to_owned(), hash)).into()
 }

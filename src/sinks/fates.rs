@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 pub(crate) use self::row::{Fate, FateRow, Row};
+use super::report::KEPT;
 use super::sort::SavedSort;
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
 use crate::durable::Disk;
@@ -100,8 +101,9 @@ impl Fates {
 
     /// Saves what has been collected.
     pub(super) fn save(&mut self, disk: &Disk, dir: &Path) -> Result<SavedFates, OutputError> {
-        let lanes = self.lanes.save(disk, dir, "lanes")?;
-        Ok(SavedFates { lanes, records: self.records.save(disk, dir, "records")? })
+        let lanes = self.lanes.save(disk, dir, &format!("{KEPT}lanes"))?;
+        let records = self.records.save(disk, dir, &format!("{KEPT}records"))?;
+        Ok(SavedFates { lanes, records })
     }
 
     /// Goes on with what was saved.

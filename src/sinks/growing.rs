@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::report::KEPT;
 use super::{AtomicFile, OutputDir, OutputError};
 use crate::durable::{self, Disk};
 
@@ -39,7 +40,9 @@ impl Growing {
         bytes: Option<u64>,
     ) -> Result<Self, OutputError> {
         let file = out.file(name)?;
-        let kept = keep.map(|(disk, dir)| Kept::new(disk, dir.join(name), bytes)).transpose()?;
+        let kept = keep
+            .map(|(disk, dir)| Kept::new(disk, dir.join(format!("{KEPT}{name}")), bytes))
+            .transpose()?;
         Ok(Self { file, kept })
     }
 

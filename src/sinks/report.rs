@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -104,7 +105,19 @@ pub struct Keep {
     pub save: Box<dyn FnMut(SavedOutputs) + Send>,
     /// What to go on with.
     pub restored: Option<SavedOutputs>,
+    /// Whether the replay ends before its logs do. From then on nobody is told of anything, and
+    /// nothing is saved: who goes on makes it anew.
+    pub given_up: Arc<AtomicBool>,
 }
+
+impl Keep {
+    fn has_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+}
+
+/// How the names of the files begin that outputs keep beside a checkpoint.
+pub const KEPT: &str = "checkpoint.";
 
 /// What is remembered of the outputs at a logical time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -126,10 +139,11 @@ impl SavedOutputs {
     }
 
     /// The names of the files that it goes on with.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = String> {
         let sorts = [&self.episodes, &self.dead_letters].into_iter();
         let sorts = sorts.chain(self.fates.iter().flat_map(SavedFates::sorts));
-        sorts.flat_map(SavedSort::names).chain([UPDATES, NOTIFICATIONS])
+        let growing = [UPDATES, NOTIFICATIONS].map(|name| format!("{KEPT}{name}"));
+        sorts.flat_map(SavedSort::names).map(str::to_owned).chain(growing)
     }
 }
 
@@ -283,11 +297,11 @@ impl Writer {
                 self.end_ns = self.end_ns.max(Some(clock));
                 Ok(())
             }
-            Gathered::Passed(before) => match &mut self.alerts {
+            Gathered::Passed(before) => {
                 // What is remembered at the cut does not go beyond it.
-                Some(alerts) => alerts.pass(self.cut.map_or(before, |cut| before.min(cut))),
-                None => Ok(()),
-            },
+                let before = self.cut.map_or(before, |cut| before.min(cut));
+                self.alerts().map_or(Ok(()), |alerts| alerts.pass(before))
+            }
             Gathered::CutAt(at) => {
                 self.cut = Some(at);
                 Ok(())
@@ -313,16 +327,28 @@ impl Writer {
         std::mem::take(&mut self.later).into_iter().try_for_each(|gathered| self.take(gathered))
     }
 
+    /// What decides what is told; none if nobody is to be told of anything any more.
+    fn alerts(&mut self) -> Option<&mut Alerts> {
+        let given_up = self.keep.as_ref().is_some_and(Keep::has_given_up);
+        self.alerts.as_mut().filter(|_| !given_up)
+    }
+
     /// Saves what there is before the cut.
     fn save(&mut self) -> Result<(), OutputError> {
-        let Some(keep) = &mut self.keep else { return Ok(()) };
+        let Some(keep) = self.keep.as_mut().filter(|keep| !keep.has_given_up()) else {
+            return Ok(());
+        };
         let saved = SavedOutputs {
             counts: self.counts.clone(),
             updates: self.updates,
             updates_bytes: self.updates_file.save()?,
             digest: self.digest,
-            episodes: self.episodes.save(&keep.disk, &keep.dir, "episodes")?,
-            dead_letters: self.dead_letters.save(&keep.disk, &keep.dir, "dead-letters")?,
+            episodes: self.episodes.save(&keep.disk, &keep.dir, &format!("{KEPT}episodes"))?,
+            dead_letters: self.dead_letters.save(
+                &keep.disk,
+                &keep.dir,
+                &format!("{KEPT}dead-letters"),
+            )?,
             fates: match &mut self.fates {
                 Some(fates) => Some(fates.save(&keep.disk, &keep.dir)?),
                 None => None,
@@ -368,7 +394,7 @@ impl Writer {
             }
             self.digest.chain(moment[0].1, sum);
         }
-        if let Some(alerts) = &mut self.alerts {
+        if let Some(alerts) = self.alerts() {
             alerts.take(&updates)?;
         }
         self.updates += updates.len() as u64;
@@ -466,7 +492,9 @@ impl Writer {
             Some(fates) => files.push(fates.finish(&self.files)?),
             None => without.push(FATES),
         }
-        let told = self.alerts.map(|alerts| alerts.finish(self.end_ns)).transpose()?;
+        let given_up = self.keep.as_ref().is_some_and(Keep::has_given_up);
+        let end_ns = self.end_ns.filter(|_| !given_up);
+        let told = self.alerts.map(|alerts| alerts.finish(end_ns)).transpose()?;
         let (notifications_file, notifications) = told.unzip();
         match notifications_file {
             Some(file) => files.push(file),

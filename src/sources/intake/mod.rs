@@ -259,6 +259,12 @@ pub fn read(
             outcome: Outcome::default(),
         };
         reader.run(stop, progress);
+        let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
+        if let Some(saver) = saver
+            && (reader.outcome.stopped || reader.outcome.damaged.iter().any(is_interrupt))
+        {
+            saver.give_up();
+        }
         reader.close();
         let clock = clockwork.until_ns.filter(|_| reader.clock.is_some()).or(reader.clock);
         for feed in feeds {
@@ -507,9 +513,12 @@ impl Reader<'_> {
             self.outcome.stopped = true;
             return Err(());
         }
+        // What was missing would be missing for good.
+        if !self.outcome.damaged.is_empty() {
+            return Ok(());
+        }
         let Some(at) = self.cut else {
-            // What was missing would be missing for good.
-            if !self.outcome.damaged.is_empty() || !saver.is_due(clock_ns) {
+            if !saver.is_due(clock_ns) {
                 return Ok(());
             }
             // None of what has been judged is as late as this.

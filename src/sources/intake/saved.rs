@@ -16,6 +16,8 @@ pub trait Saver: Sync {
     fn is_due(&self, clock_ns: i64) -> bool;
     /// Whether it cannot save any more: then nothing goes on.
     fn has_failed(&self) -> bool;
+    /// Nothing more is saved, and what is still to come is not so: reading ends before the logs do.
+    fn give_up(&self);
     /// Takes what the intake remembers at a logical time.
     fn save(&self, at: i64, intake: SavedIntake);
 }
