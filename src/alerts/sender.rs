@@ -138,12 +138,15 @@ impl Sender {
     /// when this returns, and are sent.
     ///
     /// # Errors
-    /// If the outbox cannot be written.
+    /// If the outbox cannot be written, or sending has failed for that.
     pub fn send(
         &self,
         notifications: impl IntoIterator<Item = (u128, u64, String)>,
     ) -> Result<(), OutputError> {
         let mut state = self.shared.lock();
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
         for (key, lane, body) in notifications {
             state.outbox.add(key, lane, body);
         }

@@ -46,7 +46,8 @@ pub(super) enum Command {
         there are routes notifications.ndjson. They are the same bytes for any number of workers\n\
         and processes (but for speed and memory in the summary), and appear together when the\n\
         replay is done.\n\n\
-        SIGINT or SIGTERM ends it with what has been read by then, marked as incomplete; a second\n\
+        SIGINT or SIGTERM ends it with what has been read by then, marked as incomplete; with\n\
+        --checkpoint without outputs, to be gone on with by the same command. A second\n\
         one, a second later or more, at once and without outputs.\n\n\
         Exits with 0 if all was read; 65 if a log is damaged (what was whole is output), 66 if one\n\
         is missing, 69 if another process does not come or is lost, 73 if the outputs cannot be\n\

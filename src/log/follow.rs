@@ -9,8 +9,12 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::frames::{FrameFile, Mark, What};
+use super::frames::{FrameFile, Mark, Rest, What};
+use super::manifest::Manifest;
 use super::stored::Active;
+
+/// The manifest is looked at with every so manieth look.
+const LOOKS: u32 = 64;
 
 /// Looks for what is new in a log, for all of its partitions.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct Follower {
     file: Option<FrameFile>,
     /// By partition: frames that are new, and whether it is declared ended behind them.
     partitions: Vec<(VecDeque<FrameFile>, bool)>,
+    /// How often there was nothing more to be found.
+    idle: u32,
     /// Whether the log has got a partition that it had not.
     outgrown: bool,
 }
@@ -34,6 +40,7 @@ impl Follower {
             number,
             file: None,
             partitions: active.ends.iter().map(|end| (VecDeque::new(), end.ended)).collect(),
+            idle: 0,
             outgrown: false,
         };
         follower.file = follower.open(number)?;
@@ -82,10 +89,33 @@ impl Follower {
                     }
                 }
             }
-            let Some(next) = next else { return Ok(()) };
+            let Some(next) = next else { break };
+            if let Some(file) = &self.file
+                && file.rest()? != Rest::Nothing
+            {
+                let what = format!("{} is damaged at byte {}", file.name(), file.at());
+                return Err(io::Error::other(what));
+            }
             self.file = Some(next);
             self.number += 1;
         }
+        self.idle += 1;
+        match self.idle.is_multiple_of(LOOKS) && self.has_missed()? {
+            true => {
+                let what = "it was sealed faster than it was followed: what is in its segments \
+                            meanwhile is not in the outputs; replay it anew";
+                Err(io::Error::other(what))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the next file has been made into segments before it was seen.
+    fn has_missed(&self) -> io::Result<bool> {
+        let missing = self.number + u64::from(self.file.is_some());
+        let manifest = Manifest::read(&self.dir).map_err(io::Error::other)?;
+        let is_sealed = manifest.active.is_some_and(|first| first > missing);
+        Ok(is_sealed && self.open(missing)?.is_none())
     }
 
     fn open(&self, number: u64) -> io::Result<Option<FrameFile>> {
