@@ -309,6 +309,7 @@ impl Windows {
     /// The windows that last at a logical time.
     fn snapshot(&self, at: i64) -> Snapshot<u128> {
         let mut snapshot = Snapshot::new(at);
+        snapshot.reserve(self.table.len());
         for Window { fingerprint, content, until } in &self.table {
             if *until > at {
                 snapshot.push(fingerprint, &(content, until));

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 use crate::machine::Data;
@@ -23,6 +24,30 @@ pub struct Snapshot<K> {
 }
 
 const LENGTH_BYTES: usize = size_of::<u32>();
+const ITEM_BYTES_USUAL: usize = 64;
+
+/// Encodes values behind what is there, in whole slices.
+struct Behind<'b>(&'b mut Vec<u8>);
+
+impl Flavor for Behind<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
 
 impl<K: Data> Snapshot<K> {
     pub(crate) fn new(at: i64) -> Self {
@@ -44,15 +69,30 @@ impl<K: Data> Snapshot<K> {
         &self.items
     }
 
+    /// Makes room for what so many items usually take, so that it is not made again and again.
+    pub(crate) fn reserve(&mut self, items: usize) {
+        self.items.reserve(items * ITEM_BYTES_USUAL);
+    }
+
     pub(crate) fn push(&mut self, key: &K, state: &impl Serialize) {
-        let mut items = std::mem::take(&mut self.items);
-        let start = items.len();
-        items.extend_from_slice(&[0; LENGTH_BYTES]);
-        let mut items = postcard::to_extend(&(key, state), items).expect("plain values encode");
-        let len = items.len() - start - LENGTH_BYTES;
+        let start = self.items.len();
+        self.items.extend_from_slice(&[0; LENGTH_BYTES]);
+        postcard::serialize_with_flavor(&(key, state), Behind(&mut self.items))
+            .expect("plain values encode");
+        let len = self.items.len() - start - LENGTH_BYTES;
         let len = u32::try_from(len).expect("what is remembered of a key is not that much");
-        items[start..start + LENGTH_BYTES].copy_from_slice(&len.to_le_bytes());
-        self.items = items;
+        self.items[start..start + LENGTH_BYTES].copy_from_slice(&len.to_le_bytes());
+    }
+
+    /// How many keys there are, as far as the bytes are those of a snapshot.
+    pub(crate) fn len(&self) -> usize {
+        let mut rest = self.items.as_slice();
+        std::iter::from_fn(move || {
+            let (len, items) = rest.split_first_chunk()?;
+            rest = items.get(u32::from_le_bytes(*len) as usize..)?;
+            Some(())
+        })
+        .count()
     }
 
     /// Each key with what was remembered of it.

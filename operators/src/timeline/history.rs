@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use super::journal::Journal;
@@ -317,44 +317,32 @@ impl<M: Machine> History<M> {
         self.unfinal.is_none() && self.revision == 0 && self.head == M::State::default()
     }
 
-    /// What holds at head.
-    fn current(&self, machine: &M, key: &M::Key) -> Vec<Revised<M::Output>> {
-        let mut values = Vec::new();
-        machine.current(key, &self.head, &mut values);
-        let rare = self.unfinal.iter().filter_map(|unfinal| unfinal.rare.as_ref());
-        let more = rare.flat_map(|rare| &rare.revisions).copied();
-        let revisions = [self.revision].into_iter().chain(more);
-        values
-            .into_iter()
-            .zip(revisions)
-            .map(|(value, revision)| Revised { value, revision })
-            .collect()
-    }
-
-    /// What a restore needs; the fold itself is repeated. No event before the horizon will come
-    /// any more.
-    pub(super) fn saved(
+    /// Has what a restore needs written; the fold itself is repeated. No event before the horizon
+    /// will come any more.
+    pub(super) fn save<R>(
         &self,
-        machine: &M,
-        key: &M::Key,
         horizon: i64,
         journal: &Journal<M>,
-    ) -> Saved<M> {
+        write: impl FnOnce(&Saving<'_, M>) -> R,
+    ) -> R {
         let noted;
         let unfinal = match &self.unfinal {
-            Some(unfinal) => unfinal,
+            Some(unfinal) => Some(&**unfinal),
+            None if self.noted == 0 => None,
             None => {
                 noted = Unfinal::of(self.noted, &self.head, horizon, journal);
-                &noted
+                Some(&*noted)
             }
         };
-        Saved {
-            base: unfinal.base.as_ref().unwrap_or(&self.head).clone(),
-            recent: unfinal.recent.iter().map(|e| (e.event.clone(), e.count)).collect(),
-            emitted: unfinal.emitted.clone(),
-            current: self.current(machine, key),
-            withdrawn: unfinal.withdrawn().to_vec(),
-        }
+        let rare = self.unfinal.as_ref().and_then(|unfinal| unfinal.rare.as_ref());
+        write(&Saving {
+            base: unfinal.and_then(|unfinal| unfinal.base.as_ref()).unwrap_or(&self.head),
+            recent: Recent(unfinal.map_or(&[], |unfinal| &unfinal.recent)),
+            emitted: unfinal.map_or(&[], |unfinal| &unfinal.emitted),
+            revision: self.revision,
+            revisions: rare.map_or(&[], |rare| &rare.revisions),
+            withdrawn: rare.map_or(&[], |rare| &rare.withdrawn),
+        })
     }
 
     /// Rebuilds what was saved at a moment and folds up to it. Nothing may have changed by that.
@@ -365,26 +353,26 @@ impl<M: Machine> History<M> {
         moment: Moment,
         scratch: &mut Scratch<M>,
     ) -> Self {
-        let mut head = saved.base.clone();
-        let mut unfinal = Unfinal { base: Some(saved.base), ..Unfinal::default() };
-        for (event, count) in saved.recent {
+        let Saved { base, recent, emitted, revision, revisions, withdrawn } = saved;
+        let due = machine.deadline(key, &base);
+        let is_folded = recent.is_empty() && due.is_none_or(|due| due > moment.clock);
+        if is_folded && emitted.is_empty() && revisions.is_empty() && withdrawn.is_empty() {
+            return Self { head: base, revision, touched: 0, noted: 0, unfinal: None };
+        }
+        let mut head = base.clone();
+        let mut unfinal = Unfinal { base: Some(base), ..Unfinal::default() };
+        for (event, count) in recent {
             unfinal.insert(event, count, i64::MIN);
         }
         scratch.fresh.clear();
         unfinal.extend(machine, key, &mut head, moment, 0, &mut scratch.fresh);
-        let emitted = scratch.fresh.len();
-        machine.current(key, &head, &mut scratch.fresh);
-        let told: Vec<_> =
-            saved.emitted.iter().chain(&saved.current).map(|told| &told.value).collect();
         assert!(
-            told.iter().copied().eq(&scratch.fresh) && emitted == saved.emitted.len(),
-            "a snapshot of {key:?} said {told:?} and folds to {:?}",
+            emitted.iter().map(|told| &told.value).eq(&scratch.fresh),
+            "a snapshot of {key:?} said {emitted:?} and folds to {:?}",
             scratch.fresh
         );
-        let mut revisions = saved.current.iter().map(|told| told.revision);
-        let revision = revisions.next().unwrap_or(0);
-        unfinal.emitted = saved.emitted;
-        let rare = Rare { withdrawn: saved.withdrawn, revisions: revisions.collect() };
+        unfinal.emitted = emitted;
+        let rare = Rare { withdrawn, revisions };
         unfinal.rare = (!rare.is_empty()).then(|| Box::new(rare));
         unfinal.compact(moment.horizon);
         let unfinal = (!unfinal.is_blank()).then(|| Box::new(unfinal));
@@ -622,15 +610,38 @@ impl<M: Machine> Unfinal<M> {
     }
 }
 
-/// A key's history as it is written in a snapshot.
-#[derive(Serialize, Deserialize)]
+/// A key's history as it is read from a snapshot.
+#[derive(Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Saved<M: Machine> {
     base: M::State,
     recent: Vec<(M::Event, i32)>,
     emitted: Vec<Revised<M::Output>>,
-    current: Vec<Revised<M::Output>>,
+    /// Of the first output that holds, as a [`History`] has it, and of those behind it.
+    revision: u32,
+    revisions: Vec<u32>,
     withdrawn: Vec<(i64, Revised<M::Output>)>,
+}
+
+/// The same as it is written.
+#[derive(Serialize)]
+#[serde(bound = "")]
+pub(super) struct Saving<'h, M: Machine> {
+    base: &'h M::State,
+    recent: Recent<'h, M>,
+    emitted: &'h [Revised<M::Output>],
+    revision: u32,
+    revisions: &'h [u32],
+    withdrawn: &'h [(i64, Revised<M::Output>)],
+}
+
+/// Events with their counts.
+struct Recent<'h, M: Machine>(&'h [Entry<M>]);
+
+impl<M: Machine> Serialize for Recent<'_, M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|entry| (&entry.event, entry.count)))
+    }
 }
 
 /// Folds an event after the deadlines that pass before it.

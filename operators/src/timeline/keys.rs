@@ -408,10 +408,17 @@ impl<M: Machine> Keys<M> {
         self.set_aside();
         let horizon = at.saturating_sub(self.timing.lateness);
         let mut snapshot = Snapshot::new(at);
+        snapshot.reserve(self.table.len());
         for Slot { key, history, .. } in self.slots.iter().flatten() {
-            snapshot.push(key, &history.saved(&self.machine, key, horizon, &self.journal));
+            history.save(horizon, &self.journal, |saving| snapshot.push(key, saving));
         }
         snapshot
+    }
+
+    /// Makes room for so many keys more.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.slots.reserve(keys);
+        self.table.reserve(keys, |numbered| Numbered::spread(numbered.half));
     }
 
     /// Takes in the histories of those keys of a [snapshot](Self::snapshot) that are `mine`.

@@ -228,7 +228,9 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
         let scope = events.inner.scope();
         let mut keys = Keys::new(self.machine, self.timing);
         let (worker, workers, route) = (scope.index() as u64, scope.peers() as u64, self.route);
-        for part in self.restored.iter().flat_map(|parts| parts.iter()) {
+        let parts = || self.restored.iter().flat_map(|parts| parts.iter());
+        keys.reserve(parts().map(Snapshot::len).sum::<usize>() / scope.peers());
+        for part in parts() {
             keys.restore(part, |key| route(key) % workers == worker)
                 .expect("a snapshot of this machine");
         }
