@@ -329,11 +329,11 @@ fn what_comes_live_is_stamped_and_time_passes_without_it() {
     let log = dir.path().join("log");
     let clock = Arc::new(AtomicI64::new(0));
     let now = Arc::clone(&clock);
+    // Waits so long for something to write: nothing but what is put shall wake it.
+    let options = append::Options { clock_every_ns: 20 * SECOND_NS, ..append::Options::default() };
     let mut appender =
-        Appender::open(&Disk::default(), &log, append::Options::default(), move || {
-            now.load(Ordering::SeqCst)
-        })
-        .unwrap_or_else(|failure| panic!("{failure}"));
+        Appender::open(&Disk::default(), &log, options, move || now.load(Ordering::SeqCst))
+            .unwrap_or_else(|failure| panic!("{failure}"));
     let live_input = Liveness::Live { idle_after_ns: Some(100 * SECOND_NS) };
     let mut begin = |name: &str, liveness| {
         appender

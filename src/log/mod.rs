@@ -13,12 +13,14 @@
 //! - `seal`: what a source reads becomes rows, and rows a segment (`write`); `columns`: a file of
 //!   columns; `texts`: those of a column; `schema`: how they are laid out.
 //! - `segment`: a segment that has been checked, and its groups of rows.
-//! - `rows`: rows as a decoder gives records, and as conditions see them; `values`: columns by row.
+//! - `rows`: rows as a decoder gives records, and as conditions see them; `values`: columns by row;
+//!   `codes`: which rows say the same.
 //! - `frames`: lines as they came, before they are sealed; `append`: who writes them.
 //! - `read`: a partition, group by group; `follow`: what is appended meanwhile.
 //! - `import`: logs become a folder; `look`: what a folder holds, for people.
 
 pub mod append;
+mod codes;
 mod columns;
 mod follow;
 mod form;

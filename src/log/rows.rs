@@ -5,13 +5,14 @@
 //! the line. State: a group of rows.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::OnceLock;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
+use super::codes::Codes;
 use super::form;
 use super::schema::{At, Column, Kind, Layout, Same, Unit, names};
 use super::segment::Group;
@@ -29,6 +30,8 @@ pub(crate) struct Rows {
     attributes: Attributes,
     /// By slot.
     fills: Vec<Fill>,
+    /// Of what stands in the slots, if that is little.
+    codes: Option<Codes>,
     rest: Text,
     whole: OnceLock<Result<Whole, InputError>>,
 }
@@ -92,6 +95,8 @@ pub struct Row<'r> {
     rows: &'r Rows,
     row: usize,
     slots: Vec<Scalar<'r>>,
+    /// Whether somebody asked for more than the slots.
+    asked_for_all: Cell<bool>,
 }
 
 /// A dead letter: its column, the reason, and the beginning of the record.
@@ -103,13 +108,26 @@ impl Rows {
         let layout = &group.segment.layout;
         let plan = plan(layout, paths);
         let batch = group.read(|name| is_read(name, &plan))?;
-        let fills = plan.iter().map(|wanted| wanted.fill(&batch)).collect::<Result<_, _>>();
+        let fills = plan.iter().map(|wanted| wanted.fill(&batch)).collect::<Result<Vec<_>, _>>();
         let rows = fills.and_then(|fills| {
             Ok((Attributes::new(&batch, layout)?, fills, Text::of(&batch, names::REST)?))
         });
         let (attributes, fills, rest) = rows.map_err(|detail| group.unreadable(&detail))?;
         let len = batch.num_rows();
-        Ok(Self { group, len, attributes, fills, rest, whole: OnceLock::new() })
+        let codes = codes(&attributes, &fills);
+        Ok(Self { group, len, attributes, fills, codes, rest, whole: OnceLock::new() })
+    }
+
+    /// How many [codes](Self::code) there may be.
+    pub(crate) fn codes(&self) -> usize {
+        self.codes.as_ref().map_or(0, Codes::len)
+    }
+
+    /// Equal for rows whose slots are all equal, where that is seen at once.
+    #[inline]
+    pub(crate) fn code(&self, row: usize) -> Option<usize> {
+        let (code, is_full) = self.codes.as_ref()?.of(row);
+        (is_full || self.rest.get(row).is_none()).then_some(code)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -173,7 +191,8 @@ impl Rows {
 
     /// To look at rows one by one.
     pub(crate) fn view(&self) -> Row<'_> {
-        Row { rows: self, row: 0, slots: vec![Scalar::Missing; self.fills.len()] }
+        let slots = vec![Scalar::Missing; self.fills.len()];
+        Row { rows: self, row: 0, slots, asked_for_all: Cell::new(false) }
     }
 
     /// The beginning of the line that a row was made of.
@@ -288,6 +307,29 @@ impl Rows {
     }
 }
 
+/// The codes of what fills the slots, if there are not too many.
+fn codes(attributes: &Attributes, fills: &[Fill]) -> Option<Codes> {
+    let Attributes { source, type_, subject, .. } = attributes;
+    fills.iter().try_fold(Codes::new(), |codes, fill| match fill {
+        Fill::Missing | Fill::Composite => Some(codes),
+        Fill::Source => codes.with_texts(source, false),
+        Fill::Type => codes.with_texts(type_, false),
+        Fill::Subject => codes.with_texts(subject, false),
+        Fill::Id | Fill::Sequence => None,
+        // What is in no column at all may be anything.
+        Fill::Value { columns, .. } if columns.is_empty() => None,
+        Fill::Value { columns, beneath, .. } => {
+            columns.iter().chain(beneath).try_fold(codes, |codes, found| match found {
+                Found::Column(values) => codes.with_values(values),
+                Found::Same(Same::Source, _) => codes.with_texts(source, true),
+                Found::Same(Same::Type, _) => codes.with_texts(type_, true),
+                Found::Same(Same::Subject, _) => codes.with_texts(subject, true),
+                Found::Same(..) => None,
+            })
+        }
+    })
+}
+
 /// A value of the rest, as a walk over the line would have captured it.
 fn scalar(value: &Value) -> Scalar<'static> {
     match value {
@@ -399,10 +441,16 @@ impl Row<'_> {
     #[inline]
     pub(crate) fn at(&mut self, row: usize) {
         self.row = row;
+        self.asked_for_all.set(false);
         let rest = OnceCell::new();
         for (slot, fill) in self.slots.iter_mut().zip(&self.rows.fills) {
             *slot = self.rows.fill(fill, row, &rest);
         }
+    }
+
+    /// Whether all that is known of it comes from its slots.
+    pub(crate) fn was_judged_by_slots(&self) -> bool {
+        !self.asked_for_all.get()
     }
 }
 
@@ -413,6 +461,7 @@ impl RecordView for Row<'_> {
     }
 
     fn data(&self) -> Value {
+        self.asked_for_all.set(true);
         let empty = || Value::Object(Map::new());
         match (&self.rows.group.segment.layout.data, self.rows.object(self.row)) {
             (Some(key), Value::Object(mut record)) => {
@@ -445,6 +494,12 @@ impl Attributes {
             record: Text::of(batch, names::RECORD)?,
             mark: Text::of(batch, names::MARK)?,
         };
+        let is_all_records = new.time.as_ref().is_some_and(Times::is_full)
+            && !new.reason.is_there()
+            && !new.mark.is_there();
+        if is_all_records {
+            return Ok(new);
+        }
         let is_something = |row: usize| {
             let dated = new.time.as_ref().is_some_and(|times| times.get(row).is_some());
             let (dead, mark) = (new.reason.get(row).is_some(), new.mark.get(row).is_some());
@@ -458,6 +513,7 @@ impl Attributes {
         }
     }
 
+    #[inline]
     fn hash(&self, row: usize) -> u64 {
         number(&self.hash, row).unwrap_or_default()
     }

@@ -44,7 +44,7 @@ impl Text {
         !matches!(self, Self::Absent)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, row: usize) -> Option<&str> {
         match self {
             Self::Absent => None,
@@ -81,6 +81,11 @@ impl Times {
             _ => return Err(format!("its column `{name}` holds no times")),
         };
         Ok(Some(Self { counts: counts.clone(), nulls: array.nulls().cloned(), unit_ns }))
+    }
+
+    /// Whether every row has one.
+    pub(super) fn is_full(&self) -> bool {
+        self.nulls.is_none()
     }
 
     #[inline]

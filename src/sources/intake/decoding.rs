@@ -345,11 +345,28 @@ impl DecodedBlock {
                 return self.bury(place.line, Unreadable { column, reason }, bytes);
             }
         };
-        let mut condition_errors = 0;
+        let mut errors = 0;
         let matches = match record.subject {
-            Some(_) => matcher.matches(place.source, view, &mut condition_errors),
+            Some(_) => matcher.matches(place.source, view, &mut errors),
             None => None,
         };
+        if matches.is_none() && matcher.traces() == Traced::Everything {
+            self.note_unmatched(matcher, place.source, view, record);
+        }
+        self.add_matched(matcher, place, record, matches, errors);
+    }
+
+    /// Adds the next record, with what rules observe in it, and how many conditions could not be
+    /// judged.
+    #[inline(always)]
+    pub(super) fn add_matched(
+        &mut self,
+        matcher: &Matcher,
+        place: &Place,
+        record: &Decoded<'_>,
+        matches: Option<Matches>,
+        condition_errors: u32,
+    ) {
         let matched = matches.is_some();
         let (event_time_ns, dated) = (record.event_time_ns, record.arrival_ns.is_some());
         let arrival_ns = record.arrival_ns.unwrap_or(event_time_ns);
@@ -374,8 +391,6 @@ impl DecodedBlock {
             };
             self.rows[of].push(((entity, sighting), 0, 1));
             worker = Some(of as u16);
-        } else if !matched && matcher.traces() == Traced::Everything {
-            self.note_unmatched(matcher, place.source, view, record);
         }
         let Place { line, text, .. } = *place;
         self.heads.push(Head {
