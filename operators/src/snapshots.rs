@@ -24,7 +24,7 @@ pub struct Snapshot<K> {
 }
 
 const LENGTH_BYTES: usize = size_of::<u32>();
-const ITEM_BYTES_USUAL: usize = 64;
+const ITEM_BYTES_USUAL: usize = 80;
 
 /// Encodes values behind what is there, in whole slices.
 struct Behind<'b>(&'b mut Vec<u8>);
