@@ -1,9 +1,11 @@
 //! The shapes in which the workload is written.
 
 use super::random::mix;
-use super::workload::Event;
+use super::workload::{Event, START_MS};
 
 const DAY_MS: i64 = 86_400_000;
+/// How long a fleeting pod lives.
+const LIFE_MS: i64 = 3_600_000;
 
 /// Appends an event in the flat shape.
 pub(super) fn push_flat(out: &mut Vec<u8>, event: &Event, seed: u64) {
@@ -22,6 +24,27 @@ pub(super) fn push_flat(out: &mut Vec<u8>, event: &Event, seed: u64) {
     out.push(b'"');
     push_message(out, event, seed);
     out.extend_from_slice(b"}\n");
+}
+
+/// Appends an event in few words. The pod in a place dies after a while, and another takes it.
+pub(super) fn push_fleeting(out: &mut Vec<u8>, event: &Event, _: u64) {
+    let died = (event.time_ms - START_MS + born_ms(event.entity)) / LIFE_MS;
+    out.extend_from_slice(b"{\"ts\":");
+    push_decimal(out, event.time_ms as u64);
+    out.extend_from_slice(b",\"entity\":\"pod-");
+    push_padded::<6>(out, event.entity);
+    out.push(b'-');
+    push_decimal(out, died as u64);
+    out.extend_from_slice(b"\",\"kind\":\"readiness\",\"state\":\"");
+    out.extend_from_slice(state(event));
+    out.extend_from_slice(b"\",\"seq\":");
+    push_decimal(out, u64::from(event.sequence));
+    out.extend_from_slice(b"}\n");
+}
+
+/// How long before the start the first pod in a place came to live, so that few die at once.
+fn born_ms(entity: u32) -> i64 {
+    (mix(u64::from(entity)) % LIFE_MS as u64) as i64
 }
 
 /// Appends an event as a CloudEvent.
@@ -85,7 +108,7 @@ fn push_id(out: &mut Vec<u8>, event: &Event, seed: u64) {
 fn push_time(out: &mut Vec<u8>, time_ms: i64) {
     let start = out.len();
     let day_ms = time_ms.div_euclid(DAY_MS) * DAY_MS;
-    if day_ms == super::workload::START_MS {
+    if day_ms == START_MS {
         out.extend_from_slice(b"2026-01-01T");
     } else {
         crate::model::time::push_rfc3339(out, day_ms * 1_000_000);
@@ -132,7 +155,6 @@ fn push_padded<const DIGITS: usize>(out: &mut Vec<u8>, number: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::workload::START_MS;
 
     fn line(push: fn(&mut Vec<u8>, &Event, u64), ready: bool, time_ms: i64) -> String {
         let arrival_ms = time_ms + 1;
@@ -167,6 +189,20 @@ mod tests {
             ]
             .concat()
         );
+    }
+
+    #[test]
+    fn the_fleeting_shape() {
+        let of = |name: &str, ts: i64| {
+            format!(
+                "{{\"ts\":{ts},\"entity\":\"{name}\",\"kind\":\"readiness\",\
+                 \"state\":\"ready\",\"seq\":1}}\n"
+            )
+        };
+        let lines = [0, LIFE_MS, 24 * LIFE_MS].map(|ms| line(push_fleeting, true, START_MS + ms));
+        let names = ["pod-006379-0", "pod-006379-1", "pod-006379-24"];
+        let wanted = [0, LIFE_MS, 24 * LIFE_MS].map(|ms| START_MS + ms);
+        assert_eq!(lines, std::array::from_fn(|i| of(names[i], wanted[i])));
     }
 
     #[test]

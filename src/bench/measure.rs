@@ -28,20 +28,37 @@ pub(super) fn here<T>(work: impl FnOnce() -> T) -> (Cost, T) {
     (Cost { seconds, cpu_seconds, peak_bytes: None }, result)
 }
 
-/// Runs a program to its end. The kernel counts its CPU time in hundredths of a second.
+/// A time in which another program runs, from start to end.
+pub(super) struct Span {
+    started: Instant,
+    cpu_before: f64,
+}
+
+impl Span {
+    pub(super) fn start() -> Self {
+        Self { cpu_before: children_cpu_seconds(), started: now() }
+    }
+
+    /// What it has cost. The kernel counts CPU time in hundredths of a second.
+    pub(super) fn end(self) -> Cost {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let cpu_seconds = children_cpu_seconds() - self.cpu_before;
+        Cost { seconds, cpu_seconds, peak_bytes: None }
+    }
+}
+
+/// Runs a program to its end.
 pub(super) fn program(command: &mut Command) -> Result<(Cost, Output), Failure> {
-    let cpu_before = children_cpu_seconds();
-    let started = now();
+    let span = Span::start();
     let output = command.output();
-    let seconds = started.elapsed().as_secs_f64();
+    let cost = span.end();
     let name = command.get_program().to_string_lossy();
     let output = output.map_err(|error| Failure::Program(format!("{name}: {error}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(Failure::Program(format!("{name} ended with {}: {said}", output.status)));
     }
-    let cpu_seconds = children_cpu_seconds() - cpu_before;
-    Ok((Cost { seconds, cpu_seconds, peak_bytes: None }, output))
+    Ok((cost, output))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]

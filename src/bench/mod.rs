@@ -9,6 +9,7 @@ mod limit;
 mod lines;
 mod measure;
 mod random;
+mod soak;
 mod stages;
 mod table;
 mod whole;
@@ -20,6 +21,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use self::measure::Machine;
+pub use self::soak::Soak;
 use self::table::{Ratio, Report, Row};
 use self::whole::Replays;
 use self::workload::Workload;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub json: Option<PathBuf>,
     /// Where logs and outputs are made, and stay; a directory that is removed if none.
     pub keep: Option<PathBuf>,
+    /// How the soak is made, which is made only if `only` has its name.
+    pub soak: Soak,
     /// The limit program, to run in turn with the replay of the flat log.
     pub limit: Option<PathBuf>,
 }
@@ -84,6 +88,8 @@ pub enum Failure {
     Stage(String),
     /// Two programs gave different rows.
     RowsDiffer(String),
+    /// A soak has more and more memory.
+    MemoryGrew(String),
     /// No measurement has such a name.
     NoSuchName(String),
 }
@@ -92,7 +98,7 @@ impl Failure {
     /// The exit code of the contract.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::RowsDiffer(_) => 1,
+            Self::RowsDiffer(_) | Self::MemoryGrew(_) => 1,
             Self::NoSuchName(_) => 2,
             Self::Program(_) | Self::Stage(_) => 70,
             Self::File(..) => 73,
@@ -109,9 +115,10 @@ impl fmt::Display for Failure {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Program(what) | Self::Stage(what) | Self::RowsDiffer(what) => f.write_str(what),
+            Self::MemoryGrew(report) => write!(f, "memory grew\n{report}"),
             Self::NoSuchName(name) => {
                 write!(f, "no measurement has `{name}` in its name; there are: ")?;
-                f.write_str(&NAMES.join(", "))
+                write!(f, "{}, {SOAK}", NAMES.join(", "))
             }
         }
     }
@@ -130,6 +137,9 @@ const NAMES: [&str; 8] = [
     "timeline",
     "output",
 ];
+
+/// What takes a quarter of an hour is made only by its name, and alone.
+const SOAK: &str = "soak";
 
 /// Writes a workload to a file; `-` is standard output.
 ///
@@ -158,6 +168,10 @@ fn write_to(workload: &Workload, shape: Shape, out: &mut impl Write) -> io::Resu
 ///
 /// If a measurement cannot be made: then there are no results at all.
 pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failure> {
+    if settings.only == [SOAK] {
+        let place = Place::new(settings.keep.as_deref())?;
+        return soak::run(settings, &place.dir, Machine::here(), progress);
+    }
     let nothing = settings.only.iter().find(|only| !NAMES.iter().any(|name| name.contains(*only)));
     if let Some(only) = nothing {
         return Err(Failure::NoSuchName(only.clone()));

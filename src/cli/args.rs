@@ -1,7 +1,7 @@
 //! The arguments, with their help.
 
 use std::ffi::OsString;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -113,7 +113,11 @@ pub(super) enum Command {
         limbeck bench --write probes.ndjson --events 100000\n\n\
         Measures end-to-end/flat, end-to-end/cloudevents, decode/flat, decode/cloudevents, match,\n\
         exchange, timeline and output. Logs are made in a temporary directory: 220 bytes an event\n\
-        and shape. The stages keep the whole log in memory.")]
+        and shape. The stages keep the whole log in memory.\n\n\
+        `--only soak` feeds a day of events at full speed to a replay, of entities that live for an\n\
+        hour, and looks at its memory after each minute of event time: exits with 1 if the last hour\n\
+        has 5 % more than the second. The log comes through a pipe; the outputs are some gigabytes\n\
+        in the temporary directory, or --keep.")]
     Bench(BenchArgs),
     /// Looks at a log and writes a first rule file for it to standard output.
     #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \
@@ -275,10 +279,9 @@ pub(super) struct BenchArgs {
     /// How many events there are.
     #[arg(long, value_name = "N", default_value = "2000000")]
     pub(super) events: NonZeroU64,
-    /// How many entities they are of.
-    #[arg(long, value_name = "N", default_value = "10000",
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(super) entities: u32,
+    /// How many entities they are of; 10,000 unless said otherwise, or 100,000 at a time in a soak.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) entities: Option<u32>,
     /// Another seed, another log.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -294,6 +297,15 @@ pub(super) struct BenchArgs {
     /// Makes logs, rules and outputs in this directory, and leaves them there.
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
+    /// How many hours of event time the soak has.
+    #[arg(long, value_name = "N", default_value = "24")]
+    pub(super) hours: NonZeroU32,
+    /// How many events a second of event time the soak has.
+    #[arg(long, value_name = "N", default_value = "20000")]
+    pub(super) rate: NonZeroU32,
+    /// Draws the memory of the soak, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub(super) chart: Option<PathBuf>,
     /// Runs the limit program (`cargo bench --bench limit --no-run` builds it) in turn with the
     /// replay of the flat log, and compares the rows.
     #[arg(long, value_name = "PROGRAM")]

@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal};
 use super::args::{BenchArgs, ShapeArg};
 use super::{complain, fail, print};
 use crate::bench::workload::Workload;
-use crate::bench::{self, Settings, Shape};
+use crate::bench::{self, Settings, Shape, Soak};
 use crate::replay::workers_usual;
 
 pub(super) fn run(args: &BenchArgs) -> u8 {
     let standard = Workload::default();
     let workload = Workload {
         events: args.events.get(),
-        entities: args.entities,
+        entities: args.entities.unwrap_or(standard.entities),
         seed: args.seed.unwrap_or(standard.seed),
         ..standard
     };
@@ -33,6 +33,12 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
         runs: args.runs.get(),
         json: args.json.clone(),
         keep: args.keep.clone(),
+        soak: Soak {
+            hours: args.hours.get(),
+            rate: args.rate.get(),
+            entities: args.entities.unwrap_or(100_000),
+            chart: args.chart.clone(),
+        },
         limit: args.limit.clone(),
     };
     let terminal = io::stderr().is_terminal();

@@ -22,6 +22,7 @@ mod processes;
 mod server;
 mod signals;
 mod skew;
+mod soak;
 mod usage;
 
 use std::fs;
