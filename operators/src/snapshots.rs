@@ -95,6 +95,27 @@ impl<K: Data> Snapshot<K> {
         .count()
     }
 
+    /// The same under other keys, for whoever numbers them otherwise; without those that have none.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not those of a snapshot.
+    pub fn rekeyed(&self, key: impl Fn(K) -> Option<K>) -> Result<Self, postcard::Error> {
+        let mut rekeyed = Self::new(self.at);
+        for item in self.items() {
+            let (old, state) = item?;
+            if let Some(new) = key(old) {
+                let key = postcard::to_stdvec(&new)?;
+                let len = u32::try_from(key.len() + state.len());
+                let len = len.map_err(|_| postcard::Error::SerializeBufferFull)?;
+                rekeyed.items.extend_from_slice(&len.to_le_bytes());
+                rekeyed.items.extend_from_slice(&key);
+                rekeyed.items.extend_from_slice(state);
+            }
+        }
+        Ok(rekeyed)
+    }
+
     /// Each key with what was remembered of it.
     ///
     /// # Errors

@@ -26,7 +26,8 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// Memory has come to rest by the end of this hour, counted from 1, ...
 const HOUR_AT_REST: usize = 2;
-/// ... and is not to be more than so many times as much in the last.
+/// ... and is not to be more than so many times as much in the last. Sorts fill their memory and
+/// empty it several times an hour: so what counts is the most of an hour.
 const GROWTH_MAX: f64 = 1.05;
 
 /// How long, and how much.
@@ -94,7 +95,7 @@ struct Report {
     /// Of all files.
     output_bytes: u64,
     by_hour: Vec<Hour>,
-    /// The median of the last hour by that of the second; `None` if there is no later hour.
+    /// The most of the last hour by that of the second; `None` if there is no later hour.
     growth: Option<f64>,
     samples: Vec<Sample>,
 }
@@ -247,7 +248,7 @@ fn by_hour(samples: &[Sample]) -> Vec<Hour> {
 fn growth(by_hour: &[Hour]) -> Option<f64> {
     let at_rest = by_hour.get(HOUR_AT_REST - 1)?;
     let last = by_hour.last().filter(|last| last.hour > at_rest.hour)?;
-    Some(last.rss_bytes_median as f64 / at_rest.rss_bytes_median as f64)
+    Some(last.rss_bytes_max as f64 / at_rest.rss_bytes_max as f64)
 }
 
 fn text(report: &Report) -> String {
@@ -282,7 +283,9 @@ fn text(report: &Report) -> String {
     }
     if let Some(growth) = report.growth {
         let change = 100.0 * (growth - 1.0);
-        text += &format!("\nthe last hour by hour {HOUR_AT_REST}: {change:+.1} % (at most 5)\n");
+        text += &format!(
+            "\nthe most of the last hour by that of hour {HOUR_AT_REST}: {change:+.1} % (at most 5)\n"
+        );
     }
     text
 }

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::Checkpoint;
 use crate::durable::Disk;
 use crate::pipeline::SavedFlow;
+use crate::rules::Written;
 use crate::sinks::report::SavedOutputs;
 use crate::sources::intake::SavedIntake;
 
 /// How the file begins; the last is its version.
-const MAGIC: &[u8; 20] = b"limbeck checkpoint 1";
+const MAGIC: &[u8; 20] = b"limbeck checkpoint 2";
 const NUMBER_BYTES: usize = size_of::<u64>();
 
 /// A checkpoint that is not what was written.
@@ -44,6 +45,7 @@ impl fmt::Display for Damaged {
 struct Header {
     at: i64,
     asked: Vec<(String, u64)>,
+    written: Written,
     intake: SavedIntake,
     outputs: SavedOutputs,
     /// By worker: of the door, then of the timelines.
@@ -65,7 +67,7 @@ impl Section {
 
 /// Puts a checkpoint in the place of the one before.
 pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
-    let Checkpoint { at, asked, intake, outputs, flow } = checkpoint;
+    let Checkpoint { at, asked, written, intake, outputs, flow } = checkpoint;
     let parts = |saved: &SavedFlow| {
         let timelines = saved.timelines.iter().map(Snapshot::bytes).map(Section::new);
         std::iter::once(Section::new(saved.door.bytes())).chain(timelines).collect()
@@ -73,6 +75,7 @@ pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Re
     let header = Header {
         at: *at,
         asked: asked.clone(),
+        written: written.clone(),
         intake: intake.clone(),
         outputs: outputs.clone(),
         flow: flow.iter().map(parts).collect(),
@@ -121,7 +124,7 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
     let (bytes, hash) = lengths.ok_or("it ends too soon")?;
     let header = section(&mut rest, Section { bytes, hash })?;
     let header: Header = postcard::from_bytes(header).map_err(|error| error.to_string())?;
-    let Header { at, asked, intake, outputs, flow } = header;
+    let Header { at, asked, written, intake, outputs, flow } = header;
     let mut saved = Vec::with_capacity(flow.len());
     for of_worker in flow {
         let mut of_worker = of_worker.into_iter();
@@ -136,7 +139,7 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
     if !rest.is_empty() {
         return Err("it goes on behind its end".to_owned());
     }
-    Ok(Checkpoint { at, asked, intake, outputs, flow: saved })
+    Ok(Checkpoint { at, asked, written, intake, outputs, flow: saved })
 }
 
 fn number(rest: &mut &[u8]) -> Option<u64> {

@@ -28,6 +28,7 @@ use crossbeam_channel::{Sender, unbounded};
 pub use self::file::Damaged;
 use crate::durable::Disk;
 use crate::pipeline::SavedFlow;
+use crate::rules::Written;
 use crate::sinks::report::{KEPT, SavedOutputs};
 use crate::sources::intake::{SavedIntake, Saver};
 
@@ -60,6 +61,8 @@ pub struct Checkpoint {
     pub at: i64,
     /// What was asked for: names, with hashes of what they were.
     pub asked: Vec<(String, u64)>,
+    /// The rule file.
+    pub written: Written,
     /// What the intake remembers.
     pub intake: SavedIntake,
     /// What the outputs remember.
@@ -115,6 +118,17 @@ enum Part {
     NoMore,
 }
 
+/// What a replay is asked for, and since when there is more to save than the last checkpoint has.
+#[derive(Clone)]
+pub struct Asked {
+    /// Names, with hashes of what they are.
+    pub asked: Vec<(String, u64)>,
+    /// The rule file.
+    pub written: Written,
+    /// None is made before that.
+    pub since_ns: Option<i64>,
+}
+
 /// Puts checkpoints together and writes them, on a thread of its own.
 pub struct Keeper {
     parts: Sender<Part>,
@@ -126,6 +140,8 @@ pub struct Keeper {
 /// Decides when.
 struct Clock {
     every: Every,
+    /// None before that.
+    since_ns: Option<i64>,
     progress: Arc<Progress>,
     last: Mutex<Last>,
 }
@@ -209,11 +225,11 @@ impl Drop for OutputsGiver {
 
 impl Keeper {
     /// Starts the thread, for so many workers.
-    pub fn start(plan: &Plan, asked: Vec<(String, u64)>, workers: usize) -> Self {
+    pub fn start(plan: &Plan, asked: Asked, workers: usize) -> Self {
         let (parts, received) = unbounded();
         let progress = Arc::new(Progress::default());
         let ending = Ending(Arc::clone(&progress));
-        let (disk, dir) = (plan.disk.clone(), plan.dir.clone());
+        let (disk, dir, since_ns) = (plan.disk.clone(), plan.dir.clone(), asked.since_ns);
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
             let (mut intake, mut outputs, mut flow) = (None, None, Vec::new());
             for part in received {
@@ -229,7 +245,8 @@ impl Keeper {
                 let Some(outputs) = outputs.take() else { continue };
                 let Some((at, intake)) = intake.take() else { continue };
                 let flow = std::mem::take(&mut flow);
-                let checkpoint = Checkpoint { at, asked: asked.clone(), intake, outputs, flow };
+                let Asked { asked, written, .. } = asked.clone();
+                let checkpoint = Checkpoint { at, asked, written, intake, outputs, flow };
                 file::write(&disk, &dir.join(NAME), &checkpoint)?;
                 let needed: Vec<_> = checkpoint.outputs.names().collect();
                 remove_others(&disk, &dir, |name| needed.iter().any(|known| known == name));
@@ -239,7 +256,7 @@ impl Keeper {
         });
         #[expect(clippy::disallowed_methods, reason = "how often to save is no part of a result")]
         let last = Mutex::new(Last { at: Instant::now(), clock_ns: None });
-        let clock = Clock { every: plan.every, progress, last };
+        let clock = Clock { every: plan.every, since_ns, progress, last };
         let (thread, given_up) = (thread.expect("a thread can be started"), Arc::default());
         Self { parts, thread, clock, given_up }
     }
@@ -275,7 +292,10 @@ impl Keeper {
 
 impl Saver for Keeper {
     fn is_due(&self, clock_ns: i64) -> bool {
-        let Clock { every, progress, last } = &self.clock;
+        let Clock { every, since_ns, progress, last } = &self.clock;
+        if since_ns.is_some_and(|since| clock_ns < since) {
+            return false;
+        }
         match every {
             Every::Elapsed(_) if matches!(*progress.state(), State::Busy) => return false,
             Every::Elapsed(_) => {}

@@ -116,8 +116,8 @@ pub(super) enum Command {
         and shape. The stages keep the whole log in memory.\n\n\
         `--only soak` feeds a day of events at full speed to a replay, of entities that live for an\n\
         hour, and looks at its memory after each minute of event time: exits with 1 if the last hour\n\
-        has 5 % more than the second. The log comes through a pipe; the outputs are some gigabytes\n\
-        in the temporary directory, or --keep.")]
+        has 5 % more than the second. The log comes through a pipe; the outputs, 12 GB, are in the\n\
+        temporary directory, or --keep.")]
     Bench(BenchArgs),
     /// Looks at a log and writes a first rule file for it to standard output.
     #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \

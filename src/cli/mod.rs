@@ -215,6 +215,18 @@ fn going_on(prepared: &Prepared<'_>, options: &Options) {
             let (at, records) = (format_rfc3339(*at), grouped(*records));
             complain(&format_args!("limbeck: goes on from {at}, behind {records} records: {dir}"));
         }
+        Some(Resumed::Rules { at, unchanged, rebuilt }) => {
+            let at = format_rfc3339(*at);
+            let (kept, rebuilt) = (unchanged.join(", "), rebuilt.join(", "));
+            let rebuilt = match rebuilt.as_str() {
+                "" => "what is told".to_owned(),
+                rebuilt => format!("rules that are new or changed ({rebuilt})"),
+            };
+            complain(&format_args!(
+                "limbeck: goes on from {at} with what was remembered of rules that are unchanged \
+                 ({kept}); reads the logs from the start for {rebuilt}: {dir}"
+            ));
+        }
         Some(Resumed::Not { differs_in }) => {
             let what = differs_in.join(", ");
             complain(&format_args!(

@@ -54,6 +54,20 @@ pub enum Count {
     Pending(u16),
 }
 
+impl Count {
+    /// The same of the rule that another rank stands for; `None` if it is of no rule.
+    pub fn reranked(self, rank: impl FnOnce(u16) -> Option<u16>) -> Option<Self> {
+        match self {
+            Self::Observed(rule) => rank(rule).map(Self::Observed),
+            Self::Repeated(rule) => rank(rule).map(Self::Repeated),
+            Self::HeldDown(rule) => rank(rule).map(Self::HeldDown),
+            Self::Expired(rule) => rank(rule).map(Self::Expired),
+            Self::Pending(rule) => rank(rule).map(Self::Pending),
+            _ => None,
+        }
+    }
+}
+
 /// A trace of a record on its way. Rules are numbered by the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Trace {

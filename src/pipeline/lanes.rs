@@ -29,13 +29,31 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn new(rules: &Rules) -> Self {
-        let each = || rules.rules.iter().map(|rule| rule.amend_within_ns);
-        let mut amend_within_ns: Vec<_> = each().collect();
+        Self::of(rules.rules.iter().map(|rule| rule.amend_within_ns))
+    }
+
+    /// Of rules that amend within these times.
+    pub(super) fn of(each: impl Iterator<Item = i64> + Clone) -> Self {
+        let mut amend_within_ns: Vec<_> = each.clone().collect();
         amend_within_ns.sort_unstable();
         amend_within_ns.dedup();
         let group = |within| amend_within_ns.partition_point(|known| *known < within) as u64;
-        let of = each().map(group).collect();
+        let of = each.map(group).collect();
         Self { amend_within_ns, of }
+    }
+
+    /// The times, in the order of the groups.
+    pub(super) fn each(&self) -> impl Iterator<Item = i64> {
+        self.amend_within_ns.iter().copied()
+    }
+
+    /// The group of a time, if there is one.
+    pub(super) fn position(&self, amend_within_ns: i64) -> Option<usize> {
+        self.amend_within_ns.binary_search(&amend_within_ns).ok()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.amend_within_ns.len()
     }
 
     /// The largest.

@@ -204,8 +204,9 @@ fn build_with<S: Shown>(
     // In one process the intake has brought every entity to its worker already.
     let sightings = sightings.as_collection();
     let repeats_until = move |sighting: &Sighting| judgement.repeats_until(sighting);
-    let observations = Observations::<S>::new(rules, catalog.rule_ranks(), traced);
     let Remembering { restored, save } = remembering;
+    let kept = restored.as_ref().and_then(RestoredFlow::kept);
+    let observations = Observations::<S>::new(rules, catalog.rule_ranks(), traced, kept);
     let mut saving = Saving::new(restored);
     let door = saving.door(Firsts::new("duplicates", repeats_until, observations));
     let received = match across {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use limbeck_operators::firsts::Pass;
 use smol_str::SmolStr;
@@ -20,6 +21,8 @@ pub(super) struct Observations<S> {
     observed: Vec<isize>,
     /// By rule.
     ranks: Vec<u16>,
+    /// A logical time, and the rules, by number, that have observed all before it already.
+    kept: Option<(i64, Arc<[bool]>)>,
     duplicates: isize,
     conflicts: isize,
     /// Traces, if they are wanted.
@@ -29,12 +32,18 @@ pub(super) struct Observations<S> {
 
 impl<S> Observations<S> {
     /// `ranks` are those of the rules' names.
-    pub(super) fn new(rules: &Rules, ranks: Vec<u16>, traced: bool) -> Self {
+    pub(super) fn new(
+        rules: &Rules,
+        ranks: Vec<u16>,
+        traced: bool,
+        kept: Option<(i64, Arc<[bool]>)>,
+    ) -> Self {
         Self {
             lateness_ns: rules.lateness_ns,
             amend_within_ns: rules.rules.iter().map(|rule| rule.amend_within_ns).collect(),
             observed: vec![0; rules.rules.len()],
             ranks,
+            kept,
             duplicates: 0,
             conflicts: 0,
             traces: traced.then(Vec::new),
@@ -70,9 +79,13 @@ impl<S: Shown> Pass for Observations<S> {
             traces.push((sighting.trace(&entity, disposition), 1));
         }
         let mut before: Option<(usize, S)> = None;
-        let Self { observed, amend_within_ns, traces, .. } = self;
+        let Self { observed, amend_within_ns, traces, kept, .. } = self;
+        let kept = kept.as_ref().filter(|(at, _)| sighting.arrival_ns < *at);
         S::each(&sighting.matches, |rule, shown| {
             if late && age_ns > amend_within_ns[rule] {
+                return;
+            }
+            if kept.is_some_and(|(_, kept)| kept[rule]) {
                 return;
             }
             observed[rule] += 1;

@@ -9,6 +9,8 @@ use limbeck_operators::snapshots::{Snapshot, Snapshots};
 use limbeck_operators::timeline::Timeline;
 
 use super::Lane;
+use super::lanes::Groups;
+use crate::rules::{Rules, Unchanged};
 
 /// What the operators of one worker remember.
 #[derive(Clone, Debug)]
@@ -24,6 +26,9 @@ pub struct SavedFlow {
 pub struct RestoredFlow {
     /// The logical time it is of.
     pub at: i64,
+    /// Where only some rules are restored, and the log is read from its start: by rule, whether it
+    /// is. What such a rule would observe before that time is remembered already.
+    kept: Option<Arc<[bool]>>,
     door: Arc<[Snapshot<u128>]>,
     timelines: Vec<Arc<[Snapshot<Lane>]>>,
 }
@@ -40,7 +45,44 @@ impl RestoredFlow {
             }
         }
         let timelines = timelines.into_iter().map(Arc::from).collect();
-        Self { at, door: door.into(), timelines }
+        Self { at, kept: None, door: door.into(), timelines }
+    }
+
+    /// What of it is of rules that are unchanged; the others start from nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_rules(self, unchanged: &Unchanged, rules: &Rules) -> Result<Self, String> {
+        let before = unchanged.before().iter().map(|rule| rule.amend_within_ns);
+        let groups_before = Groups::of(before);
+        let groups = Groups::new(rules);
+        // The same for both: it is part of what all rules depend on.
+        let timelines_each = self.timelines.len() / groups_before.count().max(1);
+        let rekeyed = |lane: Lane| {
+            let rule = unchanged.now(lane.rule())?;
+            let hash = fixed_hash(&lane.entity);
+            Some(Lane::new(lane.entity, hash, rule))
+        };
+        let of_group = |amend_within_ns: i64, each: usize| -> Result<Arc<[_]>, String> {
+            let Some(group) = groups_before.position(amend_within_ns) else { return Ok([].into()) };
+            let parts = self.timelines[group * timelines_each + each].iter();
+            let parts = parts.map(|part| part.rekeyed(rekeyed)).collect::<Result<Vec<_>, _>>();
+            Ok(parts.map_err(|error| error.to_string())?.into())
+        };
+        let mut timelines = Vec::new();
+        for amend_within_ns in groups.each() {
+            for each in 0..timelines_each {
+                timelines.push(of_group(amend_within_ns, each)?);
+            }
+        }
+        let mut kept = vec![false; rules.rules.len()];
+        unchanged.numbers().for_each(|rule| kept[rule] = true);
+        Ok(Self { at: self.at, kept: Some(kept.into()), door: [].into(), timelines })
+    }
+
+    /// The rules that have observed all before a logical time, if not all have.
+    pub(super) fn kept(&self) -> Option<(i64, Arc<[bool]>)> {
+        Some((self.at, Arc::clone(self.kept.as_ref()?)))
     }
 }
 
@@ -89,7 +131,8 @@ impl Saving {
 
     /// The logical time that the flow starts from, if it is restored.
     pub(super) fn start(&self) -> Option<i64> {
-        self.restored.as_ref().map(|restored| restored.at)
+        let restored = self.restored.as_ref().filter(|restored| restored.kept.is_none());
+        restored.map(|restored| restored.at)
     }
 
     pub(super) fn request(&self, at: i64) {

@@ -228,6 +228,11 @@ impl Prepared<'_> {
 
         let mut damaged = outcome.damaged;
         damaged.sort_by_key(|error| error.input().to_owned());
+        if let Some(another) = outcome.another {
+            // The unfinished outputs shall be gone before the process is.
+            drop(writing.map(Writing::finish));
+            return Err(another.into());
+        }
         let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
         let mut written = writing.finish()?;
         let saved = saving.map(Saving::finish).transpose()?;

@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use limbeck_operators::hash::fixed_hash;
+use smol_str::SmolStr;
 
 use super::{Failure, Log, Options};
-use crate::checkpoint::{Checkpoint, Keeper, Plan, clear};
+use crate::checkpoint::{Asked, Checkpoint, Damaged, Keeper, Plan, clear};
 use crate::pipeline::RestoredFlow;
 use crate::rules::Rules;
-use crate::sinks::report::Keep;
+use crate::sinks::report::{Keep, Restored};
 use crate::sinks::{OutputDir, OutputError};
-use crate::sources::intake::{Partition, go_on};
+use crate::sources::intake::{Partition, go_on, lead_to};
 
 /// How a replay is saved.
 pub(super) struct Saving {
@@ -30,6 +31,16 @@ pub enum Resumed {
         /// The records before it.
         records: u64,
     },
+    /// It reads the log from its start for rules that are new or otherwise, and goes on with what
+    /// there is of the unchanged from this logical time.
+    Rules {
+        /// The logical time.
+        at: i64,
+        /// The rules that are unchanged, by name.
+        unchanged: Vec<SmolStr>,
+        /// The others.
+        rebuilt: Vec<SmolStr>,
+    },
     /// It begins anew, since this was asked for otherwise.
     Not {
         /// By the names of the command line.
@@ -42,7 +53,7 @@ impl Resumed {
     pub fn records(&self) -> u64 {
         match self {
             Self::From { records, .. } => *records,
-            Self::Not { .. } => 0,
+            Self::Rules { .. } | Self::Not { .. } => 0,
         }
     }
 }
@@ -73,34 +84,57 @@ pub(super) fn resume(
 ) -> Result<(Resuming, Keep), Failure> {
     let lock = OutputDir::create_on(&plan.disk, &plan.dir)?;
     let asked = asked(rules, options);
-    let mut resumed = None;
-    let (mut flow, mut outputs) = (None, None);
+    let (mut resumed, mut flow, mut restored) = (None, None, Restored::Nothing);
     if let Some(checkpoint) = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)? {
-        let differs_in: Vec<_> =
+        let mut differs_in: Vec<_> =
             checkpoint.differs_in(&asked).into_iter().map(str::to_owned).collect();
         if differs_in.iter().any(|name| name == LOGS) {
             return Err(Failure::OtherCheckpoint(plan.dir.clone()));
         }
-        if differs_in.is_empty() {
-            let records = checkpoint.outputs.records();
-            resumed = Some(Resumed::From { at: checkpoint.at, records });
-            go_on(partitions, checkpoint.at, checkpoint.intake)?;
-            flow = Some(RestoredFlow::new(checkpoint.at, checkpoint.flow));
-            outputs = Some(checkpoint.outputs);
-        } else {
-            resumed = Some(Resumed::Not { differs_in });
+        let Checkpoint { at, written, intake, outputs, flow: saved, .. } = checkpoint;
+        let is_same = written == rules.written;
+        let unchanged = rules.unchanged(&written);
+        // What became of a record is not known rule by rule.
+        if !is_same && (options.fates || unchanged.numbers().next().is_none()) {
+            differs_in
+                .extend((!differs_in.iter().any(|name| name == RULES)).then(|| RULES.to_owned()));
         }
+        let saved = RestoredFlow::new(at, saved);
+        resumed = Some(match (differs_in.is_empty(), is_same) {
+            (false, _) => Resumed::Not { differs_in },
+            (true, true) => {
+                let records = outputs.records();
+                go_on(partitions, at, intake)?;
+                flow = Some(saved);
+                restored = Restored::All(outputs);
+                Resumed::From { at, records }
+            }
+            (true, false) => {
+                lead_to(partitions, at, &intake);
+                let damaged =
+                    |detail| Failure::Checkpoint(Damaged { path: plan.dir.clone(), detail });
+                flow = Some(saved.of_rules(&unchanged, rules).map_err(damaged)?);
+                let [unchanged_names, rebuilt] = [true, false].map(|is| unchanged.names(is));
+                restored = Restored::Rules(outputs, unchanged);
+                Resumed::Rules { at, unchanged: unchanged_names, rebuilt }
+            }
+        });
     }
-    if outputs.is_none() {
+    if matches!(restored, Restored::Nothing) {
         cleared(plan)?;
     }
+    let since_ns = match resumed {
+        Some(Resumed::Rules { at, .. }) => Some(at),
+        _ => None,
+    };
+    let asked = Asked { asked, written: rules.written.clone(), since_ns };
     let keeper = Keeper::start(plan, asked, options.workers);
     let giver = keeper.outputs_giver();
     let keep = Keep {
         disk: plan.disk.clone(),
         dir: plan.dir.clone(),
         save: Box::new(move |saved| giver.give(saved)),
-        restored: outputs,
+        restored,
         given_up: keeper.given_up(),
     };
     let saving = Saving { keeper, plan: plan.clone(), _lock: lock };
@@ -134,6 +168,7 @@ impl Saved {
 }
 
 const LOGS: &str = "--log";
+const RULES: &str = "--rules";
 
 /// What a replay must have been asked alike to be gone on with.
 fn asked(rules: &Rules, options: &Options) -> Vec<(String, u64)> {
@@ -141,7 +176,7 @@ fn asked(rules: &Rules, options: &Options) -> Vec<(String, u64)> {
         options.logs.iter().map(|Log { path, source, .. }| (path.as_path(), *source)).collect();
     let asked = [
         ("version of limbeck", fixed_hash(env!("CARGO_PKG_VERSION"))),
-        ("--rules", fixed_hash(&format!("{rules:?}"))),
+        (RULES, rules.written.base),
         (LOGS, fixed_hash(&logs)),
         ("--tick", fixed_hash(&options.tick_ns)),
         ("--fates", fixed_hash(&options.fates)),

@@ -18,6 +18,7 @@ mod route;
 mod schema;
 mod source;
 mod template;
+mod written;
 mod yaml;
 
 use std::fmt;
@@ -36,6 +37,7 @@ pub use source::{
     TimeFormat, TimeFormatError, TimeUnit,
 };
 pub use template::{Piece, Template};
+pub use written::{Unchanged, Written, WrittenRule};
 
 /// Parsing recurses as deep as the input is nested, before that can be measured.
 const STACK_BYTES: usize = 256 << 20;
@@ -66,6 +68,8 @@ pub struct Rules {
     pub routes: Vec<Route>,
     /// What the conditions ask of a record.
     pub paths: Paths,
+    /// What it says, as hashes.
+    pub written: Written,
     /// What is surely unwanted in the conditions and values.
     remarks: Vec<Diagnostic>,
 }

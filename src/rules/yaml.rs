@@ -6,6 +6,7 @@
 //! over 1 MiB.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
@@ -20,6 +21,20 @@ const DEPTH_MAX: usize = 64;
 pub(super) struct Node {
     pub(super) span: Range<usize>,
     pub(super) value: Value,
+}
+
+/// Of what it says, wherever that is written, and with whatever quotes.
+impl Hash for Node {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.is_null().hash(state);
+        match &self.value {
+            Value::Scalar { text, .. } => text.hash(state),
+            Value::Seq(items) => items.hash(state),
+            Value::Map(entries) => entries.hash(state),
+            Value::Invalid => {}
+        }
+        std::mem::discriminant(&self.value).hash(state);
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::report::KEPT;
 use super::{AtomicFile, OutputDir, OutputError};
 use crate::durable::{self, Disk};
 
@@ -28,21 +27,19 @@ struct Kept {
 }
 
 impl Growing {
-    /// Starts the file `name`. With a folder, the lines so far stay there; so many bytes of them
-    /// are gone on with.
+    /// Starts the file `name`. With a place to keep them, the lines so far stay there; so many bytes
+    /// of them are gone on with.
     ///
     /// # Errors
     /// [`OutputError`], if it cannot be created, or what is to be gone on with is not there.
     pub fn new(
         out: &OutputDir,
         name: &str,
-        keep: Option<(&Disk, &Path)>,
+        keep: Option<(&Disk, PathBuf)>,
         bytes: Option<u64>,
     ) -> Result<Self, OutputError> {
         let file = out.file(name)?;
-        let kept = keep
-            .map(|(disk, dir)| Kept::new(disk, dir.join(format!("{KEPT}{name}")), bytes))
-            .transpose()?;
+        let kept = keep.map(|(disk, path)| Kept::new(disk, path, bytes)).transpose()?;
         Ok(Self { file, kept })
     }
 

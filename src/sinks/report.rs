@@ -7,25 +7,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::fates::{FATES, Fates, SavedFates};
+use super::fates::{FATES, Fates};
+use super::history::History;
 use super::json::{push_dead_letter, push_episode, push_update};
-use super::sort::SavedSort;
+use super::saved::kept_name;
+pub use super::saved::{KEPT, Keep, Restored, SavedOutputs};
 pub use super::summary::{RuleFates, SourceSummary, Summary};
 use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter};
-use crate::alerts::{Alerts, NOTIFICATIONS, SavedAlerts, Senders};
+use crate::alerts::{Alerts, NOTIFICATIONS, Senders};
 use crate::durable::Disk;
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::pipeline::{Gathered, Update};
-use crate::rules::{Rules, Skew};
+use crate::rules::{Rules, Skew, Unchanged};
 
 /// How many gathered batches may wait for the writer.
 const QUEUE_MAX: usize = 16;
@@ -71,7 +71,7 @@ pub struct Written {
     pub summary: Summary,
 }
 
-const UPDATES: &str = "updates.ndjson";
+pub(super) const UPDATES: &str = "updates.ndjson";
 
 /// What the outputs are called, the optional ones too.
 pub const OUTPUTS: [&str; 6] =
@@ -95,58 +95,6 @@ pub struct Asked<'a> {
     pub follows: bool,
 }
 
-/// How the outputs are saved on the way.
-pub struct Keep {
-    /// What they are written by.
-    pub disk: Disk,
-    /// The folder of what is kept.
-    pub dir: PathBuf,
-    /// Takes what is remembered at a logical time.
-    pub save: Box<dyn FnMut(SavedOutputs) + Send>,
-    /// What to go on with.
-    pub restored: Option<SavedOutputs>,
-    /// Whether the replay ends before its logs do. From then on nobody is told of anything, and
-    /// nothing is saved: who goes on makes it anew.
-    pub given_up: Arc<AtomicBool>,
-}
-
-impl Keep {
-    fn has_given_up(&self) -> bool {
-        self.given_up.load(Ordering::SeqCst)
-    }
-}
-
-/// How the names of the files begin that outputs keep beside a checkpoint.
-pub const KEPT: &str = "checkpoint.";
-
-/// What is remembered of the outputs at a logical time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedOutputs {
-    counts: BTreeMap<Count, u64>,
-    updates: u64,
-    updates_bytes: u64,
-    digest: Digest,
-    episodes: SavedSort,
-    dead_letters: SavedSort,
-    fates: Option<SavedFates>,
-    alerts: Option<SavedAlerts>,
-}
-
-impl SavedOutputs {
-    /// The records so far.
-    pub fn records(&self) -> u64 {
-        self.counts.get(&Count::Record).copied().unwrap_or_default()
-    }
-
-    /// The names of the files that it goes on with.
-    pub fn names(&self) -> impl Iterator<Item = String> {
-        let sorts = [&self.episodes, &self.dead_letters].into_iter();
-        let sorts = sorts.chain(self.fates.iter().flat_map(SavedFates::sorts));
-        let growing = [UPDATES, NOTIFICATIONS].map(|name| format!("{KEPT}{name}"));
-        sorts.flat_map(SavedSort::names).map(str::to_owned).chain(growing)
-    }
-}
-
 /// Creates the outputs in a directory and starts the thread that writes them.
 ///
 /// # Errors
@@ -157,9 +105,21 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
     let disk = keep.as_ref().map_or_else(Disk::default, |keep| keep.disk.clone());
     let dir = OutputDir::create_on(&disk, dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
-    let restored = keep.as_mut().and_then(|keep| keep.restored.take());
+    let restored =
+        keep.as_mut().map(|keep| std::mem::replace(&mut keep.restored, Restored::Nothing));
+    let (restored, before) = match restored {
+        None | Some(Restored::Nothing) => (None, None),
+        Some(Restored::All(saved)) => (Some(saved), None),
+        Some(Restored::Rules(saved, unchanged)) => (None, Some((saved, unchanged))),
+    };
+    let series = match (&restored, &before) {
+        (Some(saved), _) => saved.series,
+        (_, Some((saved, _))) => saved.series.wrapping_add(1),
+        (None, None) => 0,
+    };
     let growing = |name: &str, bytes: Option<u64>| {
-        Growing::new(&dir, name, keep.as_ref().map(|keep| (&keep.disk, &*keep.dir)), bytes)
+        let path = |keep: &Keep| keep.dir.join(kept_name(series, name));
+        Growing::new(&dir, name, keep.as_ref().map(|keep| (&keep.disk, path(keep))), bytes)
     };
     let alerts = match rules.routes.is_empty() {
         true => None,
@@ -198,12 +158,17 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
         digest: Digest::default(),
         line: Vec::new(),
         keep: None,
+        series,
+        history: None,
         cut: None,
         later: Vec::new(),
     };
     let updates_so_far = writer.updates_file.so_far().to_owned();
     if let (Some(keep), Some(restored)) = (&keep, restored) {
         writer.restore(&keep.dir, restored)?;
+    }
+    if let (Some(keep), Some((saved, unchanged))) = (&keep, before) {
+        writer.restore_rules(&keep.dir, saved, rules, &unchanged)?;
     }
     writer.keep = keep;
     let (sender, receiver): (_, Receiver<Gathered>) = bounded(QUEUE_MAX);
@@ -216,6 +181,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
                     writer.updates_file.put_through()?;
                 }
             }
+            writer.take_history(i64::MAX)?;
             writer.take_later()?;
             writer.finish()
         })
@@ -275,6 +241,10 @@ struct Writer {
     digest: Digest,
     line: Vec<u8>,
     keep: Option<Keep>,
+    /// Which of the series of files it keeps.
+    series: u32,
+    /// What was told of unchanged rules, and is yet to be told again.
+    history: Option<History>,
     /// The logical time at which all is saved next, and what came of that time and later.
     cut: Option<i64>,
     later: Vec<Gathered>,
@@ -300,6 +270,7 @@ impl Writer {
             Gathered::Passed(before) => {
                 // What is remembered at the cut does not go beyond it.
                 let before = self.cut.map_or(before, |cut| before.min(cut));
+                self.take_history(before)?;
                 self.alerts().map_or(Ok(()), |alerts| alerts.pass(before))
             }
             Gathered::CutAt(at) => {
@@ -307,6 +278,7 @@ impl Writer {
                 Ok(())
             }
             Gathered::Cut => {
+                self.take_history(i64::MAX)?;
                 self.save()?;
                 self.take_later()
             }
@@ -338,17 +310,15 @@ impl Writer {
         let Some(keep) = self.keep.as_mut().filter(|keep| !keep.has_given_up()) else {
             return Ok(());
         };
+        let kept = |name: &str| kept_name(self.series, name);
         let saved = SavedOutputs {
+            series: self.series,
             counts: self.counts.clone(),
             updates: self.updates,
             updates_bytes: self.updates_file.save()?,
             digest: self.digest,
-            episodes: self.episodes.save(&keep.disk, &keep.dir, &format!("{KEPT}episodes"))?,
-            dead_letters: self.dead_letters.save(
-                &keep.disk,
-                &keep.dir,
-                &format!("{KEPT}dead-letters"),
-            )?,
+            episodes: self.episodes.save(&keep.disk, &keep.dir, &kept("episodes"))?,
+            dead_letters: self.dead_letters.save(&keep.disk, &keep.dir, &kept("dead-letters"))?,
             fates: match &mut self.fates {
                 Some(fates) => Some(fates.save(&keep.disk, &keep.dir)?),
                 None => None,
@@ -375,8 +345,52 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes updates of complete logical times.
-    fn episodes(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
+    /// Goes on with what was saved of rules that are unchanged. What was told of them is told again,
+    /// each at its time.
+    fn restore_rules(
+        &mut self,
+        dir: &Path,
+        saved: SavedOutputs,
+        rules: &Rules,
+        unchanged: &Unchanged,
+    ) -> Result<(), OutputError> {
+        let counts = saved.counts.into_iter();
+        let reranked = |what: Count| what.reranked(|rank| unchanged.rank(rank));
+        self.counts = counts.filter_map(|(what, count)| Some((reranked(what)?, count))).collect();
+        let path = dir.join(kept_name(saved.series, UPDATES));
+        self.history = Some(History::open(&path, saved.updates_bytes, rules, unchanged)?);
+        Ok(())
+    }
+
+    /// Takes in updates of complete logical times, and what was told of other rules by then.
+    fn episodes(&mut self, mut updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
+        if let (Some((_, first, _)), Some((_, last, _))) = (updates.first(), updates.last()) {
+            let (first, last) = (*first, *last);
+            self.take_history(first)?;
+            if let Some(history) = &mut self.history {
+                updates.extend(history.take_before(last.saturating_add(1), usize::MAX)?);
+                updates.sort_by(|one, other| (one.1, &one.0).cmp(&(other.1, &other.0)));
+            }
+        }
+        self.tell(updates)
+    }
+
+    /// Tells what was told of unchanged rules before a logical time; of others nothing more comes
+    /// of that.
+    fn take_history(&mut self, before: i64) -> Result<(), OutputError> {
+        const COUNT: usize = 4096;
+        while let Some(history) = &mut self.history {
+            let updates = history.take_before(before, COUNT)?;
+            if updates.is_empty() {
+                break;
+            }
+            self.tell(updates)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all updates of some logical times, in order.
+    fn tell(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
         for moment in updates.chunk_by(|one, other| one.1 == other.1) {
             let superseded = superseded(moment);
             let mut sum = 0u128;

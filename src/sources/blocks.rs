@@ -221,6 +221,12 @@ impl Blocks {
         xxh3_64(&self.head[..known])
     }
 
+    /// Whether the first of so many bytes have this [`head`](Self::head); `None` until they are read.
+    pub fn begins_as(&self, bytes: u64, head: u64) -> Option<bool> {
+        let known = usize::try_from(bytes).unwrap_or(usize::MAX).min(KNOWN_BYTES);
+        (self.head.len() >= known).then(|| self.head(bytes) == head)
+    }
+
     /// Goes on behind so many bytes of the input, where the line of this number begins; the input
     /// had this [`head`](Self::head) when it was read that far.
     ///

@@ -13,7 +13,7 @@ use super::fields::{self, Fields};
 use super::known::Known;
 use super::source::{ReadSource, Source, read_path};
 use super::yaml::{self, Node, Value};
-use super::{Rule, Rules};
+use super::{Rule, Rules, Written};
 
 pub(super) use self::route::{
     ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,
@@ -111,18 +111,30 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         let span = |name| fields.get(name).map_or(start.start..start.start + 1, |n| n.span.clone());
+        let sources: Vec<_> =
+            sources.into_iter().map(|named| named.value?.source).collect::<Option<_>>()?;
+        let signals: Vec<_> =
+            signals.into_iter().map(|named| named.value?.signal).collect::<Option<_>>()?;
+        let rules: Vec<_> = rules.into_iter().collect::<Option<_>>()?;
+        let written = match (&root.value, fields.get("rules").map(|node| &node.value)) {
+            (Value::Map(entries), Some(Value::Seq(nodes))) => {
+                Written::new(entries, nodes, (&sources, &signals, &rules))
+            }
+            _ => return None,
+        };
         Some(Rules {
             version: version?,
             lateness_ns: lateness_ns?,
             time_spans: ["lateness", "max_advance"].map(span),
             max_advance_ns: max_advance_ns?,
             label_values_max: label_values_max?,
-            sources: sources.into_iter().map(|named| named.value?.source).collect::<Option<_>>()?,
-            signals: signals.into_iter().map(|named| named.value?.signal).collect::<Option<_>>()?,
-            rules: rules.into_iter().collect::<Option<_>>()?,
+            sources,
+            signals,
+            rules,
             sinks: sinks.into_iter().map(|named| named.value).collect::<Option<_>>()?,
             routes: routes.into_iter().collect::<Option<_>>()?,
             paths: self.paths,
+            written,
             remarks: self.remarks,
         })
     }

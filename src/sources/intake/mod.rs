@@ -13,6 +13,7 @@
 mod accounts;
 mod decoding;
 mod labels;
+mod lane;
 mod matcher;
 mod records;
 mod rows;
@@ -21,7 +22,7 @@ mod sequencer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -30,9 +31,10 @@ use limbeck_operators::intake::{Feed, Message};
 use smol_str::SmolStr;
 
 use self::decoding::{DecodedBlock, Raw, Text};
+use self::lane::{Lane, lanes};
 use self::rows::RawRows;
-use self::saved::{Next, SavedLane};
-use self::sequencer::{Sequenced, Sequencer};
+use self::saved::SavedLane;
+use self::sequencer::Sequenced;
 use super::decode::Shapes;
 use super::header::{Header, header};
 use super::{Blocks, InputError, Interrupt, Opened};
@@ -77,6 +79,8 @@ pub struct Partition {
     unread: Option<Unread>,
     /// What is remembered of what has been read before.
     restored: Option<SavedLane>,
+    /// A logical time that it must come to, as it did before, and how the block began that did.
+    leads_to: Option<(i64, Start)>,
 }
 
 /// What is yet to be read of a partition.
@@ -106,21 +110,17 @@ impl Partition {
             _ => None,
         };
         let unread = Some(Unread::Lines(Box::new(blocks), header));
-        Ok(Self { number, source, unread, restored: None })
+        Ok(Self { number, source, unread, restored: None, leads_to: None })
     }
 
     /// A partition of a replay log in the place of a log.
     pub fn stored(number: usize, source: usize, stored: Stored, interrupt: &Interrupt) -> Self {
         let unread = Some(Unread::Groups(Box::new(Groups::new(stored, interrupt))));
-        Self { number, source, unread, restored: None }
+        Self { number, source, unread, restored: None, leads_to: None }
     }
 
     /// Goes on with what is remembered of it at a logical time.
     fn go_on(&mut self, at: i64, saved: SavedLane) -> Result<(), InputError> {
-        let another = |input: &str, detail: &str| InputError::Another {
-            input: input.to_owned(),
-            detail: detail.to_owned(),
-        };
         match (&mut self.unread, saved.next.map(|next| next.start)) {
             (unread, None) => *unread = None,
             (Some(Unread::Lines(blocks, _)), Some(Start::Line { offset, line, head })) => {
@@ -176,6 +176,18 @@ pub fn go_on(partitions: &mut [Partition], at: i64, saved: SavedIntake) -> Resul
     Ok(())
 }
 
+/// Has partitions be read from their starts where what is remembered of them at a logical time is of
+/// use to others; if they do not come to that time, they are not those that it is of.
+pub fn lead_to(partitions: &mut [Partition], at: i64, saved: &SavedIntake) {
+    for (partition, saved) in partitions.iter_mut().zip(&saved.lanes) {
+        partition.leads_to = saved.next.map(|next| (at, next.start));
+    }
+}
+
+fn another(input: &str, detail: &str) -> InputError {
+    InputError::Another { input: input.to_owned(), detail: detail.to_owned() }
+}
+
 /// What is on its way to a decoder.
 enum ToDecode {
     Lines(Raw),
@@ -191,6 +203,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// Where the clock stands at the end; none if nothing arrived.
     pub clock: Option<i64>,
+    /// An input that is not the one of which something is remembered: there are no outputs then.
+    pub another: Option<InputError>,
 }
 
 /// How a log is read, beside what its rules say.
@@ -259,6 +273,7 @@ pub fn read(
             outcome: Outcome::default(),
         };
         reader.run(stop, progress);
+        reader.have_led();
         let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
         if let Some(saver) = saver
             && (reader.outcome.stopped || reader.outcome.damaged.iter().any(is_interrupt))
@@ -274,96 +289,6 @@ pub fn read(
         reader.outcome.clock = clock;
         reader.outcome
     })
-}
-
-fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec<Lane> {
-    let share = PARTITIONS_BYTES_MAX / partitions.len().max(1);
-    let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
-    let block_bytes = clockwork.block_bytes.unwrap_or(usual);
-    let lane = |partition: Partition| {
-        let Partition { number, source, mut unread, restored } = partition;
-        let consumed = match &mut unread {
-            Some(Unread::Lines(blocks, _)) => {
-                blocks.set_block_bytes(block_bytes);
-                blocks.input().consumed()
-            }
-            Some(Unread::Groups(groups)) => {
-                if restored.is_none() {
-                    groups.seek(clockwork.from_ns);
-                }
-                groups.consumed()
-            }
-            None => std::sync::Arc::default(),
-        };
-        let mut sequencer = Sequencer::new(clockwork, rules, source);
-        let passing = restored.and_then(|saved| {
-            sequencer.restore(saved.sequencer);
-            saved.next
-        });
-        Lane {
-            unread,
-            consumed,
-            number,
-            source,
-            sequencer,
-            sent: 0,
-            judged: 0,
-            early: BTreeMap::new(),
-            starts: VecDeque::new(),
-            passing,
-            saved: None,
-        }
-    };
-    partitions.into_iter().map(lane).collect()
-}
-
-/// A partition while it is read.
-struct Lane {
-    /// What is left of it; none at its end.
-    unread: Option<Unread>,
-    consumed: std::sync::Arc<std::sync::atomic::AtomicU64>,
-    /// The number of the log.
-    number: usize,
-    /// Which source of the rule file reads it.
-    source: usize,
-    sequencer: Sequencer,
-    /// Blocks sent to be decoded, and judged.
-    sent: u64,
-    judged: u64,
-    /// Decoded blocks that wait for one before them.
-    early: BTreeMap<u64, DecodedBlock>,
-    /// Where the blocks begin that were sent and not judged.
-    starts: VecDeque<Start>,
-    /// What is gone on with, as long as what comes is before it.
-    passing: Option<Next>,
-    /// What was remembered at the cut, once it has been reached.
-    saved: Option<SavedLane>,
-}
-
-impl Lane {
-    /// What is remembered, with the next record.
-    fn saved(&self, next: Option<Next>) -> SavedLane {
-        SavedLane { next, sequencer: self.sequencer.saved() }
-    }
-
-    fn is_open(&self) -> bool {
-        self.unread.is_some() || self.judged < self.sent
-    }
-
-    /// Whether the next block is there, or the end.
-    fn is_ready(&mut self) -> bool {
-        match &mut self.unread {
-            Some(Unread::Groups(groups)) => groups.is_ready(),
-            _ => true,
-        }
-    }
-
-    /// Waits a little for the next block.
-    fn wait(&self) {
-        if let Some(Unread::Groups(groups)) = &self.unread {
-            groups.wait();
-        }
-    }
 }
 
 struct Reader<'f> {
@@ -429,6 +354,11 @@ impl Reader<'_> {
                     let block = block?;
                     let (offset, line) = (block.offset, block.first_line);
                     let start = Start::Line { offset, line, head: blocks.head(offset) };
+                    if let Some((_, Start::Line { offset, head, .. })) = lane.leads_to
+                        && blocks.begins_as(offset, head) == Some(false)
+                    {
+                        return Err(another(&lane.name, "it begins otherwise"));
+                    }
                     let raw = Raw { partition, number, header: header.clone(), block };
                     Ok((ToDecode::Lines(raw), 1, start))
                 })
@@ -500,6 +430,22 @@ impl Reader<'_> {
             }
             self.hand_on(sequenced)?;
         }
+    }
+
+    /// Finds out whether partitions have come as far as they had to.
+    fn have_led(&mut self) {
+        let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
+        if self.outcome.stopped || self.outcome.damaged.iter().any(is_interrupt) {
+            return;
+        }
+        let short = |lane: &Lane| {
+            let (at, _) = lane.leads_to?;
+            let is_short = lane.sequencer.arrival_ns().is_none_or(|arrival_ns| arrival_ns < at);
+            is_short.then(|| another(&lane.name, "it ends before what is remembered of it"))
+        };
+        let is_another = |error: &mut InputError| matches!(error, InputError::Another { .. });
+        let begins = self.outcome.damaged.extract_if(.., is_another).next();
+        self.outcome.another = begins.or_else(|| self.lanes.iter().find_map(short));
     }
 
     /// Decides to save if it is time, and saves once every partition has come that far.

@@ -1,0 +1,113 @@
+//! A partition while it is read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::decoding::DecodedBlock;
+use super::saved::{Next, SavedLane, Start};
+use super::sequencer::{Clockwork, Sequencer};
+use super::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, PARTITIONS_BYTES_MAX, Partition, Unread};
+use crate::rules::Rules;
+
+/// The partitions, to be read.
+pub(super) fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Rules) -> Vec<Lane> {
+    let share = PARTITIONS_BYTES_MAX / partitions.len().max(1);
+    let usual = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+    let block_bytes = clockwork.block_bytes.unwrap_or(usual);
+    let lane = |partition: Partition| {
+        let Partition { number, source, mut unread, restored, leads_to } = partition;
+        let name = match &unread {
+            Some(Unread::Lines(blocks, _)) => blocks.input().name().to_owned(),
+            Some(Unread::Groups(groups)) => groups.name(),
+            None => String::new(),
+        };
+        let consumed = match &mut unread {
+            Some(Unread::Lines(blocks, _)) => {
+                blocks.set_block_bytes(block_bytes);
+                blocks.input().consumed()
+            }
+            Some(Unread::Groups(groups)) => {
+                if restored.is_none() {
+                    groups.seek(clockwork.from_ns);
+                }
+                groups.consumed()
+            }
+            None => Arc::default(),
+        };
+        let mut sequencer = Sequencer::new(clockwork, rules, source);
+        let passing = restored.and_then(|saved| {
+            sequencer.restore(saved.sequencer);
+            saved.next
+        });
+        Lane {
+            unread,
+            name,
+            leads_to,
+            consumed,
+            number,
+            source,
+            sequencer,
+            sent: 0,
+            judged: 0,
+            early: BTreeMap::new(),
+            starts: VecDeque::new(),
+            passing,
+            saved: None,
+        }
+    };
+    partitions.into_iter().map(lane).collect()
+}
+
+/// A partition while it is read.
+pub(super) struct Lane {
+    /// What is left of it; none at its end.
+    pub(super) unread: Option<Unread>,
+    /// What it is called.
+    pub(super) name: String,
+    /// A logical time that it must come to, as it did before, and how the block began that did.
+    pub(super) leads_to: Option<(i64, Start)>,
+    pub(super) consumed: Arc<AtomicU64>,
+    /// The number of the log.
+    pub(super) number: usize,
+    /// Which source of the rule file reads it.
+    pub(super) source: usize,
+    pub(super) sequencer: Sequencer,
+    /// Blocks sent to be decoded, and judged.
+    pub(super) sent: u64,
+    pub(super) judged: u64,
+    /// Decoded blocks that wait for one before them.
+    pub(super) early: BTreeMap<u64, DecodedBlock>,
+    /// Where the blocks begin that were sent and not judged.
+    pub(super) starts: VecDeque<Start>,
+    /// What is gone on with, as long as what comes is before it.
+    pub(super) passing: Option<Next>,
+    /// What was remembered at the cut, once it has been reached.
+    pub(super) saved: Option<SavedLane>,
+}
+
+impl Lane {
+    /// What is remembered, with the next record.
+    pub(super) fn saved(&self, next: Option<Next>) -> SavedLane {
+        SavedLane { next, sequencer: self.sequencer.saved() }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.unread.is_some() || self.judged < self.sent
+    }
+
+    /// Whether the next block is there, or the end.
+    pub(super) fn is_ready(&mut self) -> bool {
+        match &mut self.unread {
+            Some(Unread::Groups(groups)) => groups.is_ready(),
+            _ => true,
+        }
+    }
+
+    /// Waits a little for the next block.
+    pub(super) fn wait(&self) {
+        if let Some(Unread::Groups(groups)) = &self.unread {
+            groups.wait();
+        }
+    }
+}
