@@ -103,6 +103,15 @@ fn adversarial() {
     check("adversarial", &[&logs[..], &["--tick", "250ms"]].concat());
 }
 
+/// Documents of every tool that is known, as the tools write them: an answer of Prometheus 2.42, and the
+/// bodies that an Alertmanager 0.25 sent, among them.
+#[test]
+fn formats() {
+    let logs = ["traces=otlp.jsonl", "history=range.json", "dump=history.om"];
+    let more = ["federate=federate.prom", "events=events.json", "webhooks=webhooks.json"];
+    check("formats", &[&["--log"], &logs[..], &more[..]].concat());
+}
+
 /// Writes the logs that were generated; they are kept, so that the generators may change.
 #[test]
 #[ignore = "makes inputs of golden replays, which then expect something else"]

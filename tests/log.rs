@@ -112,6 +112,13 @@ fn golden_logs() {
 }
 
 #[test]
+fn documents_of_tools() {
+    let logs = ["traces=otlp.jsonl", "history=range.json", "dump=history.om"];
+    let more = ["federate=federate.prom", "events=events.json", "webhooks=webhooks.json"];
+    check_folder("tests/golden/formats", &[&logs[..], &more[..]].concat(), TICK_NS);
+}
+
+#[test]
 fn the_generated_log() {
     check_folder("datasets/flap-generated", &["log.ndjson.zst"], TICK_NS);
 }

@@ -19,7 +19,7 @@ use self::log::{Beginning, Format, Record, beginning};
 use self::yaml::{Lines, condition, flow, scalar};
 use super::{grouped, usual_interval};
 use crate::model::duration::format_duration;
-use crate::rules::{Attribute, TimeForm};
+use crate::rules::{Attribute, Document, TimeForm};
 use crate::sources::InputError;
 
 /// Beyond this a record is a dead letter, unless the rule file says otherwise.
@@ -94,6 +94,7 @@ pub fn draft(path: &Path) -> Result<Draft, NoDraft> {
     let (all, what) = match format {
         Format::Json => (records.len() == lines, "JSON objects"),
         Format::Csv(_) => (records.len() == lines, "rows"),
+        Format::Document(_) => (records.len() == lines, "records"),
     };
     let seen = match (more, all) {
         (true, _) => format!("the first {count} records"),
@@ -145,6 +146,34 @@ impl Guess {
             table.keep_fields_under("data");
             let state = table.pick(Role::State);
             let (source, sequence, id) = (None, None, None);
+            return Ok(Self {
+                table,
+                format,
+                cloudevents,
+                time,
+                arrival,
+                state,
+                type_,
+                subject,
+                source,
+                sequence,
+                id,
+            });
+        }
+        if let Format::Document(of) = format {
+            let time = table.time_at("time").ok_or_else(|| no_time(&table))?;
+            table.keep_records_with(&time);
+            let (subject, type_) = match of {
+                Document::Otlp => ("resource.service.name", table.take_at("signal")),
+                Document::Kubernetes => ("object", None),
+                Document::Alertmanager => ("alert", None),
+                Document::Prometheus | Document::OpenMetrics | Document::Exposition => {
+                    ("series", None)
+                }
+            };
+            let subject = table.take_at(subject);
+            let state = table.pick(Role::State);
+            let (arrival, source, sequence, id) = (None, None, None, None);
             return Ok(Self {
                 table,
                 format,
@@ -233,6 +262,10 @@ impl Guess {
         lines.push("  log:", "");
         match self.format {
             Format::Json => lines.push("    format:   json", "one JSON object a line"),
+            // Its attributes have their places.
+            Format::Document(of) => {
+                return lines.push(&format!("    format: {}", of.name()), of.what());
+            }
             Format::Csv(delimiter) => {
                 lines.push(
                     "    format:   csv",
@@ -369,7 +402,7 @@ impl Guess {
     fn has_state(&self, records: &[&Record]) -> Option<String> {
         let state = self.state.as_ref()?;
         // An empty field of a row is there.
-        let lacks = self.format == Format::Json
+        let lacks = !matches!(self.format, Format::Csv(_))
             && records.iter().any(|record| state.field.value_of(record).is_none());
         let path = Attribute::Data(state.field.keys_in_data(self.cloudevents));
         // `has` asks for the last key alone, and only where that is a plain name.

@@ -77,9 +77,13 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         limbeck import --rules rules.yaml probes.ndjson.zst --log log/ && \\\n  \
         limbeck replay --rules rules.yaml --log log/ --out out/\n  \
-        limbeck import --rules rules.yaml checks=a.csv messages=b.log --log log/\n\n\
+        limbeck import --rules rules.yaml checks=a.csv messages=b.log --log log/\n  \
+        kubectl get events -A -o json > events.json && \\\n  \
+        limbeck import --rules rules.yaml events=events.json --log log/\n\n\
         The log has a manifest.json and segments in Parquet, which other programs read as they are. The\n\
-        records are read by the sources of the rule file once and for all; signals and rules may change.\n\n\
+        records are read by the sources of the rule file once and for all; signals and rules may change.\n\
+        Formats: json, csv, regex, cloudevents; otlp, prometheus, openmetrics, exposition, kubernetes,\n\
+        alertmanager, in whose documents each record is found.\n\n\
         Exits with 0 if all was read; 65 if a log is damaged (what was whole is imported), 66 if one is\n\
         missing, 73 if the folder is a log already or cannot be written, 74 if reading or writing fails\n\
         on the way, 78 if the rule file is wrong.")]

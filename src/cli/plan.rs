@@ -161,6 +161,10 @@ fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {
             stages.or_stage(format_args!("source {}: JSON objects{exploded}", source.name))?;
             stages.details(details(mapping, corrected))
         }
+        Format::Document { of, mapping } => {
+            stages.or_stage(format_args!("source {}: {}", source.name, of.what()))?;
+            stages.details(details(mapping, corrected))
+        }
         Format::Csv(csv) => {
             let header = if csv.header.is_some() { "the rule file" } else { "the first line" };
             stages.or_stage(format_args!(

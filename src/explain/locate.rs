@@ -162,6 +162,7 @@ fn no_record(rules: &Rules, log: &Log, wanted: u64) -> Result<String, Failure> {
         return Ok(format!("{name}:{wanted}: the replay log has no record of this line"));
     }
     let mut blocks = Blocks::new(open(&log.path)?, BLOCK_BYTES, RECORD_BYTES_MAX);
+    let of_documents = rules.sources[log.source].format.document().is_some();
     let mut before = 0;
     let mut all_blank = true;
     while let Some(block) = blocks.next_block(Vec::new()) {
@@ -175,6 +176,7 @@ fn no_record(rules: &Rules, log: &Log, wanted: u64) -> Result<String, Failure> {
                 let what = match (is_blank, has_header && all_blank) {
                     (true, _) => "a blank line is no record",
                     (_, true) => "the header is no record",
+                    _ if of_documents => "no record begins in this line",
                     _ => "the line stands for no record: its array has no elements",
                 };
                 return Ok(format!("{name}:{wanted}: {what}"));

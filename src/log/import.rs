@@ -117,9 +117,11 @@ impl Writer<'_> {
         matcher: &Matcher,
     ) -> Result<Result<(), InputError>, OutputError> {
         let mut failed = Ok(());
+        let of_documents = matcher.decoder(partition.source()).reads_documents();
         let read = records(partition, matcher, |seen| {
-            // The records of one line stay together.
-            if self.sealer.is_full() && seen.line != self.into.lines {
+            // The records of one line stay together, but for those of a document.
+            let may_end = of_documents || seen.line != self.into.lines;
+            if self.sealer.is_full() && may_end {
                 failed = self.seal();
             }
             self.into.lines = seen.line;

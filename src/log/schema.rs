@@ -17,7 +17,7 @@ pub(super) const KEY: &str = "limbeck";
 pub(super) mod names {
     /// The line in the log that was imported, from 1.
     pub(in crate::log) const LINE: &str = "line";
-    /// Which element of the line's array, from 1, if it was exploded.
+    /// Which element of the line's array, or record of a line of a document, from 1.
     pub(in crate::log) const ELEMENT: &str = "element";
     /// The event time as it is said.
     pub(in crate::log) const TIME: &str = "time";

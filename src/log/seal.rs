@@ -138,7 +138,7 @@ impl Sealer {
                 self.builder.tree.take_apart_at(array.keys(), text, &mut leaves);
                 Some(form)
             }
-            Format::CloudEvents | Format::Json { .. } => {
+            Format::CloudEvents | Format::Json { .. } | Format::Document { .. } => {
                 tree.take_apart(text, &mut leaves);
                 None
             }
@@ -219,17 +219,11 @@ fn place(seen: &Seen<'_, '_>) -> Place {
 
 /// What the records of a source have in common.
 fn shape(format: &Format) -> Shape {
-    let mapping = match format {
-        Format::CloudEvents => None,
-        Format::Json { mapping, .. } => Some(&**mapping),
-        Format::Csv(csv) => Some(&csv.mapping),
-        Format::Regex(regex) => Some(&regex.mapping),
-    };
-    match mapping {
+    match format.mapping() {
         None => Shape { data: Some("data".into()), sequence_shown: true, json: true },
         Some(mapping) => Shape {
             data: None,
-            json: matches!(format, Format::Json { .. }),
+            json: matches!(format, Format::Json { .. } | Format::Document { .. }),
             // What is put together is no field that conditions could ask for.
             sequence_shown: matches!(mapping.sequence, Some(Text::Field(_))),
         },

@@ -26,7 +26,7 @@ pub enum Entry {
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Count {
-    /// A line that is not blank, or an element of an array that is exploded.
+    /// A line that is not blank, an element of an array that is exploded, a record of a document.
     Record,
     /// A record that fits no signal.
     Unmatched,

@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use super::condition::Attribute;
-use super::source::{Columns, Format, Mapping, ReadSource, Text, names_help};
+use super::source::{Columns, Mapping, ReadSource, Text, names_help};
 
 /// What all records of some sources have in common. By default nothing is known.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ impl Known {
         let columns = columns.and_then(|columns| columns.into_iter().cloned().reduce(Columns::or));
         let read = sources.iter().map(|read| read.source.as_ref()).collect::<Option<Vec<_>>>();
         let formats: Vec<_> = read.iter().flatten().map(|source| &source.format).collect();
-        let mapped = formats.iter().map(|format| mapping(format)).collect::<Option<Vec<_>>>();
+        let mapped = formats.iter().map(|format| format.mapping()).collect::<Option<Vec<_>>>();
         let Some(mapped) = mapped.filter(|mapped| !mapped.is_empty()) else {
             return Self { columns, ..Self::default() };
         };
@@ -85,14 +85,5 @@ impl Known {
                 Some((message, format!("write {} if it is one {kind}", quoted(&joined))))
             }
         }
-    }
-}
-
-fn mapping(format: &Format) -> Option<&Mapping> {
-    match format {
-        Format::CloudEvents => None,
-        Format::Json { mapping, .. } => Some(mapping),
-        Format::Csv(csv) => Some(&csv.mapping),
-        Format::Regex(regex) => Some(&regex.mapping),
     }
 }

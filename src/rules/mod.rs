@@ -33,8 +33,8 @@ pub(crate) use read::{check_url, is_header_value};
 pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
 pub use source::{
-    Csv, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField, TimeForm,
-    TimeFormat, TimeFormatError, TimeUnit,
+    Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
+    TimeForm, TimeFormat, TimeFormatError, TimeUnit,
 };
 pub use template::{Piece, Template};
 pub use written::{Unchanged, Written, WrittenRule};

@@ -122,7 +122,12 @@ fn source() -> Value {
     source["if"] = json!({ "properties": { "format": { "const": "cloudevents" } } });
     // Every attribute of a CloudEvent has its place already.
     source["then"] = json!({ "propertyNames": { "enum": ["format", "skew"] } });
-    source["else"] = json!({ "required": ["time", "subject", "source", "type"] });
+    // Those of a document have theirs, unless they are given another.
+    let documents = source::DOCUMENTS.map(|(name, _)| name);
+    source["else"] = json!({
+        "if": { "properties": { "format": { "enum": documents } } },
+        "else": { "required": ["time", "subject", "source", "type"] },
+    });
     let only = source::OPTIONS.map(|(option, format)| {
         let of_it = json!({ "properties": { "format": { "const": format } } });
         json!({ "if": { "required": [option] }, "then": of_it })

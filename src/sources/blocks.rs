@@ -10,6 +10,7 @@ use std::ops::Range;
 use limbeck_operators::hash::xxh3_64;
 use memchr::{memchr, memchr_iter, memrchr};
 
+use super::documents::origin;
 use super::error::InputError;
 use super::open::Opened;
 
@@ -36,6 +37,9 @@ pub struct Block {
     pub offset: u64,
     /// The oversized lines, by rising number.
     pub oversized: Vec<Oversized>,
+    /// How many lines of documents these were made of, if they were; `first_line` is then one of
+    /// those, and the next block may begin with the last of them.
+    pub of_documents: Option<u64>,
 }
 
 /// A line that is longer than a line may be.
@@ -65,7 +69,20 @@ impl Block {
 
     /// How many lines it has, oversized or not.
     pub fn count(&self) -> u64 {
-        count_lines(&self.bytes) + self.oversized.len() as u64
+        let counted = || count_lines(&self.bytes) + self.oversized.len() as u64;
+        self.of_documents.unwrap_or_else(counted)
+    }
+}
+
+impl Block {
+    /// Numbers lines that were made of documents by those.
+    fn number_by_origin(&mut self) {
+        let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
+        let last = memrchr(b'\n', bytes).map_or(bytes, |at| &bytes[at + 1..]);
+        if let (Some(first), Some(last)) = (origin(bytes), origin(last)) {
+            self.first_line = first;
+            self.of_documents = Some(last - first + 1);
+        }
     }
 }
 
@@ -177,6 +194,7 @@ impl Blocks {
     /// Has lines be given as soon as they are there, in blocks as small as need be.
     pub fn set_live(&mut self, live: bool) {
         self.live = live;
+        self.input.set_live(live);
     }
 
     /// Takes the first line that is not blank, with its number, before there are blocks; `None` if
@@ -272,7 +290,7 @@ impl Blocks {
             self.skipped_from = self.read - self.tail.len() as u64;
         }
         let (first_line, offset) = (self.line, self.skipped_from);
-        let mut block = Block { bytes: reuse, first_line, offset, oversized: Vec::new() };
+        let mut block = Block { bytes: reuse, first_line, offset, ..Block::default() };
         let mut filled = self.take_tail(&mut block.bytes);
         let mut target = self.block_bytes.max(filled);
         loop {
@@ -284,6 +302,9 @@ impl Blocks {
             };
             if whole > 0 || !block.oversized.is_empty() {
                 self.finish(&mut block, whole, filled);
+                if self.input.holds_documents() {
+                    block.number_by_origin();
+                }
                 return Some(Ok(block));
             }
             match std::mem::replace(&mut self.end, End::Whole) {

@@ -4,6 +4,7 @@
 //! - `gzip`, `zstd`: decoders that deliver all that is whole before they report damage.
 //! - `header`: what the columns of a log of rows are called.
 //! - `blocks`: the stream becomes numbered blocks of whole lines.
+//! - `documents`: the documents of tools become lines of a record each.
 //! - `decode`: a line becomes a record.
 //! - `intake`: files to workers: decoding threads, arrival, lateness, backpressure.
 //! - `interrupt`: asking readers to stop where they are.
@@ -11,6 +12,7 @@
 
 pub mod blocks;
 pub mod decode;
+pub(crate) mod documents;
 pub mod error;
 mod gzip;
 pub(crate) mod header;

@@ -13,15 +13,19 @@ use std::sync::atomic::AtomicU64;
 
 use rustix::fs::OFlags;
 
+use super::documents::Documents;
 use super::error::InputError;
 use super::gzip::{self, Gzip};
 use super::interrupt::Interrupt;
 use super::raw::{Chunks, Raw};
 use super::zstd::{self, Zstd};
+use crate::rules::Document;
 
 /// An input whose plain bytes can be read.
 pub struct Opened {
     stream: Stream,
+    /// What makes lines of it, if it holds documents.
+    documents: Option<Box<Documents>>,
     size_bytes: Option<u64>,
 }
 
@@ -124,7 +128,24 @@ impl Opened {
                 return Err(InputError::Unsupported { input: raw.name().to_owned(), format });
             }
         };
-        Ok(Self { stream, size_bytes })
+        Ok(Self { stream, documents: None, size_bytes })
+    }
+
+    /// The same as lines, each a record of its documents with its place.
+    pub(super) fn holding(self, documents: Document) -> Self {
+        Self { documents: Some(Box::new(Documents::new(documents))), ..self }
+    }
+
+    /// Says whether what it holds is read as it happens.
+    pub(super) fn set_live(&mut self, live: bool) {
+        if let Some(documents) = &mut self.documents {
+            documents.set_live(live);
+        }
+    }
+
+    /// Whether its lines were made of documents.
+    pub(super) fn holds_documents(&self) -> bool {
+        self.documents.is_some()
     }
 
     /// The input as the user named it.
@@ -148,10 +169,15 @@ impl Opened {
     /// [`InputError::Damaged`] after all that was whole has been read, [`InputError::ReadFailed`]
     /// where the system cannot read on.
     pub fn read_some(&mut self, out: &mut [u8]) -> Result<usize, InputError> {
-        match &mut self.stream {
+        let Self { stream, documents, .. } = self;
+        let mut read = |out: &mut [u8]| match stream {
             Stream::Plain(raw) => raw.read(out),
             Stream::Gzip(gzip) => gzip.read(out),
             Stream::Zstd(zstd) => zstd.read(out),
+        };
+        match documents {
+            None => read(out),
+            Some(documents) => documents.read(out, read),
         }
     }
 

@@ -11,46 +11,86 @@ use super::{Place, ran};
 
 const PROGRAM: &str = "prometheus-alertmanager";
 
-struct Alertmanager {
+/// A program that listens, until this is dropped.
+pub(super) struct Program {
     child: Child,
     address: String,
 }
 
-impl Alertmanager {
-    /// Starts one; none where there is none, but in CI.
-    fn start(place: &Place) -> Option<Self> {
-        place.write("am.yaml", b"route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n");
-        let mut command = Command::new(PROGRAM);
-        command.current_dir(place.path(""));
-        command.args(["--config.file=am.yaml", "--storage.path=am", "--cluster.listen-address="]);
+impl Program {
+    /// Starts one that says so in its log once it is `ready`; none where there is none, but in CI.
+    pub(super) fn start(
+        place: &Place,
+        program: &str,
+        arguments: &[&str],
+        ready: &str,
+    ) -> Option<Self> {
+        let mut command = Command::new(program);
+        command.current_dir(place.path("")).args(arguments);
         command.args(["--web.listen-address=127.0.0.1:0"]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let Ok(mut child) = child else {
-            let missing = format!("{PROGRAM} is not installed; scripts/install-test-deps does it");
+            let missing = format!("{program} is not installed; scripts/install-test-deps does it");
             assert!(env::var_os("CI").is_none(), "{missing}");
             eprintln!("skipped: {missing}");
             return None;
         };
         let log = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut lines = log.lines().map(|line| line.expect("its log is text"));
-        let listens = lines.find(|line| line.contains("Listening on"));
-        let address = listens.as_deref().and_then(|line| line.split("address=").nth(1));
-        let address = address.expect("it says where it listens").trim().to_owned();
+        let (mut address, mut is_ready) = (None, false);
+        while address.is_none() || !is_ready {
+            let line = lines.next().expect("it says where it listens");
+            is_ready |= line.contains(ready);
+            if line.contains("Listening on") {
+                address = line.split("address=").nth(1).map(|address| address.trim().to_owned());
+            }
+        }
         // It must not wait for somebody to read.
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { child, address })
+        Some(Self { child, address: address.expect("it says where it listens") })
     }
 
-    /// The alerts that it knows and that are not resolved, by entity and label `zone`.
-    fn alerts(&self) -> Vec<Value> {
+    /// Asks it for something, or sends it a body; its answer.
+    pub(super) fn ask(&self, path: &str, body: Option<&str>) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let path = "/api/v2/alerts";
-        write!(stream, "GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.address).expect("it reads");
+        let (method, body) =
+            (if body.is_some() { "POST" } else { "GET" }, body.unwrap_or_default());
+        let length = body.len();
+        let head = format!("host: {}\r\ncontent-type: application/json", self.address);
+        let head = format!("{method} {path} HTTP/1.0\r\n{head}\r\ncontent-length: {length}");
+        write!(stream, "{head}\r\n\r\n{body}").expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers with text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains("200 OK"), "{answer}");
-        let alerts: Vec<Value> = serde_json::from_str(body).expect("it answers with JSON");
+        body.to_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(super) struct Alertmanager(pub(super) Program);
+
+impl Alertmanager {
+    /// Starts one that tells the receiver `it`, as its configuration says.
+    pub(super) fn start(place: &Place, it: &str) -> Option<Self> {
+        let route = "group_by: [alertname], group_wait: 0s, group_interval: 1s";
+        let config =
+            format!("route: {{ receiver: it, {route} }}\nreceivers: [{{ name: it{it} }}]\n");
+        place.write("am.yaml", config.as_bytes());
+        let arguments = ["--config.file=am.yaml", "--storage.path=am", "--cluster.listen-address="];
+        Program::start(place, PROGRAM, &arguments, "Listening on").map(Self)
+    }
+
+    /// The alerts that it knows and that are not resolved, by entity and label `zone`.
+    fn alerts(&self) -> Vec<Value> {
+        let answer = self.0.ask("/api/v2/alerts", None);
+        let alerts: Vec<Value> = serde_json::from_str(&answer).expect("it answers with JSON");
         let mut short: Vec<_> = alerts
             .into_iter()
             .map(|alert| {
@@ -64,13 +104,6 @@ impl Alertmanager {
             .collect();
         short.sort_by_key(ToString::to_string);
         short
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -122,7 +155,7 @@ fn firing(host: &str, zone: &str, since: &str) -> Value {
 #[test]
 fn alertmanager_knows_what_is_open() {
     let place = Place::new();
-    let Some(alertmanager) = Alertmanager::start(&place) else { return };
+    let Some(alertmanager) = Alertmanager::start(&place, "") else { return };
     place.write("am-rules.yaml", RULES.as_bytes());
     let mut log = String::new();
     let mut replay = |more: &str| {
@@ -131,7 +164,7 @@ fn alertmanager_knows_what_is_open() {
         let mut command =
             place.command("replay --rules am-rules.yaml --log hosts.ndjson --out out --alerts box");
         super::alerts::without_proxy(&mut command);
-        command.env("ALERTMANAGER", format!("http://{}/", alertmanager.address));
+        command.env("ALERTMANAGER", format!("http://{}/", alertmanager.0.address));
         ran(command.output().expect("it can be run")).assert(0, &[]);
     };
 

@@ -11,6 +11,7 @@ mod check;
 mod checkpoint;
 mod completions;
 mod content;
+mod documents;
 mod explain;
 mod formats;
 mod init;

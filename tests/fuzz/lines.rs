@@ -348,7 +348,7 @@ pub(crate) const WORDS: &[&str] = &[
 
 #[test]
 fn lines_of_every_format() {
-    let (executions, mut random) = (executions(55), random(1));
+    let (executions, mut random) = (executions(45), random(1));
     let targets = targets();
     let corpus = |target: &Target| {
         let is_good = |seed: &&&str| {

@@ -11,6 +11,7 @@ mod oracle;
 
 mod archives;
 mod conditions;
+mod documents;
 mod found;
 mod lines;
 mod mappings;

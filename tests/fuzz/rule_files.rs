@@ -48,6 +48,8 @@ const WORDS: &[&str] = &[
     "csv",
     "regex",
     "cloudevents",
+    "otlp",
+    "kubernetes",
     "explode",
     "delimiter",
     "header",

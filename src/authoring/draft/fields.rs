@@ -369,9 +369,10 @@ impl Table {
         self.fields.retain(|known| known != field);
     }
 
-    /// The field of this key, if any record has it.
-    pub(super) fn take_at(&mut self, key: &str) -> Option<Pick> {
-        let field = self.fields.iter().find(|field| field.0 == [key])?.clone();
+    /// The field of these keys, with dots between them, if any record has it.
+    pub(super) fn take_at(&mut self, keys: &str) -> Option<Pick> {
+        let is_it = |field: &&Field| field.0.iter().map(SmolStr::as_str).eq(keys.split('.'));
+        let field = self.fields.iter().find(is_it)?.clone();
         self.take(&field);
         let column = Column::new(&field, &self.records);
         Some(column.pick(field))

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::NoDraft;
 use crate::authoring::first_lines;
-use crate::sources::InputError;
+use crate::rules::Document;
 use crate::sources::decode::csv::Fields;
+use crate::sources::{InputError, documents};
 
 /// So many records are looked at.
 const RECORDS_MAX: usize = 20_000;
@@ -22,7 +23,21 @@ pub(super) enum Format {
     Json,
     /// With what stands between the columns.
     Csv(u8),
+    /// In documents of a tool.
+    Document(Document),
 }
+
+/// What is tried in this order: seconds are no milliseconds, but for those of long ago.
+const DOCUMENTS: [Document; 6] = [
+    Document::Otlp,
+    Document::Prometheus,
+    Document::Kubernetes,
+    Document::Alertmanager,
+    Document::OpenMetrics,
+    Document::Exposition,
+];
+/// So many records tell whether it is one.
+const TRIED: usize = 50;
 
 /// What was found at the beginning of a log.
 pub(super) struct Beginning {
@@ -38,6 +53,9 @@ pub(super) struct Beginning {
 
 /// Reads the beginning of a log as what most of its lines are.
 pub(super) fn beginning(path: &Path) -> Result<Beginning, NoDraft> {
+    if let Some(found) = document(path)? {
+        return Ok(found);
+    }
     let (mut lines, mut objects) = (0, Vec::new());
     let mut table: Option<Table> = None;
     let read = first_lines(path, RECORDS_MAX, |line| {
@@ -67,6 +85,30 @@ pub(super) fn beginning(path: &Path) -> Result<Beginning, NoDraft> {
         return Err(NoDraft::NoRecords(lines));
     }
     Ok(Beginning { format, records, lines, more: read.more, damaged: read.damaged })
+}
+
+/// Reads the beginning of a log as the documents that it holds, if it does; what comes through a pipe
+/// cannot be read twice.
+fn document(path: &Path) -> Result<Option<Beginning>, NoDraft> {
+    for of in DOCUMENTS.into_iter().filter(|_| path.is_file()) {
+        let tried = documents::beginning(path, of, TRIED).map_err(NoDraft::Input)?;
+        let has_time = |text: &String| text.contains("\"time\":");
+        let good = tried.records.iter().filter(|record| has_time(record)).count();
+        if good == 0 || good < tried.others {
+            continue;
+        }
+        let read = documents::beginning(path, of, RECORDS_MAX).map_err(NoDraft::Input)?;
+        let lines = read.records.len() + read.others;
+        let records = read.records.iter().filter_map(|text| serde_json::from_str(text).ok());
+        return Ok(Some(Beginning {
+            format: Format::Document(of),
+            records: records.collect(),
+            lines,
+            more: read.more,
+            damaged: read.damaged,
+        }));
+    }
+    Ok(None)
 }
 
 /// Rows, and what their columns are called.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use smol_str::SmolStr;
 
 use crate::model::{Id, Sequence};
-use crate::rules::{Attribute, Diagnostic, Format, Mapping, RecordView, Rules, Source, suggestion};
+use crate::rules::{Attribute, Diagnostic, RecordView, Rules, Source, suggestion};
 use crate::sources::decode::Decoded;
 use crate::sources::intake::View;
 
@@ -106,12 +106,7 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn all(source: &Source) -> Vec<Self> {
-        let mapping: &Mapping = match &source.format {
-            Format::CloudEvents => return Vec::new(),
-            Format::Json { mapping, .. } => mapping,
-            Format::Csv(csv) => &csv.mapping,
-            Format::Regex(regex) => &regex.mapping,
-        };
+        let Some(mapping) = source.format.mapping() else { return Vec::new() };
         let named = mapping.spans.iter().filter_map(|(name, span)| {
             let paths = match *name {
                 "subject" => mapping.subject.paths().collect(),

@@ -362,13 +362,7 @@ fn disagreement(known: &manifest::Partition, new: &manifest::Partition) -> Optio
 }
 
 fn source_says_arrival(format: &crate::rules::Format) -> bool {
-    use crate::rules::Format;
-    match format {
-        Format::CloudEvents => true,
-        Format::Json { mapping, .. } => mapping.arrival.is_some(),
-        Format::Csv(csv) => csv.mapping.arrival.is_some(),
-        Format::Regex(regex) => regex.mapping.arrival.is_some(),
-    }
+    format.mapping().is_none_or(|mapping| mapping.arrival.is_some())
 }
 
 /// Makes a file of frames with none, which lasts.

@@ -161,6 +161,10 @@ sources:
   events:
     format: cloudevents
     skew: correct
+  traces:
+    format: otlp
+    arrival: { field: observedTime, unit: rfc3339 }
+    subject: { field: resource.host.name }
 signals:
   readiness:
     from: probe

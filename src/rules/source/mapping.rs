@@ -59,18 +59,36 @@ impl Mapping {
         file: &str,
         problems: &mut Problems,
     ) -> Option<Self> {
-        let time = fields
-            .require("time", "{ field: ts, unit: ms }", problems)
-            .and_then(|node| TimeField::read(node, flat, file, problems));
+        Self::read_over(fields, None, flat, file, problems)
+    }
+
+    /// The same where attributes that are not given have a place already.
+    pub(super) fn read_over(
+        fields: &Fields<'_>,
+        usual: Option<Self>,
+        flat: Option<&Flat<'_>>,
+        file: &str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let time = match (&usual, fields.get("time")) {
+            (Some(usual), None) => Some(usual.time.clone()),
+            _ => fields
+                .require("time", "{ field: ts, unit: ms }", problems)
+                .and_then(|node| TimeField::read(node, flat, file, problems)),
+        };
         let arrival =
             optional(fields.get("arrival"), |node| TimeField::read(node, flat, file, problems));
-        let mut required = |name: &str, example: &str| {
+        let mut required = |name: &str, example: &str, usual: Option<&Text>| {
+            if let (Some(usual), None) = (usual, fields.get(name)) {
+                return Some(usual.clone());
+            }
             let node = fields.require(name, example, problems)?;
             Text::read(node, flat, problems)
         };
-        let subject = required("subject", "{ field: name }");
-        let source = required("source", "{ const: probe }");
-        let type_ = required("type", "{ field: kind }");
+        let of = usual.as_ref();
+        let subject = required("subject", "{ field: name }", of.map(|usual| &usual.subject));
+        let source = required("source", "{ const: probe }", of.map(|usual| &usual.source));
+        let type_ = required("type", "{ field: kind }", of.map(|usual| &usual.type_));
         let sequence = optional(fields.get("sequence"), |node| Text::read(node, flat, problems));
         let id = optional(fields.get("id"), |node| Text::read(node, flat, problems));
         let spans = ATTRIBUTES.iter();
@@ -82,7 +100,7 @@ impl Mapping {
             source: source?,
             type_: type_?,
             sequence: sequence?,
-            id: id?,
+            id: id?.or(usual.and_then(|usual| usual.id)),
             spans: spans.collect(),
         })
     }

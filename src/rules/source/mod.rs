@@ -1,5 +1,6 @@
 //! Sources: how a line of some shape becomes a record.
 
+mod document;
 mod flat;
 mod format;
 mod mapping;
@@ -16,6 +17,8 @@ use smol_str::SmolStr;
 use super::diagnostics::Problems;
 use super::fields::{self, Fields};
 use super::yaml::Node;
+pub(super) use document::DOCUMENTS;
+pub use document::Document;
 pub(super) use flat::{Columns, names_help};
 pub use flat::{Csv, Regex};
 use flat::{read_delimiter, read_header, read_pattern};
@@ -68,6 +71,33 @@ pub enum Format {
     Csv(Box<Csv>),
     /// Any line of text: `data` has a string for each named group that took part.
     Regex(Box<Regex>),
+    /// Documents of a tool: each record that stands in one is `data`, with fields that are known.
+    Document {
+        /// Of which.
+        of: Document,
+        /// Where the attributes stand.
+        mapping: Box<Mapping>,
+    },
+}
+
+impl Format {
+    /// Where the attributes stand, unless they have their places by definition.
+    pub fn mapping(&self) -> Option<&Mapping> {
+        match self {
+            Self::CloudEvents => None,
+            Self::Json { mapping, .. } | Self::Document { mapping, .. } => Some(mapping),
+            Self::Csv(csv) => Some(&csv.mapping),
+            Self::Regex(regex) => Some(&regex.mapping),
+        }
+    }
+
+    /// What a document is, if records are read from documents.
+    pub fn document(&self) -> Option<Document> {
+        match self {
+            Self::Document { of, .. } => Some(*of),
+            _ => None,
+        }
+    }
 }
 
 /// A source as far as it could be read.
@@ -101,7 +131,18 @@ pub(super) const FIELDS: [&str; 13] = [
     "id",
 ];
 pub(super) const SKEWS: [(&str, Skew); 2] = [("report", Skew::Report), ("correct", Skew::Correct)];
-pub(super) const FORMATS: [&str; 4] = ["json", "csv", "regex", "cloudevents"];
+pub(super) const FORMATS: [&str; 10] = [
+    "json",
+    "csv",
+    "regex",
+    "cloudevents",
+    "otlp",
+    "prometheus",
+    "openmetrics",
+    "exposition",
+    "kubernetes",
+    "alertmanager",
+];
 pub(super) const UNITS: [(&str, TimeUnit); 5] = [
     ("s", TimeUnit::Seconds),
     ("ms", TimeUnit::Millis),
@@ -146,7 +187,13 @@ impl Source {
             }
         }
         let mut columns = None;
+        let document = Document::named(text);
         let format = match text {
+            _ if let Some(of) = document => {
+                let usual = Some(of.mapping());
+                let mapping = Mapping::read_over(&fields, usual, None, file, problems);
+                mapping.map(|mapping| Format::Document { of, mapping: Box::new(mapping) })
+            }
             "json" => {
                 let explode =
                     optional(fields.get("explode"), |node| read_path(node, None, problems));

@@ -2,7 +2,8 @@
 
 use expect_test::{Expect, expect};
 
-use crate::rules::{Format, Rules, TimeForm};
+use super::{DOCUMENTS, FORMATS};
+use crate::rules::{Format, Rules, Text, TimeForm};
 
 /// A rule file whose source has these times.
 fn rules(times: &str) -> String {
@@ -33,6 +34,34 @@ fn formats_and_zones_are_read() {
         mapping.arrival.as_ref().map(|at| shown(&at.form)).as_deref(),
         Some("%F %T at -03:30")
     );
+}
+
+/// What is not given has its place, and what is given counts.
+#[test]
+fn the_attributes_of_documents_have_places() {
+    let mapping = |source: &str| {
+        let text = format!(
+            "version: 1\nsources: {{ s: {{ {source} }} }}\n\
+             signals: {{ a: {{ states: {{ up: data.up }} }} }}\nrules: [{{ name: r, signal: a }}]\n"
+        );
+        let rules = Rules::parse("rules.yaml", &text).map_err(|errors| errors.to_string())?;
+        let mapping = rules.sources[0].format.mapping().cloned();
+        mapping.ok_or_else(|| "no mapping".to_owned())
+    };
+    for (name, _) in DOCUMENTS {
+        assert!(FORMATS.contains(&name), "{name}");
+        let usual = mapping(&format!("format: {name}")).expect(name);
+        assert_eq!(usual.time.field.to_string(), "time", "{name}");
+        assert_eq!(usual.source, Text::Const(name.into()), "{name}");
+        let given = "id: { field: x }, time: { field: at, unit: ms }, subject: { const: all }";
+        let given = mapping(&format!("format: {name}, {given}")).expect(name);
+        assert_eq!(given.time.field.to_string(), "at", "{name}");
+        assert_eq!(given.subject, Text::Const("all".into()), "{name}");
+        assert!(matches!(&given.id, Some(Text::Field(path)) if path.to_string() == "x"), "{name}");
+        assert_eq!((&given.source, &given.type_), (&usual.source, &usual.type_), "{name}");
+    }
+    let error = mapping("format: otlp, explode: a").expect_err("it has an option of json");
+    assert!(error.contains("`explode` belongs to format: json, not to otlp"), "{error}");
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub(super) enum Made {
 pub(super) enum Form {
     /// A JSON object.
     Json,
+    /// The same, of a document, with the place it came from before it.
+    Placed,
     /// A JSON object in which an array stands for its elements.
     Exploded(Exploded),
     /// Fields with this between them, under a header.
@@ -125,6 +127,9 @@ impl Layout {
                     layout.form = Form::Exploded(Exploded::new(path, &layout.nodes));
                 }
                 layout
+            }
+            Format::Document { mapping, .. } => {
+                Self { form: Form::Placed, ..Self::mapped(mapping, None, paths) }
             }
             Format::Csv(csv) => {
                 let layout = Self::mapped(&csv.mapping, None, paths);

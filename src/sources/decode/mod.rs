@@ -27,6 +27,7 @@ use smol_str::SmolStr;
 use self::layout::{Fill, Form, From, Layout, Made};
 use self::reader::Reader;
 pub use self::shape::Shapes;
+pub(crate) use self::time::decimal;
 pub(crate) use self::value::{Members, value};
 use self::walk::Captured;
 use crate::model::{Id, Scalar, Sequence};
@@ -226,7 +227,7 @@ impl RecordView for Lines<'_> {
     fn data(&self) -> Value {
         let Some(layout) = self.layout else { return Value::Object(Map::new()) };
         match &layout.form {
-            Form::Json => match (layout.data_key, value(self.line)) {
+            Form::Json | Form::Placed => match (layout.data_key, value(self.line)) {
                 (Some(key), Value::Object(mut record)) => {
                     record.remove(key).unwrap_or_else(|| Value::Object(Map::new()))
                 }
@@ -272,6 +273,11 @@ impl Decoder {
     /// Whether a line stands for as many records as [`explode`](Self::explode) makes of it.
     pub fn explodes(&self) -> bool {
         matches!(self.layout.form, Form::Exploded(_))
+    }
+
+    /// Whether the lines were made of documents.
+    pub fn reads_documents(&self) -> bool {
+        matches!(self.layout.form, Form::Placed)
     }
 
     /// Reads a line as one record; `lines` then shows it to conditions.
@@ -378,7 +384,7 @@ impl Decoder {
         match &self.layout.form {
             Form::Columns(delimiter) => lines.capture_columns(line, *delimiter),
             Form::Groups(pattern, captures) => lines.capture_groups(line, pattern, captures),
-            Form::Json | Form::Exploded(_) => unreachable!("JSON has depth"),
+            Form::Json | Form::Placed | Form::Exploded(_) => unreachable!("JSON has depth"),
         }
     }
 

@@ -56,7 +56,7 @@ fn epoch(value: &Scalar<'_>, unit: TimeUnit, name: &str) -> Result<i64, String> 
 
 /// The number that a text writes, with the point moved by so many digits to the right; what is
 /// behind it then is cut off. `None` if it is none, `Some(None)` if it is too large.
-fn decimal(text: &str, digits: u32) -> Option<Option<i64>> {
+pub(crate) fn decimal(text: &str, digits: u32) -> Option<Option<i64>> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
         None => (text, 0),

@@ -23,6 +23,7 @@ use crate::rules::RecordView;
 use crate::sources::InputError;
 use crate::sources::blocks::Block;
 use crate::sources::decode::{self, Decoded, Lines, Shapes, Unreadable};
+use crate::sources::documents::{Placed, placed};
 use crate::sources::header::Header;
 
 /// A block on its way to a decoder: of which partition, the how manieth of it, and what the
@@ -127,6 +128,8 @@ pub(super) struct DecodedBlock {
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
+    /// Before which head each of these is, by its place; only where a line may be of several blocks.
+    pub(super) dead_before: Option<Vec<usize>>,
     /// In their order.
     pub(super) marks: Vec<Mark>,
     /// What traces tell of some of the heads beyond these, in their order.
@@ -195,6 +198,9 @@ impl Matcher {
             decoded.bury(oversized.line, Unreadable { column: 1, reason }, &oversized.head);
         }
         let decoder = self.decoder(source);
+        if decoder.reads_documents() {
+            return decoded.add_documents(self, source, block, shapes);
+        }
         let text = simdutf8::basic::from_utf8(&block.bytes).ok();
         let mut lines = Lines::new(shapes);
         if let Some(header) = &header {
@@ -254,6 +260,7 @@ impl DecodedBlock {
             together: None,
             rows: (0..workers).map(|_| Vec::with_capacity(records / workers)).collect(),
             dead: Vec::new(),
+            dead_before: None,
             marks: Vec::new(),
             notes: Vec::new(),
             text: Text::Lines(Vec::new()),
@@ -264,6 +271,41 @@ impl DecodedBlock {
     fn bury(&mut self, line: u64, error: Unreadable, record: &[u8]) {
         let Unreadable { column, reason } = error;
         self.dead.push(DeadLetter::new(self.partition as u32, line, column, reason, record));
+    }
+
+    /// Adds the records of documents.
+    #[inline(never)]
+    fn add_documents(
+        mut self,
+        matcher: &Matcher,
+        source: usize,
+        block: Block,
+        shapes: &mut Shapes,
+    ) -> Self {
+        let decoder = matcher.decoder(source);
+        let mut lines = Lines::new(shapes);
+        let mut before = Vec::new();
+        for Placed { line, column, element, record } in placed(&block) {
+            let heads = self.heads.len();
+            match record {
+                Err((error, text)) => self.bury(line, error, text.as_bytes()),
+                Ok(range) => {
+                    let bytes = &block.bytes[range.clone()];
+                    let text = (range.start as u32, range.end as u32);
+                    let place = Place { source, line, skipped: 0, text };
+                    let record = decoder.decode(bytes, &mut lines);
+                    let record = record.map_err(|error| Unreadable { column, ..error });
+                    self.add(matcher, &place, bytes, &lines, &record);
+                }
+            }
+            if let Some(number) = element.filter(|_| matcher.traces() != Traced::Nothing) {
+                self.note_element(heads, number);
+            }
+            before.resize(self.dead.len(), heads);
+        }
+        self.dead_before = Some(before);
+        drop(lines);
+        Self { text: Text::Lines(block.bytes), ..self }
     }
 
     /// Adds the records of the next line, which does not look like one before if those are known.

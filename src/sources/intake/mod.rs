@@ -104,6 +104,10 @@ impl Partition {
         rules: &Rules,
     ) -> Result<Self, InputError> {
         let name = input.name().to_owned();
+        let input = match rules.sources[source].format.document() {
+            Some(documents) => input.holding(documents),
+            None => input,
+        };
         let mut blocks = Blocks::new(input, BLOCK_BYTES_MIN, RECORD_BYTES_MAX);
         let header = match &rules.sources[source].format {
             Format::Csv(csv) => header(&name, csv, &mut blocks, RECORD_BYTES_MAX)?,
@@ -137,6 +141,11 @@ impl Partition {
         }
         self.restored = Some(saved);
         Ok(())
+    }
+
+    /// Which source of the rule file reads it.
+    pub(crate) fn source(&self) -> usize {
+        self.source
     }
 
     /// What its columns are called, if it has any.
@@ -393,8 +402,8 @@ impl Reader<'_> {
             let lane = &mut self.lanes[index];
             let Some(mut block) = lane.early.remove(&lane.judged) else { return Ok(()) };
             let start = lane.starts.pop_front();
-            if let Some(next) = lane.passing {
-                let (passed, reached) = block.passed(&next);
+            if let Some(next) = &mut lane.passing {
+                let (passed, reached) = block.passed(next);
                 let before = block.take_first(passed, next.line);
                 block.text = before.text;
                 lane.passing = lane.passing.filter(|_| !reached);

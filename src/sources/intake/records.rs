@@ -15,6 +15,7 @@ use crate::rules::{RecordView, Rules};
 use crate::sources::InputError;
 use crate::sources::blocks::{Block, Blocks};
 use crate::sources::decode::{Decoded, Decoder, Lines, Shapes, Unreadable};
+use crate::sources::documents::{Placed, placed};
 use crate::sources::header::Header;
 
 /// A record, or what should be one.
@@ -141,6 +142,23 @@ pub(crate) fn of_block(
     mut each: impl FnMut(Seen<'_, '_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let mut lines = Lines::new(shapes);
+    if decoder.reads_documents() {
+        for Placed { line, column, element, record } in placed(block) {
+            let (record, text, whole_line) = match &record {
+                Err((error, text)) => (Err(error.clone()), text.as_bytes(), &[][..]),
+                Ok(range) => {
+                    let bytes = &block.bytes[range.clone()];
+                    let record = decoder.decode(bytes, &mut lines);
+                    (record.map_err(|error| Unreadable { column, ..error }), bytes, bytes)
+                }
+            };
+            let view = View::Line(&lines);
+            if each(Seen { line, element, view, record, text, whole_line }).is_break() {
+                return ControlFlow::Break(());
+            }
+        }
+        return ControlFlow::Continue(());
+    }
     if let Some(header) = header {
         lines = lines.under(header, decoder);
     }

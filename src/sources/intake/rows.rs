@@ -84,6 +84,9 @@ impl Matcher {
             let element = |row| rows.element(row).filter(|_| traced);
             let mut view = rows.view();
             let have_marks = rows.have_marks();
+            if self.decoder(source).reads_documents() {
+                decoded.dead_before = Some(Vec::new());
+            }
             for row in of_block {
                 let line = rows.line(row);
                 if have_marks && let Some((_, until_ns)) = rows.mark(row) {
@@ -96,6 +99,9 @@ impl Matcher {
                     let (partition, element) = (partition as u32, element(row));
                     let letter = DeadLetter { partition, line, column, reason, record, element };
                     decoded.dead.push(letter);
+                    if let Some(before) = &mut decoded.dead_before {
+                        before.push(decoded.heads.len());
+                    }
                     continue;
                 }
                 let head = decoded.heads.len();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decoding::{DecodedBlock, Head, Text, Together};
 use super::sequencer::SavedSequencer;
+use crate::log::Rows;
 
 /// Saves a replay on the way.
 pub trait Saver: Sync {
@@ -42,7 +43,8 @@ pub(super) struct SavedLane {
 pub(super) struct Next {
     /// Where its block begins.
     pub(super) start: Start,
-    /// The line of the record, and how many records of that line are before it.
+    /// The line of the record, and how many records of that line are before it in the text from
+    /// there on; in a log, which element of its line it is.
     pub(super) line: u64,
     pub(super) records: usize,
 }
@@ -55,6 +57,11 @@ pub(crate) enum Start {
     Line { offset: u64, line: u64, head: u64 },
     /// With what a replay log has of the time of the cut, or later.
     Log,
+}
+
+/// Which element of its line a row is; 0 if its line is not of several.
+fn element(rows: &Rows, head: &Head) -> usize {
+    rows.element(head.text.0 as usize).unwrap_or_default() as usize
 }
 
 /// A place in a block: behind so many records and marks.
@@ -75,16 +82,28 @@ impl DecodedBlock {
         }
         let line = self.heads[cut.heads].line;
         let before = self.heads[..cut.heads].iter().rev();
-        let records = before.take_while(|head| head.line == line).count();
+        let records = match &self.text {
+            Text::Rows(rows) => element(rows, &self.heads[cut.heads]),
+            Text::Lines(_) => before.take_while(|head| head.line == line).count(),
+        };
         Next { start, line, records }
     }
 
-    /// What of it is before a record, and whether that one, or a later line, is there. Marks that
-    /// have been passed do no harm.
-    pub(super) fn passed(&self, next: &Next) -> (Cut, bool) {
+    /// What of it is before a record, and whether that one, or a later line, is there; then fewer
+    /// records of its line are before it. Marks that have been passed do no harm.
+    pub(super) fn passed(&self, next: &mut Next) -> (Cut, bool) {
         let lines_before = self.heads.partition_point(|head| head.line < next.line);
         let of_line = self.heads[lines_before..].iter().take_while(|head| head.line == next.line);
-        let passed = lines_before + of_line.count().min(next.records);
+        let of_line = match &self.text {
+            Text::Rows(rows) => of_line.take_while(|h| element(rows, h) < next.records).count(),
+            Text::Lines(_) => {
+                let passed = of_line.count().min(next.records);
+                // What is left of them is in the next block.
+                next.records -= passed;
+                passed
+            }
+        };
+        let passed = lines_before + of_line;
         let is_later = |line: u64| line > next.line;
         let reached =
             passed < self.heads.len() || self.dead.iter().any(|letter| is_later(letter.line));
@@ -103,7 +122,19 @@ impl DecodedBlock {
             let rest = rows.split_off(first.heads.iter().filter(is_of).count());
             first.rows[worker] = std::mem::replace(rows, rest);
         }
-        (first.dead, self.dead) = self.dead.drain(..).partition(|letter| letter.line < line);
+        let mut before = self.dead_before.take().map(Vec::into_iter);
+        if before.is_some() {
+            (first.dead_before, self.dead_before) = (Some(Vec::new()), Some(Vec::new()));
+        }
+        for letter in std::mem::take(&mut self.dead) {
+            let head = before.as_mut().and_then(Iterator::next);
+            let is_first = head.map_or(letter.line < line, |head| head <= count);
+            let into = if is_first { &mut first } else { &mut *self };
+            into.dead.push(letter);
+            if let (Some(before), Some(head)) = (&mut into.dead_before, head) {
+                before.push(if is_first { head } else { head - count });
+            }
+        }
         (first.notes, self.notes) = self.notes.drain(..).partition(|note| note.head < count);
         self.notes.iter_mut().for_each(|note| note.head -= count);
         first.marks = self.marks.drain(..cut.marks).collect();

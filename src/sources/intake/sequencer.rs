@@ -183,9 +183,16 @@ impl Sequencer {
                 taking.tally.add(records, unmatched, condition_errors);
             }
             _ => {
-                let lines = self.judge_each(&mut block, &mut taking);
+                let (lines, heads) = self.judge_each(&mut block, &mut taking);
                 ended = lines.end < u64::MAX;
-                block.dead.retain(|letter| lines.contains(&letter.line));
+                let mut before = block.dead_before.take().map(Vec::into_iter);
+                block.dead.retain(|letter| {
+                    // Those of jumps come behind all others, and are part of it.
+                    let head = before.as_mut().and_then(Iterator::next);
+                    let is_jump = before.is_some() && head.is_none();
+                    let is_part = head.is_none_or(|head| heads.contains(&head));
+                    is_jump || (is_part && lines.contains(&letter.line))
+                });
             }
         }
         let last = self.arrival_ns.map_or(i64::MIN, |at| self.clockwork.timing.floor(at));
@@ -209,8 +216,15 @@ impl Sequencer {
     }
 
     /// Judges a block record by record, and drops the rows of those that are not accepted; the lines
-    /// that are part of the replay.
-    fn judge_each(&mut self, block: &mut DecodedBlock, taking: &mut Taking) -> Range<u64> {
+    /// that are part of the replay, and where lines may be of several blocks, the heads before which
+    /// something may be part of it.
+    fn judge_each(
+        &mut self,
+        block: &mut DecodedBlock,
+        taking: &mut Taking,
+    ) -> (Range<u64>, Range<usize>) {
+        let whole_lines = block.dead_before.is_none();
+        let mut heads = 0..usize::MAX;
         // What becomes of each row, by worker: its arrival if it is accepted.
         let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
         let mut lines = if self.has_begun() { 0..u64::MAX } else { u64::MAX..u64::MAX };
@@ -230,7 +244,8 @@ impl Sequencer {
                     }
                     continue;
                 }
-                lines.start = head.line;
+                lines.start = if whole_lines { head.line } else { 0 };
+                heads.start = number + 1;
             }
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
             if let Some(reason) = self.jump(arrival_ns) {
@@ -246,7 +261,8 @@ impl Sequencer {
                 continue;
             }
             if self.clockwork.until_ns.is_some_and(|until| arrival_ns > until) {
-                lines.end = head.line;
+                lines.end = if whole_lines { head.line } else { head.line + 1 };
+                heads.end = number + 1;
                 break;
             }
             self.take(number, head, &mut block.rows, taking);
@@ -268,7 +284,7 @@ impl Sequencer {
                 arrival.is_some()
             });
         }
-        lines
+        (lines, heads)
     }
 
     /// Lets time pass to a mark, unless that is before the replay or a jump; the end of the replay
