@@ -123,20 +123,31 @@ impl Stored {
 
 /// A log as it is now; its frames up to the first damage, unless that is skipped.
 pub(super) fn read(dir: &Path, skip_corrupt: bool) -> Result<(Manifest, Active), InputError> {
+    read_since(dir, Manifest::read(dir)?, skip_corrupt)
+}
+
+/// The same, if the manifest was so a moment ago.
+fn read_since(
+    dir: &Path,
+    mut manifest: Manifest,
+    skip_corrupt: bool,
+) -> Result<(Manifest, Active), InputError> {
     loop {
-        let manifest = Manifest::read(dir)?;
         let active = Active::read(dir, &manifest, skip_corrupt);
+        let now = Manifest::read(dir)?;
+        // Files are removed once the manifest says so: what was not found behind the last file was
+        // not there yet, unless that is sealed by now.
+        let missed = |last: u64| now.active.is_some_and(|first| first > last + 1);
         match active {
-            // It was sealed meanwhile, and the manifest says so.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound
-                    && Manifest::read(dir)?.active != manifest.active => {}
-            Err(error) => {
+            Ok(active) if active.last.is_none_or(|(last, _)| !missed(last)) => {
+                return Ok((manifest, active));
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound || now.active == manifest.active => {
                 let input = dir.display().to_string();
                 let detail = format!("what was appended cannot be read: {error}");
                 return Err(InputError::Manifest { input, detail });
             }
-            Ok(active) => return Ok((manifest, active)),
+            Ok(_) | Err(_) => manifest = now,
         }
     }
 }
@@ -227,3 +238,6 @@ impl Active {
         self.frames[partition].push(place);
     }
 }
+
+#[cfg(test)]
+mod tests;
