@@ -8,12 +8,14 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use common::{Outputs, seeds};
 use limbeck::durable::{Disk, Fault, Plan};
 use limbeck::log::Stored;
-use limbeck::log::append::{Appender, Liveness, Options, Pending};
+use limbeck::log::append::{Appender, Liveness, Options, Pending, start};
 use limbeck::log::look::verify;
 use limbeck::replay::{self, Log, replay};
 use limbeck::rules::Rules;
@@ -152,5 +154,31 @@ fn what_was_acknowledged_outlives_crashes() {
     for point in ["append", "group commit", "seal", "any"] {
         let crash = (point, "Crash".to_owned());
         assert!(std::env::var("LIMBECK_SEEDS").is_ok() || hit.contains(&crash), "{point}: {hit:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_ends_inputs_that_are_live() {
+    let rules = rules();
+    // With its line, when time passes behind that, and when it is sealed.
+    for (point, passing) in [("append", 1), ("append", 2), ("seal", 1)] {
+        let dir = TempDir::new().expect("a temporary folder can be made");
+        let (reader, mut writer) = io::pipe().expect("there are pipes");
+        writer.write_all(line(0).as_bytes()).expect("a pipe has room");
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let logs = [(Log::file(path, 0), Liveness::Live { idle_after_ns: None })];
+        let plan = Plan { seed: 1, point: point.to_owned(), passing, fault: Fault::Crash };
+        let disk = Disk::faulty(plan);
+        let options = Options { seal_bytes: 1, clock_every_ns: 1_000_000, ..Options::default() };
+        let mut ticks = 0..;
+        let clock = move || ticks.next().unwrap_or(0) * 1_000_000;
+        let into = dir.path().join("into");
+        let interrupt = Interrupt::default();
+        let appending = start(&rules, &logs, (&disk, &into), options, clock, &interrupt)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        // The input has not ended.
+        let error = appending.run().expect_err("the disk is gone").to_string();
+        assert!(error.contains("the disk is gone, as planned"), "{point} {passing}: {error}");
+        drop(writer);
     }
 }

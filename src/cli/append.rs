@@ -1,8 +1,10 @@
 //! `limbeck append`: inputs into a replay log.
 
-use std::path::Path;
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
+
+use signal_hook::consts::SIGTERM;
 
 use super::args::{AppendArgs, ReplayArgs, RetentionArgs};
 use super::{UNAVAILABLE, USAGE, complain, fail, files, log, partitions, print, signals};
@@ -13,8 +15,8 @@ use crate::log::manifest::Retention;
 use crate::model::duration::format_duration;
 use crate::replay::Log;
 use crate::rules::Rules;
-use crate::sinks::exit_without_outputs;
-use crate::sources::{InputError, Interrupt};
+use crate::sinks::{OutputError, exit_without_outputs};
+use crate::sources::{InputError, Interrupt, Interrupter};
 
 pub(super) fn run(args: &AppendArgs) -> u8 {
     let interrupt = match signals::interrupt() {
@@ -46,13 +48,31 @@ pub(super) fn run(args: &AppendArgs) -> u8 {
     }
 }
 
+/// A log that is appended to while it is replayed.
+pub(super) struct Appender {
+    thread: JoinHandle<Appended>,
+    dir: PathBuf,
+    stopper: Interrupter,
+}
+
+impl Appender {
+    /// Waits until all is in the log, and appends no more if the replay has ended before that; the
+    /// exit code, if something could not be read.
+    pub(super) fn finish(mut self) -> u8 {
+        self.stopper.interrupt(SIGTERM);
+        let appended = self.thread.join();
+        let appended = appended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        say(&appended, &self.dir).unwrap_or(0)
+    }
+}
+
 /// Appends to a log, on a thread of its own, what is to be replayed; the partitions of the log.
 pub(super) fn follow(
     args: &ReplayArgs,
     dir: &Path,
     rules: &Rules,
     interrupt: &Interrupt,
-) -> Result<Vec<Log>, u8> {
+) -> Result<(Vec<Log>, Appender), u8> {
     let logs = files(&args.log, rules, false)?;
     if let Some(log) = logs.iter().find(|log| log.stored.is_some()) {
         let what = format!("{} is of a replay log already: follow that", log.path.display());
@@ -60,17 +80,18 @@ pub(super) fn follow(
     }
     let logs = lively(logs, false, None);
     let disk = Disk::default();
-    let started = start(rules, &logs, (&disk, dir), Options::default(), now, interrupt);
+    let stop = Interrupt::new();
+    let (stop, stopper) = stop.map_err(|error| fail(UNAVAILABLE, &error))?;
+    let interrupt = interrupt.or(&stop);
+    let started = start(rules, &logs, (&disk, dir), Options::default(), now, &interrupt);
     let appending = started.map_err(|failure| fail(failure.exit_code(), &failure))?;
-    let log = dir.to_owned();
-    thread::spawn(move || match appending.run() {
-        Ok(appended) => {
-            say(&appended, &log);
-        }
+    let thread = thread::spawn(move || {
+        let failed = |error: OutputError| fail(error.exit_code(), &error);
         // The replay would wait for ever for what cannot be appended.
-        Err(error) => exit_without_outputs(fail(error.exit_code(), &error).into()),
+        appending.run().unwrap_or_else(|error| exit_without_outputs(failed(error).into()))
     });
-    partitions(dir, rules, args.skip_corrupt, true)
+    let followed = partitions(dir, rules, args.skip_corrupt, true)?;
+    Ok((followed, Appender { thread, dir: dir.to_owned(), stopper }))
 }
 
 impl From<RetentionArgs> for Retention {

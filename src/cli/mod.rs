@@ -175,7 +175,7 @@ fn replay(args: &ReplayArgs) -> u8 {
         Ok(file) => file.rules,
         Err(code) => return decline(code, "its rule file is wrong"),
     };
-    let options = match options(args, &rules, cluster.clone(), interrupt.clone()) {
+    let (options, appender) = match options(args, &rules, cluster.clone(), interrupt.clone()) {
         Ok(options) => options,
         Err(code) => return decline(code, "its arguments are wrong"),
     };
@@ -191,7 +191,8 @@ fn replay(args: &ReplayArgs) -> u8 {
                     let code = outcome(&replayed, &options);
                     let wait = Duration::from_nanos(args.alerts_wait.cast_unsigned());
                     let drained = drain(&options, wait);
-                    if code == 0 { drained } else { code }
+                    let code = if code == 0 { drained } else { code };
+                    appender.map_or(code, |appender| code.max(appender.finish()))
                 }
                 Err(failure) => {
                     let code = fail(failure.exit_code(), &failure);
@@ -299,10 +300,15 @@ fn options(
     rules: &Rules,
     cluster: Option<Cluster>,
     interrupt: Interrupt,
-) -> Result<Options, u8> {
+) -> Result<(Options, Option<append::Appender>), u8> {
     let senders = senders(args, rules)?;
+    let mut appender = None;
     let logs = match (&args.append, args.follow) {
-        (Some(dir), _) => append::follow(args, dir, rules, &interrupt)?,
+        (Some(dir), _) => {
+            let (logs, appending) = append::follow(args, dir, rules, &interrupt)?;
+            appender = Some(appending);
+            logs
+        }
         (None, true) => {
             let followed = |log: &LogArg| partitions(&log.path(), rules, args.skip_corrupt, true);
             args.log.iter().map(followed).collect::<Result<Vec<_>, _>>()?.concat()
@@ -320,7 +326,7 @@ fn options(
         every: Every::Elapsed(Duration::from_nanos(args.every.cast_unsigned())),
         disk: Disk::default(),
     });
-    Ok(Options {
+    let options = Options {
         logs,
         out: args.out.clone(),
         workers,
@@ -334,7 +340,8 @@ fn options(
         progress: !args.follow,
         interrupt,
         block_bytes: None,
-    })
+    };
+    Ok((options, appender))
 }
 
 fn init(log: &Path) -> u8 {

@@ -51,11 +51,10 @@ pub fn import(
             Writer { dir: &dir, number, into, sealer: Sealer::new(Arc::clone(&reading)) };
         let read = writer.take_all(partition, &reading.matcher)?;
         let mut partition = writer.finish()?;
-        partition.damaged = read.as_ref().err().map(|error| {
-            let (what, detail) = (error.what(), error.detail());
-            format!("{what}: {detail}")
-        });
-        damaged.extend(read.err());
+        if let Err(error) = read {
+            partition.break_off(&error);
+            damaged.push(error);
+        }
         imported.push(partition);
     }
     let manifest = Manifest::new(imported);

@@ -291,6 +291,12 @@ impl Partition {
         }
     }
 
+    /// Notes that it could not be read to its end; the first time counts.
+    pub(super) fn break_off(&mut self, error: &InputError) {
+        let why = || format!("{}: {}", error.what(), error.detail());
+        self.damaged.get_or_insert_with(why);
+    }
+
     /// How many records come before what follows its segments.
     pub(super) fn offset(&self) -> u64 {
         self.removed.map_or(0, |removed| removed.records).saturating_add(self.records())

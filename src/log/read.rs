@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::columns::GROUP_ROWS;
 use super::follow::Follower;
 use super::frames::{FrameFile, What};
-use super::manifest::Partition;
+use super::manifest::{Manifest, Partition};
 use super::seal::{Reading, Sealer};
 use super::segment::{Group, Segment};
 use super::stored::Stored;
@@ -31,6 +31,8 @@ pub(crate) struct Groups {
     /// How many segments have been opened.
     opened: usize,
     tail: Tail,
+    /// Its number, if what is appended meanwhile is read too.
+    followed: Option<usize>,
     /// Whether all has been read that will be.
     ended: bool,
     consumed: Arc<AtomicU64>,
@@ -39,6 +41,7 @@ pub(crate) struct Groups {
 impl Groups {
     pub(crate) fn new(stored: Stored, interrupt: &Interrupt) -> Self {
         let tail = Tail::new(&stored);
+        let followed = stored.is_followed().then_some(stored.number);
         let Stored { dir, partition, skip_corrupt, .. } = stored;
         Self {
             dir,
@@ -49,6 +52,7 @@ impl Groups {
             segment: None,
             opened: 0,
             tail,
+            followed,
             ended: false,
             consumed: Arc::default(),
         }
@@ -126,8 +130,13 @@ impl Groups {
                     Some(next) => next,
                     None => {
                         self.ended = true;
-                        let detail = self.partition.damaged.clone()?;
-                        return Some(Err(InputError::Imported { input: self.name(), detail }));
+                        let damaged = match self.followed.take() {
+                            None => self.partition.damaged.clone(),
+                            Some(number) => self.damaged_now(number),
+                        };
+                        return damaged.map(|detail| {
+                            Err(InputError::Imported { input: self.name(), detail })
+                        });
                     }
                 },
             };
@@ -141,6 +150,14 @@ impl Groups {
                     return Some(Err(error));
                 }
             }
+        }
+    }
+
+    /// Why the partition was not appended to its end, if so, as the manifest says by now.
+    fn damaged_now(&self, number: usize) -> Option<String> {
+        match Manifest::read(&self.dir) {
+            Ok(manifest) => manifest.partitions.get(number)?.damaged.clone(),
+            Err(error) => Some(error.to_string()),
         }
     }
 

@@ -17,7 +17,7 @@ const NONE: i32 = 0;
 
 /// Whether inputs shall be read on; the default is that they always are.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Option<Arc<Asked>>);
+pub struct Interrupt(Vec<Arc<Asked>>);
 
 #[derive(Debug)]
 struct Asked {
@@ -41,20 +41,25 @@ impl Interrupt {
     pub fn new() -> io::Result<(Self, Interrupter)> {
         let (sign, writer) = io::pipe()?;
         let asked = Arc::new(Asked { signal: AtomicI32::new(NONE), sign });
-        Ok((Self(Some(Arc::clone(&asked))), Interrupter { asked, sign: Some(writer) }))
+        Ok((Self(vec![Arc::clone(&asked)]), Interrupter { asked, sign: Some(writer) }))
     }
 
     /// The signal that asks to stop, if one does.
     pub fn signal(&self) -> Option<i32> {
-        let signal = self.0.as_ref()?.signal.load(Ordering::SeqCst);
-        (signal != NONE).then_some(signal)
+        let mut signals = self.0.iter().map(|asked| asked.signal.load(Ordering::SeqCst));
+        signals.find(|signal| *signal != NONE)
+    }
+
+    /// What this one sets off, or another.
+    pub fn or(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
     /// Waits for so long, or until interrupted.
     pub(crate) fn wait(&self, at_most: Duration) -> io::Result<()> {
         let at_most = Timespec::try_from(at_most).ok();
-        let asked = self.0.as_ref().map(|asked| PollFd::new(&asked.sign, PollFlags::IN));
-        match poll(&mut asked.into_iter().collect::<Vec<_>>(), at_most.as_ref()) {
+        let signs = self.0.iter().map(|asked| PollFd::new(&asked.sign, PollFlags::IN));
+        match poll(&mut signs.collect::<Vec<_>>(), at_most.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -69,7 +74,7 @@ impl Interrupt {
     ) -> io::Result<bool> {
         let at_most = at_most.and_then(|time| Timespec::try_from(time).ok());
         let mut waiting = vec![PollFd::new(input, PollFlags::IN)];
-        waiting.extend(self.0.as_ref().map(|asked| PollFd::new(&asked.sign, PollFlags::IN)));
+        waiting.extend(self.0.iter().map(|asked| PollFd::new(&asked.sign, PollFlags::IN)));
         loop {
             match poll(&mut waiting, at_most.as_ref()) {
                 Err(rustix::io::Errno::INTR) => {}

@@ -281,3 +281,30 @@ fn what_is_kept_no_more_is_not_replayed() {
     assert_eq!(left["segments"][0]["offset"], 9_000, "{left}");
     assert_eq!(left["segments"][0]["file"], "0000-000003.parquet", "{left}");
 }
+
+#[test]
+fn what_could_not_be_appended_to_its_end_is_remembered() {
+    let place = Place::new();
+    let packed = zstd::encode_all(&flat_log(2_000)[..], 3).expect("it can be packed");
+    place.write("cut.zst", &packed[..packed.len() / 2]);
+    place.run("replay --rules flat.yaml --log cut.zst --out a").assert(65, &["cut.zst"]);
+    let wanted = place.outputs("a").unnamed();
+    assert!(wanted.summary["records"].as_u64().expect("a count") > 0);
+    place.run(&format!("{APPEND} cut.zst")).assert(65, &["cut.zst", "damaged"]);
+    let ran = place.run("log ls log");
+    assert!(ran.assert(0, &[]).said.contains("not to its end: the archive is damaged"), "{ran:?}");
+    for sealed in [false, true] {
+        let about = ["log (cut.zst)", "not imported to its end", "the archive is damaged"];
+        for follow in ["", "--follow"] {
+            let line = format!("replay --rules flat.yaml --log log {follow} --out b");
+            place.run(&line).assert(65, &about);
+            place.outputs("b").unnamed().assert_equal(&wanted, &format!("{sealed} {follow}"));
+        }
+        place.run("log seal log").assert(0, &[]);
+    }
+    // What is followed meanwhile ends with its input.
+    place
+        .run("replay --rules flat.yaml --log cut.zst --follow --append grown --out b")
+        .assert(65, &["cut.zst", "damaged", "grown (cut.zst)"]);
+    place.outputs("b").unnamed().assert_equal(&wanted, "appended and followed");
+}

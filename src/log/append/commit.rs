@@ -15,7 +15,7 @@ use super::super::frames::{self, Frame, Lines, Mark, What};
 use super::{Liveness, Options, Shared, create_frames};
 use crate::durable::File;
 use crate::sinks::OutputError;
-use crate::sources::Block;
+use crate::sources::{Block, InputError};
 
 /// More is not written at once.
 const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -38,7 +38,8 @@ pub(super) enum Asked {
         block: Block,
         before: u64,
     },
-    End,
+    /// Nothing more comes; why, if that is not the end of the input.
+    End(Option<InputError>),
     Seal,
 }
 
@@ -84,13 +85,13 @@ impl Committer {
     }
 
     /// Writes until all inputs are gone.
-    pub(super) fn run(mut self, requests: &Receiver<Request>) {
+    pub(super) fn run(mut self, requests: &Receiver<Request>) -> Result<(), OutputError> {
         let wait = Duration::from_nanos(self.options.clock_every_ns.cast_unsigned());
         loop {
             let mut group = match requests.recv_timeout(wait) {
                 Ok(first) => vec![first],
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.failed.map_or(Ok(()), Err),
             };
             let size = |request: &Request| match &request.what {
                 Asked::Lines { block, .. } => block.bytes.len(),
@@ -114,6 +115,9 @@ impl Committer {
                 None => self.commit(asked),
             };
             self.failed = result.as_ref().err().cloned();
+            if self.failed.is_some() {
+                self.log.stop();
+            }
             for done in waiting {
                 // Who does not wait does not listen.
                 let _ = done.send(result.clone());
@@ -145,8 +149,11 @@ impl Committer {
                     });
                     What::Lines(Lines::new(block, before, stamp_ns))
                 }
-                Asked::End => {
+                Asked::End(damage) => {
                     self.live.remove(&partition);
+                    // Before the end is there for whoever follows.
+                    damage
+                        .map_or(Ok(()), |error| self.log.break_off(partition as usize, &error))?;
                     What::Mark(Mark::End)
                 }
             };

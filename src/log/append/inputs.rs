@@ -49,10 +49,13 @@ pub fn start(
     now: impl FnMut() -> i64 + Send + 'static,
     interrupt: &Interrupt,
 ) -> Result<Appending, Failure> {
-    let open = |(number, (log, _)): (usize, &(Log, _))| log.open(number, rules, interrupt);
+    let pipe = |error| OutputError::cannot_create(dir, &error);
+    let (stop, stopper) = Interrupt::new().map_err(pipe)?;
+    let interrupt = interrupt.or(&stop);
+    let open = |(number, (log, _)): (usize, &(Log, _))| log.open(number, rules, &interrupt);
     let opened = logs.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
-    let mut appending =
-        Appending { inputs: Vec::new(), appender: Appender::open(disk, dir, options, now)? };
+    let appender = Appender::open_until(disk, dir, options, now, Some(stopper))?;
+    let mut appending = Appending { inputs: Vec::new(), appender };
     let mut names = BTreeSet::new();
     for ((log, liveness), partition) in logs.iter().zip(opened) {
         let name = log.path.display().to_string();
@@ -70,10 +73,11 @@ pub fn start(
 }
 
 impl Appending {
-    /// Appends until the inputs end, or are interrupted; those that end whole are declared ended.
+    /// Appends until the inputs end, or are interrupted; those that end are declared ended, and the
+    /// log says which could not be read to their end.
     ///
     /// # Errors
-    /// [`OutputError`], if writing fails: what was acknowledged is in the log.
+    /// [`OutputError`], as soon as writing fails: what was acknowledged is in the log.
     pub fn run(self) -> Result<Appended, OutputError> {
         let Self { inputs, appender } = self;
         let results: Vec<_> = thread::scope(|scope| {
@@ -114,8 +118,11 @@ fn take_all(input: &Input, mut blocks: Blocks) -> Result<(u64, Option<InputError
             pending.pop_front().map_or(Ok(()), super::Pending::wait)?;
         }
     }
-    if damaged.is_none() {
-        pending.push_back(input.end());
+    match &damaged {
+        None => pending.push_back(input.end()),
+        // It may go on another time.
+        Some(InputError::Interrupted { .. }) => {}
+        Some(error) => pending.push_back(input.break_off(error.clone())),
     }
     pending.into_iter().try_for_each(super::Pending::wait)?;
     Ok((lines, damaged))

@@ -24,6 +24,7 @@ use std::thread::{Builder, JoinHandle};
 use std::{io, process};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use signal_hook::consts::SIGTERM;
 
 use self::commit::{Asked, Committer, Request};
 pub use self::inputs::{Appended, Appending, start};
@@ -37,7 +38,7 @@ use crate::replay::Failure;
 use crate::rules::Rules;
 use crate::sinks::OutputError;
 use crate::sources::header::Header;
-use crate::sources::{Block, InputError};
+use crate::sources::{Block, InputError, Interrupter};
 
 /// The file that whoever appends has locked; it says which process that is.
 const LOCK: &str = ".lock";
@@ -92,7 +93,7 @@ pub struct Appender {
 }
 
 struct Threads {
-    committer: JoinHandle<()>,
+    committer: JoinHandle<Result<(), OutputError>>,
     sealer: JoinHandle<Result<(), OutputError>>,
 }
 
@@ -104,6 +105,8 @@ struct Shared {
     retention: Retention,
     /// How far the clock went back at most.
     held_ns: AtomicI64,
+    /// What ends the inputs when nothing can be written any more.
+    stopper: Mutex<Option<Interrupter>>,
     _lock: File,
 }
 
@@ -131,6 +134,17 @@ impl Appender {
         dir: &Path,
         options: Options,
         now: impl FnMut() -> i64 + Send + 'static,
+    ) -> Result<Self, Failure> {
+        Self::open_until(disk, dir, options, now, None)
+    }
+
+    /// The same; the interrupt is set off when nothing can be written any more.
+    fn open_until(
+        disk: &Disk,
+        dir: &Path,
+        options: Options,
+        now: impl FnMut() -> i64 + Send + 'static,
+        stopper: Option<Interrupter>,
     ) -> Result<Self, Failure> {
         let cannot_create = |error: io::Error| OutputError::cannot_create(dir, &error);
         disk.create_dir_all(dir).map_err(cannot_create)?;
@@ -168,6 +182,7 @@ impl Appender {
             manifest: Mutex::new(manifest),
             retention: options.retention,
             held_ns: AtomicI64::new(0),
+            stopper: Mutex::new(stopper),
             _lock: lock,
         });
         seal::retain(&log)?;
@@ -183,7 +198,10 @@ impl Appender {
         let committer = spawn("committer", move || committer.run(&receiver));
         let sealer = spawn("sealer", {
             let log = Arc::clone(&log);
-            move || sealed.iter().try_for_each(|number| seal::seal(&log, number))
+            move || {
+                let done = sealed.iter().try_for_each(|number| seal::seal(&log, number));
+                done.inspect_err(|_| log.stop())
+            }
         });
         let threads = Some(Threads { committer, sealer });
         Ok(Self { log, requests, threads, torn_bytes: active.torn_bytes, ends: active.ends })
@@ -274,8 +292,8 @@ impl Appender {
         let Some(Threads { committer, sealer }) = self.threads.take() else { return Ok(()) };
         // The committer ends when nobody can ask it for anything.
         self.requests = bounded(0).0;
-        join(committer);
-        join(sealer)
+        let (written, sealed) = (join(committer), join(sealer));
+        written.and(sealed)
     }
 }
 
@@ -294,7 +312,12 @@ impl Input {
 
     /// Says that nothing more comes.
     pub fn end(&self) -> Pending {
-        self.ask(Asked::End)
+        self.ask(Asked::End(None))
+    }
+
+    /// Says that nothing more comes, since the input could not be read to its end.
+    pub fn break_off(&self, error: InputError) -> Pending {
+        self.ask(Asked::End(Some(error)))
     }
 
     fn ask(&self, what: Asked) -> Pending {
@@ -326,6 +349,24 @@ impl Shared {
         let path = self.dir.join(FILE);
         let replaced = self.disk.replace(&path, &manifest.to_bytes());
         replaced.map_err(|error| OutputError::write_failed(&path, &error))
+    }
+
+    /// Has the manifest say that an input could not be read to its end.
+    fn break_off(&self, partition: usize, error: &InputError) -> Result<(), OutputError> {
+        let mut manifest = self.manifest();
+        let mut next = manifest.clone();
+        next.partitions[partition].break_off(error);
+        self.replace(&next)?;
+        *manifest = next;
+        Ok(())
+    }
+
+    /// Has the inputs end: nothing can be written any more.
+    fn stop(&self) {
+        let mut stopper = self.stopper.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stopper) = &mut *stopper {
+            stopper.interrupt(SIGTERM);
+        }
     }
 }
 
