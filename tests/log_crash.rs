@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use common::{Outputs, seeds};
-use limbeck::durable::{Disk, Fault, Plan};
+use limbeck::durable::{ANY, Disk, Fault, Plan};
 use limbeck::log::Stored;
 use limbeck::log::append::{Appender, Liveness, Options, Pending, start};
 use limbeck::log::look::verify;
@@ -181,4 +181,54 @@ fn what_cannot_be_written_ends_inputs_that_are_live() {
         assert!(error.contains("the disk is gone, as planned"), "{point} {passing}: {error}");
         drop(writer);
     }
+}
+
+#[test]
+fn what_is_put_together_outlives_crashes() {
+    let rules = rules();
+    let dir = TempDir::new().expect("a temporary folder can be made");
+    let whole = dir.path().join("log");
+    let (_, done) = append(&Disk::default(), &whole, &rules, 0, 1);
+    assert!(done);
+    let log = |dir: &Path| {
+        let stored = Stored::all(dir, false).expect("there is a manifest");
+        let logs = stored.into_iter().map(|stored| Log::stored(stored, &rules));
+        logs.collect::<Option<Vec<_>>>().expect("the rules have the source")
+    };
+    let segments = |dir: &Path| log(dir)[0].stored.as_ref().map(|of| of.partition.segments.len());
+    let before = segments(&whole).expect("it is a log");
+    assert!(before > 3);
+    let wanted = replayed(&rules, log(&whole), &dir.path().join("wanted"));
+    let mut left = BTreeSet::new();
+    for passing in 1.. {
+        let copy = TempDir::new().expect("a temporary folder can be made");
+        for entry in fs::read_dir(&whole).expect("it is there") {
+            let entry = entry.expect("an entry can be read");
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("there is room");
+        }
+        let plan = Plan { seed: passing, point: ANY.to_owned(), passing, fault: Fault::Crash };
+        let disk = Disk::faulty(plan);
+        let compacted = Appender::open(&disk, copy.path(), Options::default(), || 0)
+            .and_then(Appender::compact);
+        let (_, wrong) = verify(copy.path()).expect("there is a manifest");
+        assert_eq!(wrong, [], "passing {passing}");
+        let got = replayed(&rules, log(copy.path()), &dir.path().join("got"));
+        got.assert_equal(&wanted, &format!("passing {passing}"));
+        let there = segments(copy.path()).expect("it is a log");
+        left.insert(there);
+        if compacted.is_ok() {
+            assert!(!disk.has_failed() && there < before, "{there} segments");
+            break;
+        }
+        assert!(disk.has_failed(), "{compacted:?}");
+        // Who opens it next removes what is left over, and goes on.
+        let manifest = Appender::open(&Disk::default(), copy.path(), Options::default(), || 0)
+            .and_then(Appender::compact)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        let listed = manifest.partitions[0].segments.len();
+        let is_segment = |name: &fs::DirEntry| name.path().extension() == Some("parquet".as_ref());
+        let files = fs::read_dir(copy.path()).expect("it is there").flatten().filter(is_segment);
+        assert_eq!(files.count(), listed, "passing {passing}");
+    }
+    assert!(left.len() > 1, "{left:?}");
 }

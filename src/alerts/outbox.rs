@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use limbeck_operators::hash::xxh3_64;
 
-use crate::durable::{Disk, File};
+use crate::durable::{self, Disk, File};
 use crate::sinks::OutputError;
 
 /// A segment of this size is followed by another.
@@ -136,7 +136,9 @@ impl Outbox {
         let cannot = |error: io::Error| OutputError::cannot_create(dir, &error);
         disk.create_dir_all(dir).map_err(cannot)?;
         let mut outbox = Self {
-            _lock: lock(dir)?,
+            _lock: durable::lock(dir).map_err(|_| {
+                OutputError::cannot_create(dir, &"another process delivers from it")
+            })?,
             disk: disk.clone(),
             dir: dir.to_owned(),
             segment_bytes,
@@ -158,11 +160,8 @@ impl Outbox {
             let segment = outbox.load(*first, Some(first) == firsts.last())?;
             outbox.segments.push_back(segment);
         }
-        // What a crash left may not be sure to last, nor may a folder that was just made.
-        for dir in dir.ancestors().take(3) {
-            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-            disk.sync_dir(dir).map_err(cannot)?;
-        }
+        // What a crash left may not be sure to last.
+        disk.sync_dir(dir).map_err(cannot)?;
         outbox.next = outbox.segments.front().map_or(1, |segment| segment.first);
         Ok(outbox)
     }
@@ -193,10 +192,10 @@ impl Outbox {
         let segment = self.segments.back().expect("there is one");
         let path = segment.entries_path(&self.dir);
         let lines: String = self.added.iter().map(Entry::to_line).collect();
-        let written = match &mut self.file {
+        let written = self.disk.point("outbox").and_then(|()| match &mut self.file {
             Some(file) => Ok(file),
             none => open_file(&self.disk, &path).map(|file| none.insert(file)),
-        };
+        });
         written
             .and_then(|file| {
                 file.write_all(lines.as_bytes())?;
@@ -255,10 +254,10 @@ impl Outbox {
         };
         let path = segment.marks_path(dir);
         let mark = [number.to_le_bytes(), xxh3_64(&number.to_le_bytes()).to_le_bytes()].concat();
-        let file = match &mut segment.marks {
+        let file = disk.point("outbox").and_then(|()| match &mut segment.marks {
             Some(file) => Ok(file),
             none => open_file(disk, &path).map(|file| none.insert(file)),
-        };
+        });
         file.and_then(|file| file.write_all(&mark))
             .map_err(|error| OutputError::write_failed(&path, &error))?;
         segment.done += 1;
@@ -373,17 +372,6 @@ impl Outbox {
             }
         }
         Ok(segment)
-    }
-}
-
-fn lock(dir: &Path) -> Result<Option<fs::File>, OutputError> {
-    let Ok(file) = fs::File::open(dir) else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(OutputError::cannot_create(dir, &"another process delivers from it"))
-        }
-        Err(fs::TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -83,10 +83,7 @@ pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Re
     let header = postcard::to_allocvec(&header).map_err(io::Error::other)?;
     let new = path.with_extension("new");
     disk.point("checkpoint write")?;
-    match disk.remove(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    disk.remove_if_there(&new)?;
     let mut file = disk.create(&new)?;
     let Section { bytes, hash } = Section::new(&header);
     file.write_all(MAGIC)?;

@@ -92,10 +92,8 @@ impl Checkpoint {
 /// # Errors
 /// What the system says.
 pub fn clear(plan: &Plan) -> io::Result<()> {
-    match plan.disk.remove(&plan.dir.join(NAME)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => plan.disk.sync_dir(&plan.dir)?,
-    }
+    plan.disk.remove_if_there(&plan.dir.join(NAME))?;
+    plan.disk.sync_dir(&plan.dir)?;
     remove_others(&plan.disk, &plan.dir, |_| false);
     Ok(())
 }

@@ -203,13 +203,41 @@ pub(super) enum LogCommand {
         /// The folder of the log.
         dir: PathBuf,
     },
-    /// Removes whole segments that shall not be kept, and what a crash has left.
+    /// Makes a log of more partitions of one: of each as many parts, whose replay is that of the
+    /// whole.
+    Split(SplitArgs),
+    /// Puts small segments together, and removes those that shall not be kept, and what a crash has
+    /// left.
     Compact {
         /// The folder of the log.
         dir: PathBuf,
         #[command(flatten)]
         retention: RetentionArgs,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SplitArgs {
+    /// The folder of the log, which stays as it is.
+    pub(super) dir: PathBuf,
+    /// The folder of the other log; made if it is not there, and empty if it is.
+    #[arg(long, value_name = "DIR")]
+    pub(super) into: PathBuf,
+    /// Into how many parts each partition is split.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub(super) partitions: u16,
+    /// What of a record decides to which part it goes.
+    #[arg(long, value_enum, default_value = "subject")]
+    pub(super) by: ByArg,
+}
+
+/// What of a record decides to which part it goes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ByArg {
+    /// Its subject.
+    Subject,
+    /// Its source: for `skew: correct`, and accounts of sources that are those of the whole.
+    Source,
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::args::{CatArgs, ImportArgs, InputArgs, LogCommand};
+use super::args::{ByArg, CatArgs, ImportArgs, InputArgs, LogCommand, SplitArgs};
 use super::{DAMAGED, UNAVAILABLE, USAGE, fail, files, load, print, signals, written};
 use crate::authoring::grouped;
 use crate::durable::Disk;
@@ -12,10 +12,10 @@ use crate::log::append::{self, Appender};
 use crate::log::import::import;
 use crate::log::look::{self, Unsealed, Window};
 use crate::log::manifest::{Manifest, Range};
+use crate::log::split::{By, split};
 use crate::model::time::format_rfc3339;
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sinks::OutputError;
 use crate::sources::InputError;
 
 pub(super) fn import_logs(args: &ImportArgs) -> u8 {
@@ -58,10 +58,15 @@ pub(super) fn run(command: &LogCommand) -> u8 {
         LogCommand::Ls { dir, json } => ls(dir, *json),
         LogCommand::Cat(args) => cat(args),
         LogCommand::Verify { dir } => verify(dir),
-        LogCommand::Seal { dir } => tend(dir, append::Options::default(), Appender::seal),
+        LogCommand::Seal { dir } => tend(dir, append::Options::default(), |appender| {
+            appender.seal()?;
+            Ok(appender.finish()?)
+        }),
+        LogCommand::Split(args) => split_log(args),
         LogCommand::Compact { dir, retention } => {
             let retention = (*retention).into();
-            tend(dir, append::Options { retention, ..append::Options::default() }, |_| Ok(()))
+            let options = append::Options { retention, ..append::Options::default() };
+            tend(dir, options, Appender::compact)
         }
     }
 }
@@ -84,19 +89,32 @@ fn ls(dir: &Path, json: bool) -> u8 {
 fn tend(
     dir: &Path,
     options: append::Options,
-    act: impl FnOnce(&Appender) -> Result<(), OutputError>,
+    act: impl FnOnce(Appender) -> Result<Manifest, Failure>,
 ) -> u8 {
     // To open what is no log would make one.
     let tended = Manifest::read(dir).map_err(Failure::from).and_then(|_| {
         let appender = Appender::open(&Disk::default(), dir, options, super::append::now)?;
         super::append::say_torn(dir, appender.torn_bytes());
-        act(&appender)?;
-        Ok(appender.finish()?)
+        act(appender)
     });
-    match tended {
-        Ok(manifest) => print(&(totals(&manifest, dir) + "\n")),
-        Err(failure) => fail(failure.exit_code(), &failure),
+    made(&tended, dir)
+}
+
+/// Says what a log has become.
+fn made(made: &Result<Manifest, Failure>, dir: &Path) -> u8 {
+    match made {
+        Ok(manifest) => print(&(totals(manifest, dir) + "\n")),
+        Err(failure) => fail(failure.exit_code(), failure),
     }
+}
+
+fn split_log(args: &SplitArgs) -> u8 {
+    let SplitArgs { dir, into, partitions, by } = args;
+    let by = match by {
+        ByArg::Subject => By::Subject,
+        ByArg::Source => By::Source,
+    };
+    made(&split(dir, into, usize::from(*partitions), by), into)
 }
 
 fn cat(args: &CatArgs) -> u8 {

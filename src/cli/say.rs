@@ -153,7 +153,9 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     row(summary.notifications.unwrap_or(0), "notifications (notifications.ndjson says of what)");
     text.push_str(&sources(&summary.sources));
     if summary.records == 0 {
-        text.push_str("no records: the logs are empty, or all of them arrived after --until\n");
+        text.push_str(
+            "no records: the logs are empty, or all of them arrived before --from or after --until\n",
+        );
     }
     let speed = grouped(summary.events_per_second as u64);
     let memory = summary.peak_rss_bytes.div_ceil(1 << 20);

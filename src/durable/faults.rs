@@ -76,6 +76,7 @@ struct Written {
 #[derive(Debug)]
 enum Change {
     Created(PathBuf),
+    CreatedDir(PathBuf),
     /// With the content of the file that had the name.
     Renamed(PathBuf, PathBuf, Option<Vec<u8>>),
     Removed(PathBuf, Vec<u8>),
@@ -84,7 +85,7 @@ enum Change {
 impl Change {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         let (one, other) = match self {
-            Self::Created(path) | Self::Removed(path, _) => (path, None),
+            Self::Created(path) | Self::CreatedDir(path) | Self::Removed(path, _) => (path, None),
             Self::Renamed(from, to, _) => (from, Some(to)),
         };
         std::iter::once(one).chain(other).map(PathBuf::as_path)
@@ -139,6 +140,10 @@ impl Faults {
     pub(super) fn created(&mut self, path: &Path) -> u64 {
         self.changes.push(Change::Created(path.to_owned()));
         self.opened(path, 0)
+    }
+
+    pub(super) fn created_dir(&mut self, path: &Path) {
+        self.changes.push(Change::CreatedDir(path.to_owned()));
     }
 
     pub(super) fn opened(&mut self, path: &Path, len: u64) -> u64 {
@@ -212,6 +217,7 @@ impl Faults {
             }
             match change {
                 Change::Created(path) => fs::remove_file(path)?,
+                Change::CreatedDir(path) => fs::remove_dir_all(path)?,
                 Change::Removed(path, before) => fs::write(path, before)?,
                 Change::Renamed(from, to, before) => {
                     fs::rename(&to, from)?;

@@ -12,6 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use self::faults::Faults;
 pub use self::faults::{ANY, Fault, Plan};
@@ -73,12 +74,26 @@ impl Disk {
         Ok(File { inner, number, disk: self.clone() })
     }
 
-    /// Makes a folder and those above it, where they are not there.
+    /// Makes a folder and those above it, where they are not there; they last.
     ///
     /// # Errors
     /// What the system says.
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let _faults = self.call()?;
+        let mut above = path.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+        let missing: Vec<&Path> = above.clone().take_while(|dir| !dir.exists()).collect();
+        // Whoever made the one that is there may have died before it was sure to last.
+        match above.nth(missing.len()).map_or(Ok(()), |dir| self.sync_dir(folder(dir))) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+        for dir in missing.into_iter().rev() {
+            let faults = self.call()?;
+            fs::create_dir_all(dir)?;
+            if let Some(mut faults) = faults {
+                faults.created_dir(dir);
+            }
+            self.sync_dir(folder(dir))?;
+        }
         fs::create_dir_all(path)
     }
 
@@ -110,6 +125,17 @@ impl Disk {
         Ok(())
     }
 
+    /// Removes a file, unless it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove_if_there(&self, path: &Path) -> io::Result<()> {
+        match self.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
     /// Makes last what has been made, renamed and removed in a folder.
     ///
     /// # Errors
@@ -131,10 +157,7 @@ impl Disk {
     /// What the system says. The old file is there still, or the new one without being sure to last.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let partial = partial(path);
-        match self.remove(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        self.remove_if_there(&partial)?;
         let mut file = self.create(&partial)?;
         let written = file.write_all(bytes).and_then(|()| file.sync());
         if let Err(error) = written.and_then(|()| self.rename(&partial, path)) {
@@ -155,6 +178,20 @@ impl Disk {
     fn faults(&self) -> Option<MutexGuard<'_, Faults>> {
         // Whoever panicked meanwhile has left no half of a change.
         self.faults.as_ref().map(|faults| faults.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Locks a folder, which is nobody else's as long as this is open; none where that is not possible
+/// at all.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`], if another process has locked it.
+pub fn lock(dir: &Path) -> io::Result<Option<fs::File>> {
+    let Ok(file) = fs::File::open(dir) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -182,6 +219,17 @@ impl File {
             None => self.inner.sync_data()?,
         }
         Ok(())
+    }
+
+    /// When it was made, or else changed last, in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn begun_ns(&self) -> io::Result<i64> {
+        let metadata = self.inner.metadata()?;
+        let at = metadata.created().or_else(|_| metadata.modified())?;
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
 
     /// Cuts the file off.

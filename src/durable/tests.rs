@@ -145,3 +145,17 @@ fn the_same_plan_leaves_the_same() {
     let (one, other) = (tempdir().unwrap(), tempdir().unwrap());
     assert_eq!(left(one.path()), left(other.path()));
 }
+
+#[test]
+fn folders_that_were_made_outlive_a_crash() {
+    for seed in 0..20 {
+        let dir = tempdir().unwrap();
+        let folder = dir.path().join("a/b/c");
+        let disk = planned(seed, "here", 1, Fault::Crash);
+        disk.create_dir_all(&folder).unwrap();
+        disk.create(&folder.join("file")).unwrap().sync().unwrap();
+        disk.sync_dir(&folder).unwrap();
+        disk.point("here").unwrap_err();
+        assert!(folder.join("file").exists());
+    }
+}

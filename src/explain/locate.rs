@@ -99,6 +99,8 @@ pub fn locate(rules: &Rules, logs: &[Log], which: &Which) -> Result<Found, Failu
     };
     let (mut found, mut more) = (Vec::new(), None);
     for (partition, log) in logs.iter().enumerate().filter(|(_, log)| meant(log)) {
+        log.has_all_from(None)?;
+        let partition = Log::number(logs, partition);
         let input = log.open(partition, rules, &Interrupt::default())?;
         let read = records(input, &matcher, |seen| {
             let is_it = match (which, &seen.record) {

@@ -59,7 +59,10 @@ pub(super) fn retrace(
     let partitions = logs
         .iter()
         .enumerate()
-        .map(|(number, log)| log.open(number, rules, &Interrupt::default()))
+        .map(|(number, log)| {
+            log.has_all_from(None)?;
+            log.open(Log::number(logs, number), rules, &Interrupt::default())
+        })
         .collect::<Result<Vec<_>, InputError>>()?;
     let clockwork = Clockwork {
         timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },

@@ -9,9 +9,9 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::frames::{FrameFile, Mark, Rest, What};
+use super::frames::{FrameFile, Rest};
 use super::manifest::Manifest;
-use super::stored::Active;
+use super::stored::{Active, End};
 
 /// The manifest is looked at with every so manieth look.
 const LOOKS: u32 = 64;
@@ -23,8 +23,8 @@ pub(crate) struct Follower {
     /// The number of the file that grows, and the file if it is there.
     number: u64,
     file: Option<FrameFile>,
-    /// By partition: frames that are new, and whether it is declared ended behind them.
-    partitions: Vec<(VecDeque<FrameFile>, bool)>,
+    /// By partition: frames that are new, and what is known of it behind them.
+    partitions: Vec<(VecDeque<FrameFile>, End)>,
     /// How often there was nothing more to be found.
     idle: u32,
     /// Whether the log has got a partition that it had not.
@@ -39,7 +39,7 @@ impl Follower {
             dir: Arc::clone(dir),
             number,
             file: None,
-            partitions: active.ends.iter().map(|end| (VecDeque::new(), end.ended)).collect(),
+            partitions: active.ends.iter().map(|end| (VecDeque::new(), *end)).collect(),
             idle: 0,
             outgrown: false,
         };
@@ -57,9 +57,9 @@ impl Follower {
         into: &mut VecDeque<FrameFile>,
     ) -> io::Result<bool> {
         self.look()?;
-        let Some((frames, ended)) = self.partitions.get_mut(partition) else { return Ok(false) };
+        let Some((frames, end)) = self.partitions.get_mut(partition) else { return Ok(false) };
         into.append(frames);
-        Ok(!*ended)
+        Ok(!end.ended)
     }
 
     /// Whether the log has got a partition that it had not; it is said once.
@@ -79,12 +79,8 @@ impl Follower {
                 let Some(frame) = file.next()? else { break };
                 match self.partitions.get_mut(frame.partition as usize) {
                     None => self.outgrown = true,
-                    Some((frames, ended)) => {
-                        *ended = match frame.what {
-                            What::Lines(_) => false,
-                            What::Mark(Mark::End) => true,
-                            What::Mark(_) => *ended,
-                        };
+                    Some((frames, end)) => {
+                        end.pass(&frame.what);
                         frames.push_back(place);
                     }
                 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::frames;
 use super::manifest::{self, FILE, Manifest};
 use super::seal::{Reading, Sealer};
+use crate::durable::Disk;
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
 use crate::sinks::{OutputDir, OutputError};
@@ -41,7 +42,7 @@ pub fn import(
     let open = |(number, log): (usize, &Log)| log.open(number, rules, interrupt);
     let partitions = logs.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
     let dir = OutputDir::create(dir)?;
-    make_room(dir.path())?;
+    make_room(&Disk::default(), dir.path())?;
     let mut imported = Vec::new();
     let mut damaged = Vec::new();
     for (number, (log, partition)) in logs.iter().zip(partitions).enumerate() {
@@ -66,7 +67,7 @@ pub fn import(
 
 /// Refuses a folder that is a log or holds anything else, and removes what an import or a first
 /// append has left that broke off.
-pub(super) fn make_room(dir: &Path) -> Result<(), OutputError> {
+pub(super) fn make_room(disk: &Disk, dir: &Path) -> Result<(), OutputError> {
     if manifest::is_log(dir) {
         let detail = "it is a replay log already; append to it, or import into another folder";
         return Err(OutputError::cannot_create(dir, &detail));
@@ -85,7 +86,7 @@ pub(super) fn make_room(dir: &Path) -> Result<(), OutputError> {
         }
     }
     for path in segments {
-        fs::remove_file(&path).map_err(|error| OutputError::cannot_create(&path, &error))?;
+        disk.remove(&path).map_err(|error| OutputError::cannot_create(&path, &error))?;
     }
     Ok(())
 }

@@ -104,6 +104,11 @@ impl Tree {
         keys
     }
 
+    /// The path of these keys, outermost first.
+    pub(super) fn path(&mut self, keys: &[SmolStr]) -> usize {
+        keys.iter().fold(0, |at, key| self.below(at, key))
+    }
+
     /// A path below another.
     fn below(&mut self, parent: usize, key: &str) -> usize {
         if let Some(known) = self.nodes[parent].children.get(key) {
@@ -145,7 +150,7 @@ impl Tree {
         json: &'a str,
         leaves: &mut Vec<Leaf<'a>>,
     ) {
-        let path = keys.iter().fold(0, |at, key| self.below(at, key));
+        let path = self.path(keys);
         self.value(json, path, keys.len(), leaves);
     }
 

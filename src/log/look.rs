@@ -63,7 +63,8 @@ pub fn cat(dir: &Path, window: Window, out: &mut impl Write) -> io::Result<Vec<I
     for stored in stored.iter().filter(|stored| is_wanted(stored.number)) {
         let (number, partition) = (stored.number, &stored.partition);
         let listed = partition.segments.iter().filter(|listed| window.meets(listed.arrival));
-        let mut tail = Tail::new(stored);
+        let is_first = number == window.partition.unwrap_or(0);
+        let mut tail = Tail::new(stored, is_first);
         let appended = std::iter::from_fn(|| tail.next_segment(GROUP_ROWS));
         for segment in listed.map(|listed| Segment::open(dir, listed)).chain(appended) {
             let segment = match segment {
@@ -77,7 +78,7 @@ pub fn cat(dir: &Path, window: Window, out: &mut impl Write) -> io::Result<Vec<I
                 if !window.meets(*range) {
                     continue;
                 }
-                let group = Group { segment: segment.clone(), number: group };
+                let group = Group::new(&segment, group);
                 match Rows::read(group, &paths) {
                     Ok(rows) => {
                         write_rows(&rows, number, &partition.name, &slots, window, out)?;
@@ -87,6 +88,7 @@ pub fn cat(dir: &Path, window: Window, out: &mut impl Write) -> io::Result<Vec<I
                 }
             }
         }
+        damaged.extend(stored.damage());
     }
     Ok(damaged)
 }
@@ -199,13 +201,13 @@ pub fn verify(dir: &Path) -> Result<(Manifest, Vec<InputError>), InputError> {
                 let groups = 0..segment.groups();
                 let mut found = Found { line, ..Found::default() };
                 for number in groups {
-                    let group = Group { segment: segment.clone(), number };
+                    let group = Group::new(&segment, number);
                     found.add(&group)?;
                 }
                 line = found.line;
-                found.compare(listed, &segment.layout).map_err(|detail| {
-                    Group { segment: segment.clone(), number: 0 }.unreadable(&detail)
-                })
+                found
+                    .compare(listed, &segment.layout)
+                    .map_err(|detail| Group::new(&segment, 0).unreadable(&detail))
             });
             wrong.extend(checked.err());
         }

@@ -3,6 +3,7 @@
 //! It is replaced as a whole, after whatever it lists is on disk: a folder with a manifest has all
 //! that this says. State: none.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path};
@@ -61,12 +62,18 @@ pub struct Partition {
     /// What its columns are called, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Vec<SmolStr>>,
+    /// Of one that was split, the number of the first of its parts, of which this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<usize>,
     /// How many lines the segments are made of, or a few less if the last of them are blank.
     #[serde(default)]
     pub lines: u64,
     /// Whether it was declared ended behind its segments.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+    /// How many fewer segments there are since some were put together.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub merged: usize,
     /// What was removed of its beginning, if anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Removed>,
@@ -81,8 +88,17 @@ pub struct Removed {
     pub segments: usize,
     /// How many records there were, dead letters and marks included.
     pub records: u64,
-    /// The last arrival among them.
+    /// The last arrival among them; none if all were dead letters.
     pub until: Option<Instant>,
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            Some(until) => write!(f, "what arrived until {} was removed", format_rfc3339(until.0)),
+            None => write!(f, "{} dead letters before its first record were removed", self.records),
+        }
+    }
 }
 
 /// A time as it is written in a manifest.
@@ -135,6 +151,11 @@ impl Range {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn write_instant<S: Serializer>(time_ns: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_rfc3339(*time_ns))
 }
@@ -167,9 +188,7 @@ impl Manifest {
         let last = segments.filter_map(|segment| segment.arrival).map(|range| range.to).max();
         if let (Some(age), Some(last)) = (retention.age_ns, last) {
             for partition in &mut self.partitions {
-                while !partition.segments.is_empty()
-                    && partition.first_ends().is_none_or(|end| last.saturating_sub(end) > age)
-                {
+                while partition.first_ends().is_some_and(|end| last.saturating_sub(end) > age) {
                     files.extend(partition.remove_first());
                 }
             }
@@ -178,7 +197,7 @@ impl Manifest {
             && self.partitions.iter().map(Partition::bytes).sum::<u64>() > bytes
         {
             let some = self.partitions.iter_mut().filter(|of| !of.segments.is_empty());
-            let first = some.min_by_key(|partition| partition.first_ends());
+            let first = some.min_by_key(|partition| partition.first_ends().unwrap_or(i64::MAX));
             files.extend(first.and_then(Partition::remove_first));
         }
         files
@@ -304,7 +323,7 @@ impl Partition {
 
     /// The number of its next segment, which no file of it had.
     pub(super) fn next_segment(&self) -> usize {
-        self.removed.map_or(0, |removed| removed.segments) + self.segments.len()
+        self.removed.map_or(0, |removed| removed.segments) + self.segments.len() + self.merged
     }
 
     /// Leaves its first segment out; the file of it, if there is one.
@@ -322,9 +341,9 @@ impl Partition {
         Some(first.file)
     }
 
-    /// The last arrival of the first segment.
+    /// The last arrival of the first segment; dead letters alone go with what follows them.
     fn first_ends(&self) -> Option<i64> {
-        self.segments.first()?.arrival.map(|range| range.to)
+        self.segments.iter().find_map(|segment| segment.arrival).map(|range| range.to)
     }
 
     /// How many records its segments have, dead letters and marks included.

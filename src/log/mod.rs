@@ -17,11 +17,13 @@
 //!   `codes`: which rows say the same.
 //! - `frames`: lines as they came, before they are sealed; `append`: who writes them.
 //! - `read`: a partition, group by group; `follow`: what is appended meanwhile.
+//! - `copy`: rows of segments become rows of others; `split`: a log becomes one of more partitions.
 //! - `import`: logs become a folder; `look`: what a folder holds, for people.
 
 pub mod append;
 mod codes;
 mod columns;
+mod copy;
 mod follow;
 mod form;
 mod frames;
@@ -34,6 +36,7 @@ mod rows;
 mod schema;
 mod seal;
 mod segment;
+pub mod split;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! A partition of a log, group by group of its rows: of its segments, then of what was appended.
-//! State: one segment.
+//!
+//! Guarantee: what is given is what the log had when it was opened, though its segments be put
+//! together meanwhile. State: one segment.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +12,11 @@ use std::time::Duration;
 
 use super::columns::GROUP_ROWS;
 use super::follow::Follower;
-use super::frames::{FrameFile, What};
-use super::manifest::{Manifest, Partition};
+use super::frames::FrameFile;
+use super::manifest::{self, Manifest, Partition, Removed};
 use super::seal::{Reading, Sealer};
 use super::segment::{Group, Segment};
-use super::stored::Stored;
+use super::stored::{End, Stored};
 use crate::sources::{InputError, Interrupt};
 
 /// How often it is looked for what is appended, where nothing else is to do.
@@ -22,17 +25,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Reads a partition.
 pub(crate) struct Groups {
     dir: Arc<PathBuf>,
+    number: usize,
     partition: Arc<Partition>,
     skip_corrupt: bool,
     interrupt: Interrupt,
     from_ns: Option<i64>,
     /// The segment that is read, and the next of its groups.
     segment: Option<(Arc<Segment>, usize)>,
+    /// How many records come before that group.
+    at: u64,
+    /// Those of the segments that are read.
+    rows: Range<u64>,
     /// How many segments have been opened.
     opened: usize,
     tail: Tail,
-    /// Its number, if what is appended meanwhile is read too.
-    followed: Option<usize>,
+    /// Whether what is appended meanwhile is read too.
+    follows: bool,
     /// Whether all has been read that will be.
     ended: bool,
     consumed: Arc<AtomicU64>,
@@ -40,11 +48,14 @@ pub(crate) struct Groups {
 
 impl Groups {
     pub(crate) fn new(stored: Stored, interrupt: &Interrupt) -> Self {
-        let tail = Tail::new(&stored);
-        let followed = stored.is_followed().then_some(stored.number);
-        let Stored { dir, partition, skip_corrupt, .. } = stored;
+        let tail = Tail::new(&stored, stored.number == 0);
+        let follows = stored.is_followed();
+        let Stored { dir, number, partition, skip_corrupt, .. } = stored;
         Self {
             dir,
+            number,
+            at: 0,
+            rows: 0..partition.offset(),
             partition,
             skip_corrupt,
             interrupt: interrupt.clone(),
@@ -52,7 +63,7 @@ impl Groups {
             segment: None,
             opened: 0,
             tail,
-            followed,
+            follows,
             ended: false,
             consumed: Arc::default(),
         }
@@ -107,12 +118,23 @@ impl Groups {
             if let Some((segment, next)) = &mut self.segment
                 && *next < segment.groups()
             {
-                let group = Group { segment: Arc::clone(segment), number: *next };
+                let mut group = Group::new(segment, *next);
                 *next += 1;
+                let of_group = self.at..self.at + group.rows() as u64;
+                self.at = of_group.end;
                 let last = segment.layout.groups[group.number].map(|range| range.to);
                 if self.from_ns.is_some_and(|from| last.is_none_or(|last| last < from)) {
                     continue;
                 }
+                let wanted = of_group.start.max(self.rows.start)..of_group.end.min(self.rows.end);
+                if wanted.is_empty() {
+                    continue;
+                }
+                if wanted != of_group {
+                    let place = |row: u64| (row - of_group.start) as usize;
+                    group.part = Some(place(wanted.start)..place(wanted.end));
+                }
+                self.rows.start = wanted.end;
                 self.from_ns = None;
                 return Some(Ok(group));
             }
@@ -124,15 +146,26 @@ impl Groups {
                     if self.from_ns.is_some_and(|from| last.is_none_or(|last| last < from)) {
                         continue;
                     }
-                    Segment::open(&self.dir, listed)
+                    self.at = listed.offset;
+                    match Segment::open(&self.dir, listed) {
+                        Err(error) => match self.look_again() {
+                            Some(Ok(())) => continue,
+                            Some(Err(removed)) => Err(removed),
+                            None => Err(error),
+                        },
+                        opened => opened,
+                    }
                 }
                 None => match self.tail.next_segment(GROUP_ROWS) {
-                    Some(next) => next,
+                    Some(next) => {
+                        (self.at, self.rows) = (0, 0..u64::MAX);
+                        next
+                    }
                     None => {
                         self.ended = true;
-                        let damaged = match self.followed.take() {
-                            None => self.partition.damaged.clone(),
-                            Some(number) => self.damaged_now(number),
+                        let damaged = match self.follows {
+                            false => self.partition.damaged.clone(),
+                            true => self.damaged_now(),
                         };
                         return damaged.map(|detail| {
                             Err(InputError::Imported { input: self.name(), detail })
@@ -154,11 +187,40 @@ impl Groups {
     }
 
     /// Why the partition was not appended to its end, if so, as the manifest says by now.
-    fn damaged_now(&self, number: usize) -> Option<String> {
+    fn damaged_now(&self) -> Option<String> {
         match Manifest::read(&self.dir) {
-            Ok(manifest) => manifest.partitions.get(number)?.damaged.clone(),
+            Ok(manifest) => manifest.partitions.get(self.number)?.damaged.clone(),
             Err(error) => Some(error.to_string()),
         }
+    }
+
+    /// Finds what the last segment that was to be opened has become, if the log does not list it
+    /// any more: it was put together with others, or is kept no more, which is the error.
+    fn look_again(&mut self) -> Option<Result<(), InputError>> {
+        let listed = &self.partition.segments[self.opened - 1];
+        let mut manifest = Manifest::read(&self.dir).ok()?;
+        let now = (self.number < manifest.partitions.len())
+            .then(|| manifest.partitions.swap_remove(self.number))?;
+        if now.segments.iter().any(|segment| segment.file == listed.file) {
+            return None;
+        }
+        let is_removed = |removed: &Removed| removed.records > listed.offset;
+        if let Some(removed) = now.removed.filter(is_removed) {
+            let (input, detail) = (self.name(), format!("{removed} while it was read"));
+            return Some(Err(InputError::Removed { input, detail }));
+        }
+        let is_passed = |segment: &manifest::Segment| {
+            segment.offset.saturating_add(segment.records) <= listed.offset
+        };
+        let passed = now.segments.iter().take_while(|segment| is_passed(segment)).count();
+        // What was appended since the log was opened comes from its frames.
+        let end = self.rows.end;
+        self.rows.start = self.rows.start.max(listed.offset);
+        let segments = now.segments.into_iter().take_while(|segment| segment.offset < end);
+        let segments = segments.collect();
+        self.opened = passed;
+        self.partition = Arc::new(Partition { segments, ..Partition::clone(&self.partition) });
+        Some(Ok(()))
     }
 
     pub(crate) fn name(&self) -> String {
@@ -172,26 +234,27 @@ pub(super) struct Tail {
     number: usize,
     partition: Arc<Partition>,
     frames: VecDeque<FrameFile>,
-    last_line: u64,
+    end: End,
     sealer: Option<Sealer>,
     /// Where the last row comes from.
     file: String,
-    /// What cannot be read of the frames; it is said with the first partition, once.
+    /// What cannot be read of the frames.
     damaged: VecDeque<InputError>,
     follower: Option<Arc<Mutex<Follower>>>,
 }
 
 impl Tail {
-    pub(super) fn new(stored: &Stored) -> Self {
+    /// What cannot be read of the frames is said by one of them, of whatever partition it is.
+    pub(super) fn new(stored: &Stored, says_damage: bool) -> Self {
         let active = &stored.active;
         let frames = active.frames.get(stored.number);
-        let damaged = active.damaged.iter().filter(|_| stored.number == 0);
+        let damaged = active.damaged.iter().filter(|_| says_damage);
         Self {
             dir: Arc::clone(&stored.dir),
             number: stored.number,
             partition: Arc::clone(&stored.partition),
             frames: frames.into_iter().flatten().cloned().collect(),
-            last_line: stored.partition.lines,
+            end: End { lines: stored.partition.lines, ended: stored.partition.ended },
             sealer: None,
             file: String::new(),
             damaged: damaged.cloned().collect(),
@@ -263,12 +326,9 @@ impl Tail {
             self.sealer = Some(Sealer::new(Arc::new(Reading::of(&self.partition)?)));
         }
         let sealer = self.sealer.as_mut().expect("it was just made");
-        let last_line = match &frame.what {
-            What::Lines(lines) => lines.first + lines.count - 1,
-            What::Mark(_) => self.last_line,
-        };
-        sealer.take_frame(frame.what, self.last_line);
-        self.last_line = last_line;
+        let last_line = self.end.lines;
+        self.end.pass(&frame.what);
+        sealer.take_frame(frame.what, last_line);
         Ok(())
     }
 }

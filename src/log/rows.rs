@@ -25,9 +25,9 @@ use crate::sources::decode::{Decoded, value};
 
 /// Some rows, read for the conditions of a rule file.
 pub(crate) struct Rows {
-    group: Group,
+    pub(super) group: Group,
     len: usize,
-    attributes: Attributes,
+    pub(super) attributes: Attributes,
     /// By slot.
     fills: Vec<Fill>,
     /// Of what stands in the slots, if that is little.
@@ -37,24 +37,24 @@ pub(crate) struct Rows {
 }
 
 /// The columns that stand for themselves.
-struct Attributes {
-    line: UInt64Array,
-    element: Option<UInt64Array>,
-    time: Option<Times>,
-    arrival: Option<Times>,
-    source: Text,
-    type_: Text,
-    subject: Text,
-    sequence: Option<UInt64Array>,
-    sequence_text: Text,
-    sequence_shown: bool,
-    id: Text,
-    hash: Option<UInt64Array>,
-    content: Option<UInt64Array>,
-    column: Option<UInt64Array>,
-    reason: Text,
-    record: Text,
-    mark: Text,
+pub(super) struct Attributes {
+    pub(super) line: UInt64Array,
+    pub(super) element: Option<UInt64Array>,
+    pub(super) time: Option<Times>,
+    pub(super) arrival: Option<Times>,
+    pub(super) source: Text,
+    pub(super) type_: Text,
+    pub(super) subject: Text,
+    pub(super) sequence: Option<UInt64Array>,
+    pub(super) sequence_text: Text,
+    pub(super) sequence_shown: bool,
+    pub(super) id: Text,
+    pub(super) hash: Option<UInt64Array>,
+    pub(super) content: Option<UInt64Array>,
+    pub(super) column: Option<UInt64Array>,
+    pub(super) reason: Text,
+    pub(super) record: Text,
+    pub(super) mark: Text,
 }
 
 /// What fills a slot of the conditions.
@@ -78,16 +78,16 @@ enum Fill {
 }
 
 /// Where a value is found.
-enum Found {
+pub(super) enum Found {
     Column(Values),
     Same(Same, Kind),
 }
 
 /// All columns of the records.
-struct Whole {
-    columns: Vec<Found>,
-    rest: Text,
-    form: Text,
+pub(super) struct Whole {
+    pub(super) columns: Vec<Found>,
+    pub(super) rest: Text,
+    pub(super) form: Text,
 }
 
 /// A row as conditions see it.
@@ -216,7 +216,8 @@ impl Rows {
         self.whole.get()?.as_ref().err().cloned()
     }
 
-    fn whole(&self) -> Option<&Whole> {
+    /// All columns; none where they cannot be read.
+    pub(super) fn whole(&self) -> Option<&Whole> {
         let read = || {
             let layout = &self.group.segment.layout;
             let batch = self.group.read(|_| true)?;
@@ -257,8 +258,9 @@ impl Rows {
         record
     }
 
+    /// A value of a row.
     #[inline]
-    fn found<'r>(&'r self, found: &'r Found, row: usize) -> Scalar<'r> {
+    pub(super) fn found<'r>(&'r self, found: &'r Found, row: usize) -> Scalar<'r> {
         match found {
             Found::Column(values) => values.get(row),
             Found::Same(same, kind) => self.attributes.same(*same, *kind, row).unwrap_or_default(),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub(crate) struct Segment {
 pub(crate) struct Group {
     pub(super) segment: Arc<Segment>,
     pub(super) number: usize,
+    /// Those of its rows that are read, if not all.
+    pub(super) part: Option<Range<usize>>,
 }
 
 /// The checksum of a file, as the manifest has it.
@@ -103,21 +106,30 @@ impl Segment {
         self.layout.groups.len()
     }
 
+    /// How many rows a group has.
+    pub(super) fn rows(&self, group: usize) -> usize {
+        self.metadata.metadata().row_group(group).num_rows() as usize
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.len() as u64
     }
 }
 
 impl Group {
-    /// How many rows it has.
+    pub(super) fn new(segment: &Arc<Segment>, number: usize) -> Self {
+        Self { segment: Arc::clone(segment), number, part: None }
+    }
+
+    /// How many rows are read.
     pub(crate) fn rows(&self) -> usize {
-        self.segment.metadata.metadata().row_group(self.number).num_rows() as usize
+        self.part.as_ref().map_or_else(|| self.segment.rows(self.number), ExactSizeIterator::len)
     }
 
     /// The columns that are wanted, those that there are.
     pub(super) fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch, InputError> {
         let metadata = &self.segment.metadata;
-        let rows = self.rows();
+        let rows = self.segment.rows(self.number);
         let schema = metadata.parquet_schema();
         let columns = schema.columns().iter().enumerate();
         let columns = columns.filter(|(_, column)| wanted(column.name())).map(|(place, _)| place);
@@ -130,7 +142,10 @@ impl Group {
         let reader = reader.with_batch_size(rows.max(1)).build();
         let mut reader = reader.map_err(|error| self.unreadable(&error))?;
         match reader.next() {
-            Some(Ok(batch)) if batch.num_rows() == rows => Ok(batch),
+            Some(Ok(batch)) if batch.num_rows() == rows => Ok(match &self.part {
+                Some(part) => batch.slice(part.start, part.len()),
+                None => batch,
+            }),
             Some(Err(error)) => Err(self.unreadable(&error)),
             _ => Err(self.unreadable(&"a group of rows has not the rows that it says")),
         }

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use super::follow::Follower;
 use super::frames::{Frame, FrameFile, Mark, Rest, What};
 use super::manifest::{Manifest, Partition};
-use crate::model::time::format_rfc3339;
 use crate::sources::InputError;
 
 /// A partition of a log on disk.
@@ -56,6 +55,19 @@ pub(crate) struct End {
     pub ended: bool,
 }
 
+impl End {
+    /// Takes in what a frame says.
+    pub(super) fn pass(&mut self, what: &What) {
+        match what {
+            What::Lines(lines) => {
+                *self = Self { lines: lines.first + lines.count - 1, ended: false };
+            }
+            What::Mark(Mark::End) => self.ended = true,
+            What::Mark(_) => {}
+        }
+    }
+}
+
 impl Stored {
     /// The partitions of a log.
     ///
@@ -94,6 +106,16 @@ impl Stored {
         Ok(all)
     }
 
+    /// What is known of it behind all that it has.
+    pub(super) fn end(&self) -> End {
+        self.active.ends.get(self.number).copied().unwrap_or_default()
+    }
+
+    /// The last arrival in the log that was stamped.
+    pub(super) fn stamped_ns(&self) -> Option<i64> {
+        self.active.stamped_ns
+    }
+
     /// How many bytes stand behind what was appended to the log that are no whole frame.
     pub fn torn_bytes(&self) -> u64 {
         self.active.torn_bytes
@@ -104,15 +126,24 @@ impl Stored {
     /// # Errors
     /// [`InputError::Removed`].
     pub fn has_all_from(&self, from_ns: Option<i64>) -> Result<(), InputError> {
-        let until = self.partition.removed.and_then(|removed| removed.until);
-        match until.filter(|until| from_ns.is_none_or(|from| from <= until.0)) {
-            None => Ok(()),
-            Some(until) => {
-                let input = format!("{} ({})", self.dir.display(), self.partition.name);
-                let detail = format!("what arrived until {} was removed", format_rfc3339(until.0));
-                Err(InputError::Removed { input, detail })
-            }
+        let Some(removed) = self.partition.removed else { return Ok(()) };
+        // A replay begins with a record: dead letters before the first are no part of it.
+        let has_all = from_ns.is_some_and(|from| removed.until.is_none_or(|until| from > until.0));
+        match has_all {
+            true => Ok(()),
+            false => Err(InputError::Removed { input: self.name(), detail: removed.to_string() }),
         }
+    }
+
+    /// Why what it was made of could not be read to its end, if so.
+    pub(super) fn damage(&self) -> Option<InputError> {
+        let detail = self.partition.damaged.clone()?;
+        Some(InputError::Imported { input: self.name(), detail })
+    }
+
+    /// What messages call it.
+    pub(super) fn name(&self) -> String {
+        format!("{} ({})", self.dir.display(), self.partition.name)
     }
 
     /// Whether what is appended meanwhile is read too.
@@ -226,14 +257,7 @@ impl Active {
         if partition >= self.frames.len() {
             return;
         }
-        let end = &mut self.ends[partition];
-        match &frame.what {
-            What::Lines(lines) => {
-                *end = End { lines: lines.first + lines.count - 1, ended: false };
-            }
-            What::Mark(Mark::End) => end.ended = true,
-            What::Mark(_) => {}
-        }
+        self.ends[partition].pass(&frame.what);
         self.stamped_ns = self.stamped_ns.max(frame.what.stamped_ns());
         self.frames[partition].push(place);
     }

@@ -28,7 +28,7 @@ const COMMON_SHARE: usize = 64;
 const COLUMNS_MAX: usize = 256;
 
 /// What is the same for all records of a partition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Under which key of the record the conditions' `data` stands.
     pub(super) data: Option<SmolStr>,
@@ -40,33 +40,33 @@ pub(super) struct Shape {
 
 /// Rows on their way into a segment.
 pub(super) struct Builder {
-    shape: Shape,
-    rows: usize,
-    bytes: usize,
-    dead_letters: u64,
-    line: Vec<u64>,
-    element: Vec<Option<u64>>,
-    time: Vec<Option<i64>>,
-    arrival: Vec<Option<i64>>,
-    source: Texts,
-    type_: Texts,
-    subject: Texts,
-    sequence: Vec<Option<u64>>,
-    sequence_text: Texts,
-    id: Texts,
-    hash: Vec<Option<u64>>,
-    content: Vec<Option<u64>>,
-    column: Vec<Option<u64>>,
-    reason: Texts,
-    record: Texts,
-    mark: Texts,
-    form: Texts,
-    forms: Forms,
+    pub(super) shape: Shape,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) dead_letters: u64,
+    pub(super) line: Vec<u64>,
+    pub(super) element: Vec<Option<u64>>,
+    pub(super) time: Vec<Option<i64>>,
+    pub(super) arrival: Vec<Option<i64>>,
+    pub(super) source: Texts,
+    pub(super) type_: Texts,
+    pub(super) subject: Texts,
+    pub(super) sequence: Vec<Option<u64>>,
+    pub(super) sequence_text: Texts,
+    pub(super) id: Texts,
+    pub(super) hash: Vec<Option<u64>>,
+    pub(super) content: Vec<Option<u64>>,
+    pub(super) column: Vec<Option<u64>>,
+    pub(super) reason: Texts,
+    pub(super) record: Texts,
+    pub(super) mark: Texts,
+    pub(super) form: Texts,
+    pub(super) forms: Forms,
     pub(super) tree: Tree,
     /// By path.
-    values: Vec<Values>,
+    pub(super) values: Vec<Values>,
     /// The texts of floats and of what has no kind.
-    texts: String,
+    pub(super) texts: String,
 }
 
 /// Where a row comes from.
@@ -114,12 +114,18 @@ struct Planned {
 pub(super) enum Held {
     Bool(bool),
     Int(i64),
+    /// Where the text is not known, it comes from a column, and goes into one.
     Float(f64, (usize, usize)),
     Text(u32),
     Raw((usize, usize)),
 }
 
 impl Held {
+    /// Whether it stands nowhere but in a column.
+    fn needs_column(&self) -> bool {
+        matches!(self, Self::Float(_, (start, end)) if start == end)
+    }
+
     pub(super) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Bool(_) => Some(Kind::Bool),
@@ -168,6 +174,15 @@ impl Builder {
 
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -262,7 +277,7 @@ impl Builder {
         self.record.push(dead.map(|(.., record)| record));
     }
 
-    fn end_row(&mut self, place: Place, bytes: usize) {
+    pub(super) fn end_row(&mut self, place: Place, bytes: usize) {
         /// About what the vectors of a row take.
         const ROW_BYTES: usize = 200;
         self.line.push(place.line);
@@ -271,7 +286,7 @@ impl Builder {
         self.bytes += ROW_BYTES + bytes;
     }
 
-    fn push_leaf(&mut self, leaf: &Leaf<'_>) {
+    pub(super) fn push_leaf(&mut self, leaf: &Leaf<'_>) {
         if self.values.len() <= leaf.path {
             self.values.resize_with(leaf.path + 1, Values::default);
         }
@@ -345,10 +360,13 @@ impl Builder {
         let mut common: Vec<(usize, Vec<SmolStr>, usize, Kind)> = Vec::new();
         for (path, values) in self.values.iter().enumerate() {
             let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
-            for kind in values.values.iter().filter_map(Held::kind) {
-                *counts.entry(kind).or_default() += 1;
+            for held in &values.values {
+                let Some(kind) = held.kind() else { continue };
+                let count = counts.entry(kind).or_default();
+                *count = if held.needs_column() { usize::MAX } else { count.saturating_add(1) };
             }
-            let counts = counts.into_iter().filter(|(_, n)| n * COMMON_SHARE >= self.rows);
+            let is_common = |n: usize| n.saturating_mul(COMMON_SHARE) >= self.rows;
+            let counts = counts.into_iter().filter(|(_, n)| is_common(*n));
             common.extend(counts.map(|(kind, n)| (n, self.tree.keys(path), path, kind)));
         }
         common.sort_by(|one, other| (other.0, &one.1, one.3).cmp(&(one.0, &other.1, other.3)));
@@ -455,6 +473,7 @@ impl Builder {
         match held {
             Held::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
             Held::Int(number) => Cow::Owned(number.to_string()),
+            Held::Float(number, _) if held.needs_column() => Cow::Owned(number.to_string()),
             Held::Float(_, (start, end)) | Held::Raw((start, end)) => {
                 Cow::Borrowed(&self.texts[*start..*end])
             }

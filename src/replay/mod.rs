@@ -61,6 +61,25 @@ impl Log {
         Some(Self { path: (&stored.partition.name).into(), source, stored: Some(stored) })
     }
 
+    /// Whether all that it had from an instant on is there; from its beginning, if none is said.
+    ///
+    /// # Errors
+    /// [`InputError::Removed`].
+    pub fn has_all_from(&self, from_ns: Option<i64>) -> Result<(), InputError> {
+        self.stored.as_ref().map_or(Ok(()), |stored| stored.has_all_from(from_ns))
+    }
+
+    /// The number of the n-th log as a partition: the parts of one that was split have that of the
+    /// first, so that their records stand among those of others as they did.
+    pub fn number(logs: &[Self], n: usize) -> usize {
+        let part = |log: &Self| {
+            let stored = log.stored.as_ref()?;
+            Some((Arc::clone(&stored.dir), stored.partition.part_of?))
+        };
+        let Some(mine) = part(&logs[n]) else { return n };
+        logs.iter().position(|log| part(log).as_ref() == Some(&mine)).unwrap_or(n)
+    }
+
     /// Opens it as the partition of this number.
     ///
     /// # Errors
@@ -165,8 +184,7 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     let resuming = plan.map(|plan| resume(plan, rules, options, &mut partitions)).transpose()?;
     let (resuming, keep) = resuming.unzip();
     let from_ns = resuming.as_ref().and_then(Resuming::since_ns).or(options.from_ns);
-    let mut stored = options.logs.iter().filter_map(|log| log.stored.as_ref());
-    stored.try_for_each(|stored| stored.has_all_from(from_ns))?;
+    options.logs.iter().try_for_each(|log| log.has_all_from(from_ns))?;
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
     let writing = match writes {
         true => {
@@ -270,7 +288,10 @@ fn open_partitions(rules: &Rules, options: &Options) -> Result<Vec<Partition>, F
     let (process, processes) =
         options.cluster.as_ref().map_or((0, 1), |cluster| (cluster.process, cluster.hosts.len()));
     let mine = options.logs.iter().enumerate().filter(|(n, _)| n % processes == process);
-    mine.map(|(number, log)| Ok(log.open(number, rules, &options.interrupt)?)).collect()
+    let open = |(n, log): (usize, &Log)| {
+        Ok(log.open(Log::number(&options.logs, n), rules, &options.interrupt)?)
+    };
+    mine.map(open).collect()
 }
 
 fn names(options: &Options) -> Vec<String> {

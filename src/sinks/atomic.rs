@@ -7,7 +7,7 @@
 //! is removed by the next that writes to the directory; it is locked, so that nobody else's is.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -61,7 +61,9 @@ impl OutputDir {
             true => OutputError::cannot_create(path, &"it is a file"),
             false => OutputError::cannot_create(path, &error),
         })?;
-        let lock = lock(path)?;
+        let lock = durable::lock(path).map_err(|_| {
+            OutputError::cannot_create(path, &"another process is writing its outputs to it")
+        })?;
         let (_, probe) = create_unique(disk, path, "probe")?;
         disk.remove(&probe).map_err(|error| OutputError::cannot_create(path, &error))?;
         if lock.is_some() {
@@ -111,12 +113,8 @@ impl OutputDir {
     }
 
     fn remove_if_there(&self, path: &Path) -> Result<(), OutputError> {
-        match self.disk.remove(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(OutputError::write_failed(path, &error))
-            }
-            _ => Ok(()),
-        }
+        let removed = self.disk.remove_if_there(path);
+        removed.map_err(|error| OutputError::write_failed(path, &error))
     }
 }
 
@@ -236,18 +234,6 @@ impl Drop for Names {
             let _ = self.disk.remove(&self.partial);
         }
         PARTIAL.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.partial);
-    }
-}
-
-/// Locks a directory; none where that is not possible at all.
-fn lock(dir: &Path) -> Result<Option<File>, OutputError> {
-    let Ok(file) = File::open(dir) else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(OutputError::cannot_create(dir, &"another process is writing its outputs to it"))
-        }
-        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -5,7 +5,7 @@
 //! was saved when it is gone on with.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{AtomicFile, OutputDir, OutputError};
@@ -110,10 +110,7 @@ impl Kept {
                 }
                 disk.append(&path).and_then(|file| file.cut(bytes).map(|()| file))
             }
-            None => match disk.remove(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-                _ => disk.create(&path),
-            },
+            None => disk.remove_if_there(&path).and_then(|()| disk.create(&path)),
         };
         let file = opened.map_err(|error| OutputError::cannot_create(&path, &error))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write};
 use std::mem;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -78,14 +78,7 @@ impl RunFile {
     }
 
     pub(super) fn reader(&self, run: Run) -> RunReader {
-        RunReader {
-            file: Arc::clone(&self.file),
-            path: self.path.clone(),
-            run,
-            stored: Vec::new(),
-            items: Vec::new(),
-            at: 0,
-        }
+        RunReader::new(&self.file, &self.path, run)
     }
 }
 
@@ -113,10 +106,7 @@ impl KeptRun {
         path: PathBuf,
         items: impl Iterator<Item = Result<(T, i64), OutputError>>,
     ) -> Result<Self, OutputError> {
-        let created = match disk.remove(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => disk.create(&path),
-        };
+        let created = disk.remove_if_there(&path).and_then(|()| disk.create(&path));
         let file = created.map_err(|error| OutputError::cannot_create(&path, &error))?;
         let mut writer = RunWriter::new(file, path.clone(), 0)?;
         for item in items {
@@ -139,14 +129,8 @@ impl KeptRun {
     }
 
     pub(super) fn reader(&self) -> RunReader {
-        RunReader {
-            file: Arc::clone(&self.file),
-            path: self.path.clone(),
-            run: Run { offset: 0, blocks: self.saved.blocks, bytes: self.saved.bytes },
-            stored: Vec::new(),
-            items: Vec::new(),
-            at: 0,
-        }
+        let run = Run { offset: 0, blocks: self.saved.blocks, bytes: self.saved.bytes };
+        RunReader::new(&self.file, &self.path, run)
     }
 }
 
@@ -246,6 +230,11 @@ pub(super) struct RunReader {
 }
 
 impl RunReader {
+    fn new(file: &Arc<File>, path: &Path, run: Run) -> Self {
+        let (file, path) = (Arc::clone(file), path.to_owned());
+        Self { file, path, run, stored: Vec::new(), items: Vec::new(), at: 0 }
+    }
+
     fn next<T: DeserializeOwned>(
         &mut self,
         decompressor: &mut bulk::Decompressor<'static>,

@@ -112,6 +112,8 @@ fn a_torn_tail_is_cut_and_damage_before_it_is_named() {
     assert!(ran.assert(0, &[]).complained.is_empty(), "{ran:?}");
 
     place.run("append --rules flat.yaml --log two part.ndjson").assert(0, &[]);
+    place.write("more.ndjson", &flat_log(10));
+    place.run("append --rules flat.yaml --log two more.ndjson").assert(0, &[]);
     place.write("part.ndjson", &flat_log(10));
     place.run("append --rules flat.yaml --log two part.ndjson").assert(0, &[]);
     let frames = place.path("two/00000001.frames");
@@ -129,6 +131,10 @@ fn a_torn_tail_is_cut_and_damage_before_it_is_named() {
     place
         .run("replay --rules flat.yaml --log two --out c --skip-corrupt")
         .assert(65, &["00000001.frames"]);
+    // It may be of any partition.
+    for partition in ["", "--partition 0", "--partition 1"] {
+        place.run(&format!("log cat two {partition}")).assert(65, &["damaged from byte 0"]);
+    }
 }
 
 #[test]
@@ -277,9 +283,10 @@ fn what_is_kept_no_more_is_not_replayed() {
     place.run("log compact log --retain-bytes 50000").assert(0, &[]);
     let left = manifest("log")["partitions"][0].clone();
     assert_eq!(left["segments"].as_array().map(Vec::len), Some(1), "{left}");
-    assert_eq!(left["removed"]["segments"], 3, "{left}");
+    // The second and the third were put together.
+    assert_eq!((&left["removed"]["segments"], &left["merged"]), (&2.into(), &2.into()), "{left}");
     assert_eq!(left["segments"][0]["offset"], 9_000, "{left}");
-    assert_eq!(left["segments"][0]["file"], "0000-000003.parquet", "{left}");
+    assert_eq!(left["segments"][0]["file"], "0000-000004.parquet", "{left}");
 }
 
 #[test]
@@ -293,6 +300,7 @@ fn what_could_not_be_appended_to_its_end_is_remembered() {
     place.run(&format!("{APPEND} cut.zst")).assert(65, &["cut.zst", "damaged"]);
     let ran = place.run("log ls log");
     assert!(ran.assert(0, &[]).said.contains("not to its end: the archive is damaged"), "{ran:?}");
+    place.run("log cat log").assert(65, &["not imported to its end", "the archive is damaged"]);
     for sealed in [false, true] {
         let about = ["log (cut.zst)", "not imported to its end", "the archive is damaged"];
         for follow in ["", "--follow"] {
@@ -307,4 +315,68 @@ fn what_could_not_be_appended_to_its_end_is_remembered() {
         .run("replay --rules flat.yaml --log cut.zst --follow --append grown --out b")
         .assert(65, &["cut.zst", "damaged", "grown (cut.zst)"]);
     place.outputs("b").unnamed().assert_equal(&wanted, "appended and followed");
+}
+
+#[test]
+fn dead_letters_alone_are_kept_as_long_as_what_comes_behind_them() {
+    let place = Place::new();
+    let log = flat_log(3_000);
+    for part in [b"no record\n".to_vec(), log.clone(), b"nor this\n".to_vec()] {
+        place.write("part.ndjson", &part);
+        place.run(&format!("{APPEND} part.ndjson")).assert(0, &[]);
+        place.run("log seal log").assert(0, &[]);
+    }
+    let ran = place.run("log compact log --retain 1d");
+    assert!(ran.assert(0, &[]).said.contains("3,002 records (2 of them"), "{ran:?}");
+    // They fit into one, with all the same outputs.
+    place
+        .assert_holds("log", &[".lock", "0000-000003.parquet", "00000004.frames", "manifest.json"]);
+    place.write("part.ndjson", &[b"no record\n", &log[..], b"nor this\n"].concat());
+    place.run("replay --rules flat.yaml --log part.ndjson --out a").assert(0, &[]);
+    place.run("replay --rules flat.yaml --log log --out b").assert(0, &[]);
+    place.outputs("b").assert_equal(&place.outputs("a"), "compacted");
+
+    for part in [b"no record\n", &log[..]] {
+        place.write("part.ndjson", part);
+        place.run("append --rules flat.yaml --log other part.ndjson").assert(0, &[]);
+        place.run("log seal other").assert(0, &[]);
+    }
+    let manifest: Value =
+        serde_json::from_str(&place.run("log ls other --json").said).expect("JSON");
+    let bytes = &manifest["partitions"][0]["segments"][1]["bytes"];
+    place.run(&format!("log compact other --retain-bytes {bytes}")).assert(0, &[]);
+    let line = "replay --rules flat.yaml --log other --out c";
+    place.run(line).assert(66, &["is kept no more", "1 dead letters before its first record"]);
+    place
+        .run("explain --rules flat.yaml --log other pod-1")
+        .assert(66, &["is kept no more", "--from"]);
+}
+
+#[test]
+fn a_log_is_split_into_parts_that_are_replayed_as_it_is() {
+    let place = Place::new();
+    let log = [&flat_log(3_000)[..], b"no record\n"].concat();
+    place.write("part.ndjson", &log);
+    place.run(&format!("{APPEND} part.ndjson")).assert(0, &[]);
+    place.run("replay --rules flat.yaml --log log --out a --fates").assert(0, &[]);
+    let ran = place.run("log split log --into split --partitions 3");
+    assert!(ran.assert(0, &[]).said.contains("1 of them dead letters) in 3 partitions"), "{ran:?}");
+    for arguments in ["--workers 1", "--workers 2"] {
+        let line = format!("replay --rules flat.yaml --log split --out b --fates {arguments}");
+        place.run(&line).assert(0, &[]);
+        for name in ["episodes.ndjson", "updates.ndjson", "dead-letter.ndjson", "fates.ndjson"] {
+            let read = |out: &str| fs::read(place.path(out).join(name)).expect("it is there");
+            assert!(read("a") == read("b"), "{name} on {arguments}");
+        }
+    }
+    place.run("log verify split").assert(0, &[]);
+    let explain = |log: &str| {
+        let ran =
+            place.run(&format!("explain --rules flat.yaml --log {log} --record part.ndjson:7"));
+        ran.assert(0, &[]).said.clone()
+    };
+    assert_eq!(explain("split"), explain("log"));
+    place.run("log split log --into split --partitions 2").assert(73, &["a replay log already"]);
+    place.run("log split nothing --into new --partitions 2").assert(66, &["nothing"]);
+    place.run("log split log --into new --partitions 1").assert(2, &["2..=256"]);
 }

@@ -59,7 +59,7 @@ pub(super) struct Committer {
     number: u64,
     file: File,
     bytes: u64,
-    /// When the file was begun.
+    /// When the first of its frames was written.
     begun_at: i64,
     /// The last stamp: none is before it.
     stamped_ns: i64,
@@ -74,11 +74,10 @@ impl Committer {
         log: Arc<Shared>,
         options: Options,
         (number, file, bytes): (u64, File, u64),
-        stamped_ns: Option<i64>,
-        mut now: Box<dyn FnMut() -> i64 + Send>,
+        (stamped_ns, begun_at): (Option<i64>, i64),
+        now: Box<dyn FnMut() -> i64 + Send>,
         to_seal: Sender<u64>,
     ) -> Self {
-        let begun_at = now();
         let (live, failed) = (BTreeMap::new(), None);
         let stamped_ns = stamped_ns.unwrap_or(i64::MIN);
         Self { log, options, number, file, bytes, begun_at, stamped_ns, now, live, to_seal, failed }
@@ -160,6 +159,9 @@ impl Committer {
             put(&mut written, partition, what);
         }
         self.pass_time(now, &mut written);
+        if self.bytes == 0 {
+            self.begun_at = now;
+        }
         self.write(written)?;
         let is_old = now.saturating_sub(self.begun_at) >= self.options.seal_after_ns;
         if self.bytes > 0 && (seals || is_old || self.bytes >= self.options.seal_bytes) {
@@ -226,7 +228,7 @@ impl Committer {
         let created = create_frames(&self.log.disk, &self.log.dir, next);
         self.file = created.map_err(|error| OutputError::write_failed(&path, &error))?;
         let before = std::mem::replace(&mut self.number, next);
-        (self.bytes, self.begun_at) = (0, self.stamped_ns);
+        self.bytes = 0;
         // A sealer that is gone says why at the end; what is not sealed stays where it is.
         let _ = self.to_seal.send(before);
         Ok(())

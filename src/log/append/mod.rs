@@ -12,6 +12,7 @@
 //! manifest lists are removed. One process appends at a time. State: what waits to be written.
 
 mod commit;
+mod compact;
 mod inputs;
 mod seal;
 
@@ -150,7 +151,7 @@ impl Appender {
         disk.create_dir_all(dir).map_err(cannot_create)?;
         let lock = lock(dir)?;
         if !manifest::is_log(dir) {
-            make_room(dir)?;
+            make_room(disk, dir)?;
         }
         let read = || match manifest::is_log(dir) {
             true => stored::read(dir, false),
@@ -162,10 +163,12 @@ impl Appender {
         }
         remove_leftovers(disk, dir, &manifest).map_err(cannot_create)?;
         let written = |error: io::Error| OutputError::write_failed(&dir.join(FILE), &error);
+        let mut begun_ns = 0;
         let last = match active.last {
             Some((number, bytes)) => {
                 let file = disk.append(&dir.join(frames::file_name(number))).map_err(written)?;
                 file.cut(bytes).and_then(|()| file.sync()).map_err(written)?;
+                begun_ns = file.begun_ns().map_err(written)?;
                 (number, file, bytes)
             }
             None => {
@@ -193,8 +196,9 @@ impl Appender {
             let _ = to_seal.send(number);
         }
         let stamped_ns = active.stamped_ns;
+        let times = (stamped_ns, begun_ns);
         let committer =
-            Committer::new(Arc::clone(&log), options, last, stamped_ns, Box::new(now), to_seal);
+            Committer::new(Arc::clone(&log), options, last, times, Box::new(now), to_seal);
         let committer = spawn("committer", move || committer.run(&receiver));
         let sealer = spawn("sealer", {
             let log = Arc::clone(&log);
@@ -275,6 +279,17 @@ impl Appender {
         let (done, pending) = bounded(1);
         let _ = self.requests.send(Request { partition: 0, what: Asked::Seal, done: Some(done) });
         Pending(pending).wait()
+    }
+
+    /// Ends, and puts segments together that fit into one.
+    ///
+    /// # Errors
+    /// As [`Self::finish`], and [`Failure::Input`] if a segment is damaged; all are there still.
+    pub fn compact(mut self) -> Result<Manifest, Failure> {
+        self.close()?;
+        compact::compact(&self.log)?;
+        let manifest = self.log.manifest().clone();
+        Ok(manifest)
     }
 
     /// Ends: everything is written, and what was to be sealed is sealed.

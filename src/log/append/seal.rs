@@ -5,12 +5,12 @@
 //! partition.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
-use super::super::frames::{self, Mark, Rest, What};
+use super::super::frames::{self, Rest};
 use super::super::import::segment_name;
-use super::super::manifest::{Instant, Partition};
+use super::super::manifest::{Instant, Partition, Segment};
 use super::super::seal::{Reading, Sealer};
 use super::super::stored::End;
 use super::super::write::Written;
@@ -44,13 +44,7 @@ pub(super) fn seal(log: &Shared, number: u64) -> Result<(), OutputError> {
         let Some(Sealing { sealer, end, made }) = sealing.get_mut(&partition) else { continue };
         stamped_ns = stamped_ns.max(frame.what.stamped_ns());
         let last_line = end.lines;
-        match &frame.what {
-            What::Lines(lines) => {
-                *end = End { lines: lines.first + lines.count - 1, ended: false };
-            }
-            What::Mark(Mark::End) => end.ended = true,
-            What::Mark(_) => {}
-        }
+        end.pass(&frame.what);
         sealer.take_frame(frame.what, last_line);
         if sealer.is_full() {
             let written = sealer.finish();
@@ -98,14 +92,10 @@ pub(super) fn retain(log: &Shared) -> Result<(), OutputError> {
 }
 
 /// Removes files that are not listed any more. After a crash, who opens the log next does.
-fn remove(log: &Shared, files: &[String]) -> Result<(), OutputError> {
+pub(super) fn remove(log: &Shared, files: &[String]) -> Result<(), OutputError> {
     for path in files.iter().map(|file| log.dir.join(file)) {
-        match log.disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OutputError::write_failed(&path, &error));
-            }
-            _ => {}
-        }
+        let removed = log.disk.remove_if_there(&path);
+        removed.map_err(|error| OutputError::write_failed(&path, &error))?;
     }
     Ok(())
 }
@@ -118,6 +108,18 @@ fn put(
     written: &Written,
 ) -> Result<(), OutputError> {
     let name = segment_name(partition, made.next_segment());
+    let listed = put_at(log, name, made.offset(), written)?;
+    made.segments.push(listed);
+    Ok(())
+}
+
+/// Writes a segment to this file, behind so many records; what a manifest says of it.
+pub(super) fn put_at(
+    log: &Shared,
+    name: String,
+    offset: u64,
+    written: &Written,
+) -> Result<Segment, OutputError> {
     let path = log.dir.join(&name);
     let put = || {
         log.disk.point("seal")?;
@@ -126,7 +128,5 @@ fn put(
         file.sync()
     };
     put().map_err(|error| OutputError::write_failed(&path, &error))?;
-    let listed = written.listed(name, made.offset());
-    made.segments.push(listed);
-    Ok(())
+    Ok(written.listed(name, offset))
 }
