@@ -3,17 +3,26 @@
 //! Each seed has a named point of what is written. A replay of a log of the oracle's, with its rules,
 //! is saved on the way, and crashes there: what was not synced is lost or torn. Another replay goes on
 //! from what is there, with another number of workers and blocks of another size; it may crash
-//! too. Where the log is over before the point is passed, the next one is taken.
+//! too. Where the log is over before the point is passed, the next one is taken. Where notifications are
+//! sent, each comes at least once, and of one entity and rule in order: a crash may come between the
+//! writing of an outbox, the sending, and the mark that it was sent.
 //! `LIMBECK_SEEDS=FROM..TO` takes other seeds.
 
 mod common;
 mod oracle;
+#[allow(dead_code, reason = "other tests have sinks that fail")]
+#[path = "cli/server.rs"]
+mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use common::{Lab, Outputs, replaying, seeds};
+use common::{Lab, Outputs, replaying, rows, seeds};
+use limbeck::alerts::Senders;
 use limbeck::checkpoint::{Every, Plan};
 use limbeck::durable::{self, ANY, Disk, Fault};
 use limbeck::log::Stored;
@@ -22,8 +31,11 @@ use limbeck::replay::{Log, Options, Resumed, prepare};
 use limbeck::sources::Interrupt;
 use oracle::logs::{Random, case};
 use oracle::{MS, S};
+use serde_json::Value;
+use server::{Answer, Server};
 
-const POINTS: [&str; 4] = ["checkpoint write", "checkpoint rename", "output", ANY];
+const POINTS: [&str; 5] = ["checkpoint write", "checkpoint rename", "output", OUTBOX, ANY];
+const OUTBOX: &str = "outbox";
 
 /// What came of a replay on a disk that fails.
 #[derive(Debug, PartialEq)]
@@ -38,7 +50,12 @@ enum End {
 fn run(lab: &Lab, options: &Options, disk: &Disk) -> (bool, End) {
     let done = prepare(&lab.rules, options).and_then(|prepared| {
         let resumed = matches!(prepared.resumed(), Some(Resumed::From { .. }));
-        prepared.run().map(|_| resumed)
+        prepared.run()?;
+        if let Some(senders) = &options.senders {
+            let of_sinks = senders.drain(LONG, &Interrupt::default())?;
+            assert!(of_sinks.iter().all(|(_, delivery)| delivery.left == 0), "{of_sinks:?}");
+        }
+        Ok(resumed)
     });
     match done {
         Ok(resumed) => (resumed, End::Whole),
@@ -52,19 +69,48 @@ fn run(lab: &Lab, options: &Options, disk: &Disk) -> (bool, End) {
 /// How often each thing came about.
 type Seen = BTreeMap<String, u32>;
 
-/// Routes, so that there is something to be told.
-const ROUTES: &str = "
-sinks:
-  hook: { webhook: { url: \"http://localhost:9\" } }
-routes:
-  - { to: hook }
-";
+/// A test ends long before.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Begins to send, unless the disk fails before that.
+fn senders(lab: &Lab, dir: &Path, disk: &Disk) -> Option<Arc<Senders>> {
+    // The threads of one that was dropped are about to end.
+    while durable::lock(&dir.join("hook")).is_err() {
+        thread::yield_now();
+    }
+    match Senders::start_on(disk, &lab.rules, dir) {
+        Ok(senders) => Some(Arc::new(senders)),
+        Err(error) => {
+            assert!(disk.has_failed(), "{error}");
+            None
+        }
+    }
+}
+
+/// By entity and rule, what is told in which order, each for the first time.
+fn told(notifications: impl Iterator<Item = Value>) -> BTreeMap<String, Vec<String>> {
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for notification in notifications {
+        let of = &notification["data"]["episode"]["data"];
+        let lane = told.entry(format!("{} {}", of["entity"], of["rule"])).or_default();
+        let id = notification["id"].to_string();
+        if !lane.contains(&id) {
+            lane.push(id);
+        }
+    }
+    told
+}
 
 /// Replays the n-th log of a seed; whether the point of the seed was hit.
-fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
+fn check(seed: u64, n: u64, server: &Server, seen: &mut Seen) -> bool {
     let mut random = Random::new(seed ^ 0xc4a5 ^ n << 32);
     let case = case(seed ^ n << 32);
-    let lab = Lab::new(&format!("{}{ROUTES}", case.yaml), &case.partitions);
+    let path = format!("/{seed}/{n}");
+    let routes = format!(
+        "\nsinks: {{ hook: {{ webhook: {{ url: \"{}{path}\" }} }} }}\nroutes: [{{ to: hook }}]\n",
+        server.url
+    );
+    let lab = Lab::new(&format!("{}{routes}", case.yaml), &case.partitions);
     let mut options = lab.options();
     options.tick_ns = *random.pick(&[MS, 100 * MS, S]);
     options.fates = random.chance(30);
@@ -81,6 +127,8 @@ fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
     options.out = lab.dir.path().join("resumed");
     let kept = lab.dir.path().join("kept");
     let mut point = POINTS[seed as usize % POINTS.len()];
+    let sends = point == OUTBOX || random.chance(20);
+    let alerts = lab.dir.path().join("alerts");
     let (mut crashes, mut resumed_once, mut hit) = (0, false, false);
     // What cannot be removed at the end does no harm.
     let mut fault_at_end = false;
@@ -89,6 +137,7 @@ fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
         options.block_bytes = Some(*random.pick(&[4, 60, 200, 700]));
         let passing = match point {
             ANY => 1 + random.below(120),
+            OUTBOX => 1 + random.below(6),
             _ => 1 + random.below(2),
         };
         let fault = if random.chance(80) { Fault::Crash } else { Fault::DiskFull };
@@ -97,7 +146,13 @@ fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
         let every = Every::Clock(*random.pick(&[MS, 300 * MS, S, 5 * S]));
         options.checkpoint = Some(Plan { dir: kept.clone(), every, disk: disk.clone() });
         replaying(format!("seed {seed}, attempt {attempt}: {plan:?}"));
-        let (resumed, end) = run(&lab, &options, &disk);
+        // The outbox is nobody else's.
+        options.senders = None;
+        options.senders = sends.then(|| senders(&lab, &alerts, &disk)).flatten();
+        let (resumed, end) = match sends && options.senders.is_none() {
+            true => (false, End::Crashed),
+            false => run(&lab, &options, &disk),
+        };
         resumed_once |= resumed;
         hit |= attempt == 0 && disk.has_failed();
         match end {
@@ -115,6 +170,15 @@ fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
     let what = format!("seed {seed}, {crashes} crashes, went on: {resumed_once}\n{}", case.show());
     Outputs::read(&options.out).assert_equal(&wanted, &what);
     assert!(others(&options) == wanted_others, "{what}: fates or notifications");
+    options.senders = None;
+    if sends {
+        let requests = server.take(&path).into_iter();
+        let sent = told(requests.filter(|request| request.accepted).map(|request| request.body));
+        let [_, notifications] = &wanted_others;
+        let wanted = rows(notifications.as_deref().expect("there are routes")).into_iter();
+        assert_eq!(sent, told(wanted.map(|row| row["notification"].clone())), "{what}");
+        *seen.entry("told".to_owned()).or_default() += u32::from(!sent.is_empty());
+    }
     assert!(fault_at_end || left(&kept).is_empty(), "{what}: {:?} are left", left(&kept));
     *seen.entry("went on".to_owned()).or_default() += u32::from(resumed_once && crashes > 0);
     hit
@@ -141,13 +205,14 @@ fn left(dir: &Path) -> Vec<String> {
 
 #[test]
 fn what_crashes_goes_on_to_the_same_bytes() {
-    let (range, mut seen) = (seeds(0..60), Seen::new());
+    let (range, mut seen) = (seeds(0..100), Seen::new());
+    let server = Server::start(|_, _| Answer::Status(200, ""));
     let count = range.end - range.start;
     for seed in range {
         // Some logs are over before there is a checkpoint.
-        let hit = (0..40).any(|n| check(seed, n, &mut seen));
+        let hit = (0..40).any(|n| check(seed, n, &server, &mut seen));
         assert!(hit, "seed {seed}: its point is passed in some log");
     }
     println!("{seen:#?}");
-    assert!(count < 60 || u64::from(seen["went on"]) > count / 4, "{seen:?}");
+    assert!(count < 100 || u64::from(seen["went on"]) > count / 4, "{seen:?}");
 }

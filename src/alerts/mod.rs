@@ -254,6 +254,14 @@ impl Senders {
     /// # Errors
     /// If a setting is wrong, or an outbox cannot be opened.
     pub fn start(rules: &Rules, dir: &Path) -> Result<Self, DeliveryError> {
+        Self::start_on(&Disk::default(), rules, dir)
+    }
+
+    /// The same, on a disk that may be a faulty one.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(disk: &Disk, rules: &Rules, dir: &Path) -> Result<Self, DeliveryError> {
         // Nothing is sent before all is known to be right.
         let targets = rules.sinks.iter().enumerate().map(|(index, sink)| {
             let leads = rules.routes.iter().any(|route| route.to == index);
@@ -261,7 +269,7 @@ impl Senders {
                 return Ok(None);
             }
             let target = Target::new(sink).map_err(DeliveryError::Setting)?;
-            let outbox = Outbox::open(&Disk::default(), &dir.join(&sink.name));
+            let outbox = Outbox::open(disk, &dir.join(&sink.name));
             Ok(Some((sink.name.clone(), outbox.map_err(DeliveryError::Outbox)?, target)))
         });
         let targets = targets.collect::<Result<Vec<_>, _>>()?;

@@ -20,6 +20,7 @@ mod log;
 mod mess;
 mod outputs;
 mod processes;
+#[allow(dead_code, reason = "other tests take by path")]
 mod server;
 mod signals;
 mod skew;

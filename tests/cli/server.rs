@@ -56,6 +56,12 @@ impl Server {
         Self { url: format!("http://{address}"), requests }
     }
 
+    /// All that came so far for a path, which is forgotten.
+    pub(super) fn take(&self, path: &str) -> Vec<Request> {
+        let mut requests = self.requests.lock().expect("nobody panics");
+        requests.extract_if(.., |request| request.path == path).collect()
+    }
+
     /// All that came so far.
     pub(super) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("nobody panics").clone()
