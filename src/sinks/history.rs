@@ -1,7 +1,6 @@
 //! What an earlier replay told of rules that are the same, to be told again among what others tell.
 //!
-//! Guarantee: gives each update as it was; of a line that would be written otherwise now it says so.
-//! State: a line.
+//! Guarantee: gives the lines of these rules as they were, and what they say. State: a line.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Take};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
@@ -27,12 +27,11 @@ pub(super) struct History {
     path: PathBuf,
     lines: Take<BufReader<File>>,
     catalog: Catalog,
-    /// The rules of which it is told, by name.
-    rules: BTreeMap<SmolStr, OfRule>,
+    /// The rules of which it is told, by their names as they are written.
+    rules: BTreeMap<Vec<u8>, OfRule>,
+    /// The next line, and its logical time; none at the end.
     line: Vec<u8>,
-    /// The line as it would be written.
-    again: Vec<u8>,
-    next: Option<Update<Episode>>,
+    at: Option<i64>,
 }
 
 struct OfRule {
@@ -46,7 +45,6 @@ struct OfRule {
 /// What is read of a line.
 #[derive(Deserialize)]
 struct Line<'l> {
-    at: &'l str,
     diff: isize,
     supersedes: Option<&'l str>,
     #[serde(borrow)]
@@ -55,6 +53,7 @@ struct Line<'l> {
 
 #[derive(Deserialize)]
 struct Artifact<'l> {
+    id: &'l str,
     #[serde(borrow)]
     data: Data<'l>,
 }
@@ -63,8 +62,6 @@ struct Artifact<'l> {
 struct Data<'l> {
     #[serde(borrow)]
     entity: Cow<'l, str>,
-    #[serde(borrow)]
-    rule: Cow<'l, str>,
     #[serde(borrow)]
     state: Cow<'l, str>,
     since: &'l str,
@@ -97,7 +94,7 @@ impl History {
                 labels: signal.labels.iter().map(|label| label.name.clone()).collect(),
                 has_detail: signal.has_detail(),
             };
-            (rule.name.clone(), of_rule)
+            (serde_json::to_vec(&rule.name).expect("a text encodes"), of_rule)
         };
         let mut history = Self {
             path: path.to_owned(),
@@ -105,63 +102,88 @@ impl History {
             catalog: Catalog::new(rules),
             rules: unchanged.numbers().map(of_rule).collect(),
             line: Vec::new(),
-            again: Vec::new(),
-            next: None,
+            at: None,
         };
         history.advance()?;
         Ok(history)
     }
 
-    /// Takes out the next updates before a logical time: all of some logical times, and about so
-    /// many.
-    pub(super) fn take_before(
-        &mut self,
-        until: i64,
-        count: usize,
-    ) -> Result<Vec<Update<Episode>>, OutputError> {
-        let mut taken: Vec<Update<Episode>> = Vec::new();
-        while let Some((_, at, _)) = &self.next {
-            let is_full = taken.len() >= count && taken.last().is_some_and(|last| last.1 != *at);
-            if *at >= until || is_full {
-                break;
-            }
-            taken.extend(self.next.take());
-            self.advance()?;
-        }
-        Ok(taken)
+    /// The logical time of the next line; none at the end.
+    pub(super) fn at(&self) -> Option<i64> {
+        self.at
     }
 
-    /// Reads the next line of one of the rules.
-    fn advance(&mut self) -> Result<(), OutputError> {
-        let Self { path, lines, catalog, rules, line, again, next } = self;
+    /// The next line.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// What the next line says.
+    pub(super) fn update(&self) -> Result<Update<Episode>, OutputError> {
+        let of_rule = rule(&self.line).and_then(|rule| self.rules.get(rule));
+        let parsed = serde_json::from_slice::<Line<'_>>(&self.line).ok();
+        let said = parsed.zip(of_rule).zip(self.at).and_then(|((line, of_rule), at)| {
+            let episode = episode(&line, of_rule, &self.catalog)?;
+            let update = (episode, at, line.diff);
+            debug_assert!(is_written_so(&update, &line, &self.catalog, &self.line), "{update:?}");
+            Some(update)
+        });
+        said.ok_or_else(|| self.failed("it has a line that is of no episode of its rule"))
+    }
+
+    /// Goes on to the next line of one of the rules.
+    pub(super) fn advance(&mut self) -> Result<(), OutputError> {
         loop {
-            line.clear();
-            let read = lines.read_until(b'\n', line);
-            let failed = |detail: &str| OutputError::read_back_failed(path, &detail);
-            if read.map_err(|error| failed(&error.to_string()))? == 0 {
+            self.line.clear();
+            let read = self.lines.read_until(b'\n', &mut self.line);
+            if read.map_err(|error| self.failed(&error.to_string()))? == 0 {
+                self.at = None;
                 return Ok(());
             }
-            let parsed: Line<'_> =
-                serde_json::from_slice(line).map_err(|error| failed(&error.to_string()))?;
-            let Some(of_rule) = rules.get(&*parsed.artifact.data.rule) else { continue };
-            let other = || failed("it has a line that would be written otherwise");
-            let supersedes = parsed.supersedes.map(|id| u128::from_str_radix(id, 16));
-            let supersedes = supersedes.transpose().map_err(|_| other())?;
-            let update = update(&parsed, of_rule, catalog).ok_or_else(other)?;
-            again.clear();
-            push_update(again, catalog, &update, supersedes);
-            if again != line {
-                return Err(other());
+            let found = at(&self.line).zip(rule(&self.line));
+            let (at, rule) = found.ok_or_else(|| self.failed("it has a line that is no update"))?;
+            if self.rules.contains_key(rule) {
+                self.at = Some(at);
+                return Ok(());
             }
-            *next = Some(update);
-            return Ok(());
         }
+    }
+
+    fn failed(&self, detail: &str) -> OutputError {
+        OutputError::read_back_failed(&self.path, &detail)
     }
 }
 
-/// What a line says.
-fn update(line: &Line<'_>, of_rule: &OfRule, catalog: &Catalog) -> Option<Update<Episode>> {
-    let Line { at, diff, artifact: Artifact { data }, .. } = line;
+/// The logical time of a line.
+fn at(line: &[u8]) -> Option<i64> {
+    let at = line.strip_prefix(br#"{"at":""#)?;
+    let end = memchr::memchr(b'"', at)?;
+    parse_rfc3339(str::from_utf8(&at[..end]).ok()?).ok()
+}
+
+/// The name of the rule of a line, as it is written: a quote within a text has another mark before.
+fn rule(line: &[u8]) -> Option<&[u8]> {
+    const BEFORE: &[u8] = br#","rule":"#;
+    let rest = &line[memmem::find(line, BEFORE)? + BEFORE.len()..];
+    Some(&rest[..memmem::find(rest, br#","signal":"#)?])
+}
+
+/// Whether an update would be written as it was.
+fn is_written_so(
+    update: &Update<Episode>,
+    parsed: &Line<'_>,
+    catalog: &Catalog,
+    line: &[u8],
+) -> bool {
+    let supersedes = parsed.supersedes.and_then(|id| u128::from_str_radix(id, 16).ok());
+    let mut again = Vec::with_capacity(line.len());
+    push_update(&mut again, catalog, update, supersedes);
+    again == line
+}
+
+/// The episode of a line, if that is one of the rule.
+fn episode(line: &Line<'_>, of_rule: &OfRule, catalog: &Catalog) -> Option<Episode> {
+    let Artifact { id, data } = &line.artifact;
     let state = of_rule.states.iter().position(|state| **state == *data.state)?;
     let (signal, rule, state) = catalog.ranks(of_rule.number, state as u16);
     let detail = of_rule.has_detail.then(|| {
@@ -182,5 +204,5 @@ fn update(line: &Line<'_>, of_rule: &OfRule, catalog: &Catalog) -> Option<Update
         revision: data.revision,
         detail,
     };
-    Some((episode, parse_rfc3339(at).ok()?, *diff))
+    (catalog.id(&episode) == u128::from_str_radix(id, 16).ok()?).then_some(episode)
 }

@@ -354,43 +354,70 @@ impl Writer {
         rules: &Rules,
         unchanged: &Unchanged,
     ) -> Result<(), OutputError> {
+        let ranks: Vec<_> =
+            (0..unchanged.before().len() as u16).map(|r| unchanged.rank(r)).collect();
+        let reranked = |what: Count| what.reranked(|rank| ranks[usize::from(rank)]);
         let counts = saved.counts.into_iter();
-        let reranked = |what: Count| what.reranked(|rank| unchanged.rank(rank));
         self.counts = counts.filter_map(|(what, count)| Some((reranked(what)?, count))).collect();
+        self.episodes.add(dir, saved.episodes, |episode: Episode| {
+            let rule = ranks[usize::from(episode.rule)]?;
+            Some(Episode { rule, ..episode })
+        })?;
         let path = dir.join(kept_name(saved.series, UPDATES));
         self.history = Some(History::open(&path, saved.updates_bytes, rules, unchanged)?);
         Ok(())
     }
 
     /// Takes in updates of complete logical times, and what was told of other rules by then.
-    fn episodes(&mut self, mut updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
-        if let (Some((_, first, _)), Some((_, last, _))) = (updates.first(), updates.last()) {
-            let (first, last) = (*first, *last);
-            self.take_history(first)?;
-            if let Some(history) = &mut self.history {
-                updates.extend(history.take_before(last.saturating_add(1), usize::MAX)?);
-                updates.sort_by(|one, other| (one.1, &one.0).cmp(&(other.1, &other.0)));
+    fn episodes(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
+        if self.history.is_none() {
+            self.tell(&updates)?;
+        } else {
+            for moment in updates.chunk_by(|one, other| one.1 == other.1) {
+                let at = moment[0].1;
+                self.take_history(at)?;
+                let mut among = moment.to_vec();
+                while let Some(history) = self.history.as_mut().filter(|h| h.at() == Some(at)) {
+                    among.push(history.update()?);
+                    history.advance()?;
+                }
+                among.sort_by(|one, other| one.0.cmp(&other.0));
+                self.tell(&among)?;
             }
         }
-        self.tell(updates)
+        for (episode, _, diff) in updates {
+            self.episodes.push(episode, diff as i64)?;
+        }
+        Ok(())
     }
 
     /// Tells what was told of unchanged rules before a logical time; of others nothing more comes
     /// of that.
     fn take_history(&mut self, before: i64) -> Result<(), OutputError> {
-        const COUNT: usize = 4096;
-        while let Some(history) = &mut self.history {
-            let updates = history.take_before(before, COUNT)?;
-            if updates.is_empty() {
-                break;
+        let Some(mut history) = self.history.take() else { return Ok(()) };
+        let alerts = self.alerts().is_some();
+        while let Some(at) = history.at().filter(|at| *at < before) {
+            let (mut sum, mut updates) = (0u128, Vec::new());
+            while history.at() == Some(at) {
+                self.updates_file.put(history.line())?;
+                self.updates += 1;
+                sum = sum.wrapping_add(Digest::part(history.line()));
+                if alerts {
+                    updates.push(history.update()?);
+                }
+                history.advance()?;
             }
-            self.tell(updates)?;
+            self.digest.chain(at, sum);
+            if let Some(alerts) = self.alerts() {
+                alerts.take(&updates)?;
+            }
         }
+        self.history = history.at().is_some().then_some(history);
         Ok(())
     }
 
     /// Writes all updates of some logical times, in order.
-    fn tell(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
+    fn tell(&mut self, updates: &[Update<Episode>]) -> Result<(), OutputError> {
         for moment in updates.chunk_by(|one, other| one.1 == other.1) {
             let superseded = superseded(moment);
             let mut sum = 0u128;
@@ -409,12 +436,9 @@ impl Writer {
             self.digest.chain(moment[0].1, sum);
         }
         if let Some(alerts) = self.alerts() {
-            alerts.take(&updates)?;
+            alerts.take(updates)?;
         }
         self.updates += updates.len() as u64;
-        for (episode, _, diff) in updates {
-            self.episodes.push(episode, diff as i64)?;
-        }
         Ok(())
     }
 

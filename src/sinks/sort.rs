@@ -134,6 +134,27 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
         Ok(())
     }
 
+    /// Adds what was saved in a folder, as something else; what it is not is left out.
+    ///
+    /// # Errors
+    /// [`OutputError`], if it is not there any more, or as [`push`](Self::push).
+    pub fn add(
+        &mut self,
+        dir: &Path,
+        saved: SavedSort,
+        map: impl Fn(T) -> Option<T>,
+    ) -> Result<(), OutputError> {
+        let part = |run| Ok(Part::File(KeptRun::open(dir, run)?.reader()));
+        let parts = saved.runs.into_iter().map(part).collect::<Result<_, _>>()?;
+        for item in Merge::new(parts, &self.dir)?.items() {
+            let (item, diff) = item?;
+            if let Some(item) = map(item) {
+                self.push(item, diff)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is in memory and in the files of the levels.
     fn take_parts(&mut self) -> Vec<Part<T>> {
         let mut parts = vec![Part::Memory(mem::take(&mut self.items).into_iter())];
