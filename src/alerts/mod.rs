@@ -33,7 +33,7 @@ use crate::model::episode::{Catalog, Episode};
 use crate::pipeline::Update;
 use crate::rules::{Route, Rules, Subject};
 use crate::sinks::json::push_notification;
-use crate::sinks::{AtomicFile, Growing, OutputError};
+use crate::sinks::{AtomicFile, Growing, OutputError, Unsynced};
 use crate::sources::Interrupt;
 
 /// The name of the file.
@@ -87,12 +87,13 @@ impl Alerts {
         self
     }
 
-    /// What is remembered, when all that was told is on the disk.
+    /// What is remembered, as soon as all that was told is on the disk.
     ///
     /// # Errors
     /// If writing fails.
-    pub fn save(&mut self) -> Result<SavedAlerts, OutputError> {
-        Ok(SavedAlerts { latch: self.latch.snapshot(), told: self.told, bytes: self.file.save()? })
+    pub fn save(&mut self) -> Result<(SavedAlerts, Unsynced), OutputError> {
+        let (bytes, unsynced) = self.file.save()?;
+        Ok((SavedAlerts { latch: self.latch.snapshot(), told: self.told, bytes }, unsynced))
     }
 
     /// Takes in all updates of some complete logical times, in order.

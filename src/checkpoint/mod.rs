@@ -29,7 +29,8 @@ pub use self::file::Damaged;
 use crate::durable::Disk;
 use crate::pipeline::SavedFlow;
 use crate::rules::Written;
-use crate::sinks::report::{KEPT, SavedOutputs};
+use crate::sinks::OutputError;
+use crate::sinks::report::{KEPT, SavedOutputs, UnsavedOutputs};
 use crate::sources::intake::{SavedIntake, Saver};
 
 /// The name of the file.
@@ -112,7 +113,7 @@ fn remove_others(disk: &Disk, dir: &Path, needed: impl Fn(&str) -> bool) {
 enum Part {
     Intake(i64, SavedIntake),
     Worker(SavedFlow),
-    Outputs(SavedOutputs),
+    Outputs(UnsavedOutputs),
     NoMore,
 }
 
@@ -130,7 +131,7 @@ pub struct Asked {
 /// Puts checkpoints together and writes them, on a thread of its own.
 pub struct Keeper {
     parts: Sender<Part>,
-    thread: JoinHandle<io::Result<()>>,
+    thread: JoinHandle<Result<(), OutputError>>,
     clock: Clock,
     given_up: Arc<AtomicBool>,
 }
@@ -210,8 +211,8 @@ pub struct OutputsGiver(Sender<Part>);
 
 impl OutputsGiver {
     /// Hands over.
-    pub fn give(&self, saved: SavedOutputs) {
-        let _ = self.0.send(Part::Outputs(saved));
+    pub fn give(&self, unsaved: UnsavedOutputs) {
+        let _ = self.0.send(Part::Outputs(unsaved));
     }
 }
 
@@ -233,7 +234,7 @@ impl Keeper {
             for part in received {
                 match part {
                     Part::Intake(at, saved) => intake = Some((at, saved)),
-                    Part::Outputs(saved) => outputs = Some(saved),
+                    Part::Outputs(unsaved) => outputs = Some(unsaved()?),
                     Part::Worker(saved) => flow.push(saved),
                     Part::NoMore => break,
                 }
@@ -245,7 +246,8 @@ impl Keeper {
                 let flow = std::mem::take(&mut flow);
                 let Asked { asked, written, .. } = asked.clone();
                 let checkpoint = Checkpoint { at, asked, written, intake, outputs, flow };
-                file::write(&disk, &dir.join(NAME), &checkpoint)?;
+                file::write(&disk, &dir.join(NAME), &checkpoint)
+                    .map_err(|error| OutputError::write_failed(&dir, &error))?;
                 let needed: Vec<_> = checkpoint.outputs.names().collect();
                 remove_others(&disk, &dir, |name| needed.iter().any(|known| known == name));
                 ending.0.set(State::Idle);
@@ -279,7 +281,7 @@ impl Keeper {
     ///
     /// # Errors
     /// Why one could not be written.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(self) -> Result<(), OutputError> {
         drop(self.parts);
         match self.thread.join() {
             Ok(written) => written,

@@ -221,6 +221,14 @@ impl File {
         Ok(())
     }
 
+    /// The same file once more, for who brings it to the disk meanwhile.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self { inner: self.inner.try_clone()?, number: self.number, disk: self.disk.clone() })
+    }
+
     /// When it was made, or else changed last, in nanoseconds since 1970.
     ///
     /// # Errors

@@ -252,8 +252,10 @@ impl Prepared<'_> {
             return Err(another.into());
         }
         let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
-        let mut written = writing.finish()?;
+        let written = writing.finish();
+        // Outputs that could not be saved cannot be finished either: that is said first.
         let saved = saving.map(Saving::finish).transpose()?;
+        let mut written = written?;
         let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
         if saved.is_some() && damaged.iter().any(is_interrupt) {
             // Another process goes on with it.

@@ -133,7 +133,7 @@ pub(super) fn resume(
     let keep = Keep {
         disk: plan.disk.clone(),
         dir: plan.dir.clone(),
-        save: Box::new(move |saved| giver.give(saved)),
+        save: Box::new(move |unsaved| giver.give(unsaved)),
         restored,
         given_up: keeper.given_up(),
     };
@@ -155,7 +155,7 @@ impl Saving {
     /// Waits for what is being written.
     pub(super) fn finish(self) -> Result<Saved, Failure> {
         let Self { keeper, plan, _lock } = self;
-        keeper.finish().map_err(|error| OutputError::write_failed(&plan.dir, &error))?;
+        keeper.finish()?;
         Ok(Saved { plan, _lock })
     }
 }

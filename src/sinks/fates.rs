@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 
 pub(crate) use self::row::{Fate, FateRow, Row};
 use super::report::KEPT;
-use super::sort::SavedSort;
+use super::sort::{SavedSort, Unsaved};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
 use crate::durable::Disk;
 use crate::model::episode::Catalog;
@@ -42,6 +42,19 @@ pub(super) struct Fates {
 pub(super) struct SavedFates {
     lanes: SavedSort,
     records: SavedSort,
+}
+
+/// What is yet to be saved.
+pub(super) struct UnsavedFates {
+    lanes: Unsaved<(TracedLane, OfLane)>,
+    records: Unsaved<(RecordKey, OfRecord)>,
+}
+
+impl UnsavedFates {
+    /// Brings all to the disk.
+    pub(super) fn write(self) -> Result<SavedFates, OutputError> {
+        Ok(SavedFates { lanes: self.lanes.write()?, records: self.records.write()? })
+    }
 }
 
 impl SavedFates {
@@ -99,11 +112,11 @@ impl Fates {
         })
     }
 
-    /// Saves what has been collected.
-    pub(super) fn save(&mut self, disk: &Disk, dir: &Path) -> Result<SavedFates, OutputError> {
+    /// Hands over what has been collected, to be saved.
+    pub(super) fn save(&mut self, disk: &Disk, dir: &Path) -> Result<UnsavedFates, OutputError> {
         let lanes = self.lanes.save(disk, dir, &format!("{KEPT}lanes"))?;
         let records = self.records.save(disk, dir, &format!("{KEPT}records"))?;
-        Ok(SavedFates { lanes, records })
+        Ok(UnsavedFates { lanes, records })
     }
 
     /// Goes on with what was saved.

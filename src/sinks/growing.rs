@@ -73,15 +73,15 @@ impl Growing {
         }
     }
 
-    /// Brings what has been written to the disk, and gives how many bytes that are.
+    /// Gives how many bytes have been written, and what is left to be done to have them saved.
     ///
     /// # Errors
     /// [`OutputError::WriteFailed`].
-    pub fn save(&mut self) -> Result<u64, OutputError> {
-        let Some(kept) = &mut self.kept else { return Ok(0) };
-        let synced = kept.file.flush().and_then(|()| kept.file.get_ref().sync());
-        synced.map_err(|error| kept.failed(&error))?;
-        Ok(kept.bytes)
+    pub fn save(&mut self) -> Result<(u64, Unsynced), OutputError> {
+        let Some(kept) = &mut self.kept else { return Ok((0, Unsynced(None))) };
+        let again = kept.file.flush().and_then(|()| kept.file.get_ref().again());
+        let again = again.map_err(|error| kept.failed(&error))?;
+        Ok((kept.bytes, Unsynced(Some((kept.path.clone(), again)))))
     }
 
     /// The whole file, yet to be put in place.
@@ -96,6 +96,21 @@ impl Growing {
             copied.map_err(|error| OutputError::write_failed(self.file.path(), &error))?;
         }
         Ok(self.file)
+    }
+}
+
+/// A file that is yet to be brought to the disk.
+#[must_use]
+pub struct Unsynced(Option<(PathBuf, durable::File)>);
+
+impl Unsynced {
+    /// Brings what has been written to the disk.
+    ///
+    /// # Errors
+    /// [`OutputError::WriteFailed`].
+    pub fn sync(self) -> Result<(), OutputError> {
+        let Some((path, file)) = self.0 else { return Ok(()) };
+        file.sync().map_err(|error| OutputError::write_failed(&path, &error))
     }
 }
 

@@ -28,5 +28,5 @@ mod tests;
 
 pub use atomic::{AtomicFile, OutputDir, exit_without_outputs};
 pub use error::OutputError;
-pub use growing::Growing;
-pub use sort::{SavedSort, Sorted, Sorter};
+pub use growing::{Growing, Unsynced};
+pub use sort::{SavedSort, Sorted, Sorter, Unsaved};

@@ -12,13 +12,13 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::digest::Digest;
-use super::fates::{FATES, Fates};
+use super::fates::{FATES, Fates, UnsavedFates};
 use super::history::History;
 use super::json::{push_dead_letter, push_episode, push_update};
 use super::saved::kept_name;
-pub use super::saved::{KEPT, Keep, Restored, SavedOutputs};
+pub use super::saved::{KEPT, Keep, Restored, SavedOutputs, UnsavedOutputs};
 pub use super::summary::{RuleFates, SourceSummary, Summary};
-use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter};
+use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter, Unsynced};
 use crate::alerts::{Alerts, NOTIFICATIONS, Senders};
 use crate::durable::Disk;
 use crate::model::account::{Account, SourceKey};
@@ -305,30 +305,35 @@ impl Writer {
         self.alerts.as_mut().filter(|_| !given_up)
     }
 
-    /// Saves what there is before the cut.
+    /// Hands over what there is before the cut, to be brought to the disk while more comes.
     fn save(&mut self) -> Result<(), OutputError> {
         let Some(keep) = self.keep.as_mut().filter(|keep| !keep.has_given_up()) else {
             return Ok(());
         };
         let kept = |name: &str| kept_name(self.series, name);
-        let saved = SavedOutputs {
-            series: self.series,
-            counts: self.counts.clone(),
-            updates: self.updates,
-            updates_bytes: self.updates_file.save()?,
-            digest: self.digest,
-            episodes: self.episodes.save(&keep.disk, &keep.dir, &kept("episodes"))?,
-            dead_letters: self.dead_letters.save(&keep.disk, &keep.dir, &kept("dead-letters"))?,
-            fates: match &mut self.fates {
-                Some(fates) => Some(fates.save(&keep.disk, &keep.dir)?),
-                None => None,
-            },
-            alerts: match &mut self.alerts {
-                Some(alerts) => Some(alerts.save()?),
-                None => None,
-            },
-        };
-        (keep.save)(saved);
+        let (disk, dir) = (&keep.disk, keep.dir.as_path());
+        let (updates_bytes, unsynced) = self.updates_file.save()?;
+        let episodes = self.episodes.save(disk, dir, &kept("episodes"))?;
+        let dead_letters = self.dead_letters.save(disk, dir, &kept("dead-letters"))?;
+        let fates = self.fates.as_mut().map(|fates| fates.save(disk, dir)).transpose()?;
+        let alerts = self.alerts.as_mut().map(Alerts::save).transpose()?;
+        let (series, counts) = (self.series, self.counts.clone());
+        let (updates, digest) = (self.updates, self.digest);
+        (keep.save)(Box::new(move || {
+            unsynced.sync()?;
+            let synced = |(saved, unsynced): (_, Unsynced)| unsynced.sync().map(|()| saved);
+            Ok(SavedOutputs {
+                series,
+                counts,
+                updates,
+                updates_bytes,
+                digest,
+                episodes: episodes.write()?,
+                dead_letters: dead_letters.write()?,
+                fates: fates.map(UnsavedFates::write).transpose()?,
+                alerts: alerts.map(synced).transpose()?,
+            })
+        }));
         Ok(())
     }
 

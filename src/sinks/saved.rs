@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::OutputError;
 use super::digest::Digest;
 use super::fates::SavedFates;
 use super::report::UPDATES;
@@ -22,8 +23,8 @@ pub struct Keep {
     pub disk: Disk,
     /// The folder of what is kept.
     pub dir: PathBuf,
-    /// Takes what is remembered at a logical time.
-    pub save: Box<dyn FnMut(SavedOutputs) + Send>,
+    /// Takes what is remembered at a logical time, which is on the disk when it has been called.
+    pub save: Box<dyn FnMut(UnsavedOutputs) + Send>,
     /// What to go on with.
     pub restored: Restored,
     /// Whether the replay ends before its logs do. From then on nobody is told of anything, and
@@ -72,6 +73,9 @@ pub struct SavedOutputs {
     pub(super) fates: Option<SavedFates>,
     pub(super) alerts: Option<SavedAlerts>,
 }
+
+/// Brings what is remembered to the disk, and says where it is.
+pub type UnsavedOutputs = Box<dyn FnOnce() -> Result<SavedOutputs, OutputError> + Send>;
 
 impl SavedOutputs {
     /// The records so far.

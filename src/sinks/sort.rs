@@ -4,7 +4,7 @@
 //! each item once, by rising order, with the sum of its diffs, unless that is 0. `Ord` must tell
 //! all items apart that differ.
 //!
-//! Memory: the items take at most `memory_bytes_max` as the caller measures them (what an allocator
+//! Memory: while it is [saved](Sorter::save), what is being written comes on top. The items take at most `memory_bytes_max` as the caller measures them (what an allocator
 //! adds to each is not in it). Merging takes, for each of at most 64 runs, two blocks of 64 KiB or
 //! of one item if that is larger: about 8 MiB. Open files: one for each level of runs; a level
 //! holds 64 times what the one before it holds.
@@ -12,6 +12,7 @@
 use std::iter::FusedIterator;
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub struct Sorter<T> {
     levels: Vec<Level>,
     /// What was saved, mostly the larger before the smaller.
     kept: Vec<KeptRun>,
+    /// What is being saved, and will be the last of these.
+    unwritten: Option<Receiver<Result<KeptRun, OutputError>>>,
     /// How many runs have ever been saved.
     saves: u64,
 }
@@ -89,38 +92,47 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
             heap_bytes: 0,
             levels: Vec::new(),
             kept: Vec::new(),
+            unwritten: None,
             saves: 0,
         }
     }
 
-    /// Saves all that it has in files of a folder, so that it can be [gone on with](Self::restore).
-    /// What has been saved before mostly stays in its files; those that it leaves are not removed.
+    /// Hands over all that it has, to be written to files of a folder while it goes on, so that it
+    /// can be [gone on with](Self::restore). What has been saved before mostly stays in its files;
+    /// those that it leaves are not removed. Waits for what was handed over before.
     ///
     /// # Errors
-    /// [`OutputError`], if it cannot be written. The sort is of no more use then.
-    pub fn save(&mut self, disk: &Disk, dir: &Path, name: &str) -> Result<SavedSort, OutputError> {
-        self.consolidate();
+    /// [`OutputError`], if that could not be written. The sort is of no more use then.
+    pub fn save(&mut self, disk: &Disk, dir: &Path, name: &str) -> Result<Unsaved<T>, OutputError> {
+        self.await_written()?;
         let stored = self.levels.iter().flat_map(|level| &level.runs).map(|run| run.bytes);
         let mut bytes = stored.sum::<u64>() + (self.items.len() * Self::ITEM_BYTES) as u64;
-        if bytes > 0 {
-            let mut parts = self.take_parts();
+        let unwritten = (bytes > 0).then(|| {
+            let mut stored = self.stored_parts();
             // As large as the next: so few files that nothing is written often.
             while let Some(last) = self.kept.pop_if(|last| last.saved.bytes <= 2 * bytes) {
                 bytes += last.saved.bytes;
-                parts.push(Part::File(last.reader()));
+                stored.push(Part::File(last.reader()));
             }
             self.saves += 1;
             let path = dir.join(format!("{name}-{}.run", self.saves));
-            let merge = Merge::<T>::new(parts, &self.dir)?;
-            self.kept.push(KeptRun::write(disk, path, merge.items())?);
+            let (written, receiver) = sync_channel(1);
+            self.unwritten = Some(receiver);
+            self.levels.clear();
             self.heap_bytes = 0;
-            for level in &mut self.levels {
-                level.runs.clear();
-                level.file.clear()?;
-            }
-        }
+            let (items, dir, disk) = (mem::take(&mut self.items), self.dir.clone(), disk.clone());
+            Unwritten { items, stored, dir, disk, path, written }
+        });
         let runs = self.kept.iter().map(|kept| kept.saved.clone()).collect();
-        Ok(SavedSort { runs, saves: self.saves })
+        Ok(Unsaved { saved: SavedSort { runs, saves: self.saves }, unwritten })
+    }
+
+    /// Waits for what is being saved.
+    fn await_written(&mut self) -> Result<(), OutputError> {
+        let Some(written) = self.unwritten.take() else { return Ok(()) };
+        let gone = |_| Err(OutputError::write_failed(&self.dir, &"what was to be saved was not"));
+        self.kept.push(written.recv().unwrap_or_else(gone)?);
+        Ok(())
     }
 
     /// Goes on with what was saved in a folder; nothing may have been pushed yet.
@@ -155,13 +167,13 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
         Ok(())
     }
 
-    /// What is in memory and in the files of the levels.
-    fn take_parts(&mut self) -> Vec<Part<T>> {
-        let mut parts = vec![Part::Memory(mem::take(&mut self.items).into_iter())];
-        for level in &self.levels {
-            parts.extend(level.runs.iter().map(|run| Part::File(level.file.reader(*run))));
-        }
-        parts
+    /// What is in the files of the levels.
+    fn stored_parts(&self) -> Vec<Part<T>> {
+        let of_level = |level: &Level| {
+            let runs = level.runs.iter().map(|run| Part::File(level.file.reader(*run)));
+            runs.collect::<Vec<_>>()
+        };
+        self.levels.iter().flat_map(of_level).collect()
     }
 
     /// Adds an update.
@@ -187,6 +199,7 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
     /// # Errors
     /// [`OutputError`], if what was set aside on disk cannot be read or merged.
     pub fn finish(mut self) -> Result<Sorted<T>, OutputError> {
+        self.await_written()?;
         self.consolidate();
         let mut lowest = 0;
         while self.levels.iter().map(|level| level.runs.len()).sum::<usize>() > FAN_IN_MAX {
@@ -195,7 +208,8 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
             }
             lowest += 1;
         }
-        let mut parts = self.take_parts();
+        let mut parts = self.stored_parts();
+        parts.push(Part::Memory(mem::take(&mut self.items).into_iter()));
         parts.extend(self.kept.iter().map(|kept| Part::File(kept.reader())));
         Ok(Sorted { merge: Some(Merge::new(parts, &self.dir)?) })
     }
@@ -236,15 +250,7 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
 
     /// Sorts the items in memory and makes equal ones one.
     fn consolidate(&mut self) {
-        self.items.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        self.items.dedup_by(|later, first| {
-            let equal = later.0 == first.0;
-            if equal {
-                first.1 = add_diffs(first.1, later.1);
-            }
-            equal
-        });
-        self.items.retain(|(_, diff)| *diff != 0);
+        consolidate(&mut self.items);
         self.heap_bytes = self.items.iter().map(|(item, _)| (self.heap_bytes_of)(item)).sum();
     }
 
@@ -274,6 +280,59 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
         let run = next.file.put(Merge::<T>::new(parts, &dir)?.items())?;
         level.file.clear()?;
         self.add_run(number + 1, run)
+    }
+}
+
+/// Sorts items and makes equal ones one.
+fn consolidate<T: Ord>(items: &mut Vec<(T, i64)>) {
+    items.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    items.dedup_by(|later, first| {
+        let equal = later.0 == first.0;
+        if equal {
+            first.1 = add_diffs(first.1, later.1);
+        }
+        equal
+    });
+    items.retain(|(_, diff)| *diff != 0);
+}
+
+/// What is yet to be saved of a sort, which goes on meanwhile.
+#[must_use]
+pub struct Unsaved<T> {
+    /// What is saved already.
+    saved: SavedSort,
+    unwritten: Option<Unwritten<T>>,
+}
+
+/// What a run is to be made of.
+struct Unwritten<T> {
+    items: Vec<(T, i64)>,
+    stored: Vec<Part<T>>,
+    dir: PathBuf,
+    disk: Disk,
+    path: PathBuf,
+    /// Gives it to the sort.
+    written: SyncSender<Result<KeptRun, OutputError>>,
+}
+
+impl<T: Ord + Serialize + DeserializeOwned> Unsaved<T> {
+    /// Brings all to the disk.
+    ///
+    /// # Errors
+    /// [`OutputError`], if it cannot be written; the sort is told, too.
+    pub fn write(self) -> Result<SavedSort, OutputError> {
+        let Self { mut saved, unwritten } = self;
+        let Some(Unwritten { mut items, mut stored, dir, disk, path, written }) = unwritten else {
+            return Ok(saved);
+        };
+        consolidate(&mut items);
+        stored.push(Part::Memory(items.into_iter()));
+        let merge = Merge::<T>::new(stored, &dir);
+        let run = merge.and_then(|merge| KeptRun::write(&disk, path, merge.items()));
+        // A sort that is gone needs none.
+        let _ = written.send(run.clone());
+        saved.runs.push(run?.saved);
+        Ok(saved)
     }
 }
 
