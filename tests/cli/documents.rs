@@ -192,6 +192,9 @@ fn drafts_know_documents() {
         drafted.assert(0, &[]);
         assert!(drafted.said.contains(&format!("    format: {format} ")), "{}", drafted.said);
         place.write("draft.yaml", drafted.said.as_bytes());
+        let checked = place.run(&format!("check draft.yaml --plan --sample {folder}/{file}"));
+        checked.assert(0, &[]);
+        assert!(checked.said.contains("source log: "), "{}", checked.said);
         let replay = format!("replay --rules draft.yaml --log {folder}/{file} --out {format}");
         place.run(&replay).assert(0, &[]);
         let summary = place.outputs(format).summary;
@@ -199,6 +202,38 @@ fn drafts_know_documents() {
         // What a draft has not seen as a record, no rule file has.
         assert!(summary["dead_letters"].as_u64() < Some(7), "{file}: {summary}\n{}", drafted.said);
     }
+}
+
+/// What is appended to a partition of documents comes behind what is there.
+#[test]
+fn documents_are_appended_behind_others() {
+    let place = Place::new();
+    let states = "up: data.type == \"Normal\", down: data.type == \"Warning\"";
+    place.write("events.yaml", rules("format: kubernetes", states).as_bytes());
+    let event = |name: &str, time: &str| {
+        format!(
+            "{{\n  \"kind\": \"Event\", \"type\": \"Normal\",\n  \
+             \"involvedObject\": {{ \"kind\": \"Pod\", \"name\": \"{name}\" }},\n  \
+             \"lastTimestamp\": \"2026-01-01T00:00:{time}Z\"\n}}\n"
+        )
+    };
+    let days = [
+        format!("{}{}", event("a", "00"), event("b", "01")),
+        format!("{}{}no event\n{}", event("c", "02"), event("d", "03"), event("e", "04")),
+    ];
+    for day in days {
+        place.write("events.json", day.as_bytes());
+        place.run("append --rules events.yaml events.json --log log").assert(0, &[]);
+    }
+    place.run("log verify log").assert(0, &[]);
+    place.run("replay --rules events.yaml --log log --out out --fates").assert(0, &[]);
+    let fates = std::fs::read(place.path("out/fates.ndjson")).expect("fates.ndjson");
+    let of = |row: &Value| (row["line"].as_u64(), row["entity"].as_str().map(str::to_owned));
+    let pods = ["a", "b", "c", "d", "", "e"].map(|name| format!("Pod/{name}"));
+    let pods = pods.map(|pod| Some(pod).filter(|pod| pod.len() > 4));
+    // The last record of the first day begins in line 6.
+    let wanted: Vec<_> = [1, 6, 7, 12, 17, 18].map(Some).into_iter().zip(pods).collect();
+    assert_eq!(rows(&fates).iter().map(of).collect::<Vec<_>>(), wanted);
 }
 
 #[test]

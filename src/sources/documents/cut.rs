@@ -304,7 +304,9 @@ impl Cutter {
         self.state = match object.level.keys.iter().find(|(known, _)| *known == key) {
             None => State::Member(key),
             Some((known, shape)) => {
-                object.context.entered.push(known);
+                if !object.context.entered(known) {
+                    object.context.entered.push(known);
+                }
                 State::Value(shape, false)
             }
         };
@@ -391,13 +393,17 @@ impl Cutter {
         if object.ready.is_some() && !object.is_document {
             return;
         }
-        object.bytes += key.len() + value.len();
+        object.bytes += size_of::<(String, String)>() + key.len() + value.len();
+        let is_awaited = match &object.level.awaits {
+            Awaits::Keys(keys) => keys.contains(&key.as_str()),
+            Awaits::End => false,
+        };
         object.context.members.push((key, value));
         if object.bytes > RECORD_BYTES_MAX {
             let reason = format!("what stands around records is {}", too_long(object.bytes as u64));
             return self.fail(&reason);
         }
-        if object.make_ready(false) {
+        if is_awaited && object.make_ready(false) {
             let held = std::mem::take(&mut object.held);
             self.pass_on(held);
         }
