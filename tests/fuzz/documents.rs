@@ -40,8 +40,8 @@ fn read(rules: &Rules, matcher: &Matcher, document: &[u8], drops: usize) -> Stri
         let told = match &seen.record {
             Ok(record) => {
                 let text = str::from_utf8(seen.text).expect("a record is text");
-                let value: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
-                assert!(value.is_object(), "{text}");
+                let parsed = serde_json::from_str::<serde::de::IgnoredAny>(text);
+                assert!(parsed.is_ok() && text.starts_with('{'), "{parsed:?}: {text}");
                 format!("{record:?} {:?}", id.map(|id| seen.view.slot(id)))
             }
             Err(error) => {
