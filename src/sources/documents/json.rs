@@ -125,32 +125,56 @@ pub(super) fn number(text: &str) -> String {
     }
 }
 
-/// What a series is called: `name{label="value"}`, labels in their order.
+/// What a series is called: `name{label="value"}`, labels in their order; a name that is not of
+/// letters, digits and `_` is in quotes, that of a metric within the braces: `{"a.b",label="value"}`.
 pub(super) fn series<'l>(
     name: &str,
     labels: impl IntoIterator<Item = (&'l str, &'l str)>,
 ) -> String {
-    let mut series = name.to_owned();
+    let mut series = String::new();
     let mut before = '{';
+    if name.is_empty() || is_plain(name, true) {
+        series.push_str(name);
+    } else {
+        series.push(before);
+        push_quoted(&mut series, name);
+        before = ',';
+    }
     for (label, value) in labels.into_iter().collect::<BTreeMap<_, _>>() {
         series.push(before);
-        series.push_str(label);
-        series.push_str("=\"");
-        for c in value.chars() {
-            match c {
-                '"' => series.push_str("\\\""),
-                '\\' => series.push_str("\\\\"),
-                '\n' => series.push_str("\\n"),
-                c => series.push(c),
-            }
+        match is_plain(label, false) {
+            true => series.push_str(label),
+            false => push_quoted(&mut series, label),
         }
-        series.push('"');
+        series.push('=');
+        push_quoted(&mut series, value);
         before = ',';
     }
     if before == ',' {
         series.push('}');
     }
     series
+}
+
+/// Whether a name needs no quotes; one of a metric may have colons.
+fn is_plain(name: &str, of_metric: bool) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || (of_metric && c == ':');
+    name.chars().all(is_of_name)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+}
+
+fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 /// Reads an object of texts, as labels are.

@@ -42,7 +42,9 @@ pub(super) fn record(
     }
     match (document.get("type").and_then(json::text_of), document.get("object")) {
         (Some(change), Some(object)) => {
-            Event::new(json::members(object)?).record(Some(&change)).map(Some)
+            let members = json::members(object)
+                .map_err(|fault| Fault::new(format!("`object`: {}", fault.reason)))?;
+            Event::new(members).record(Some(&change)).map(Some)
         }
         _ => {
             let members = document.members().map(|(key, value)| (key.to_owned(), value));

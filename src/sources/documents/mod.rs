@@ -253,7 +253,8 @@ fn push(of: Document, element: Element, lines: &mut Vec<u8>) {
                 }
                 Ok(Some(record)) => (place, too_long(record.len() as u64), bytes),
                 Err(Fault { at, reason }) => {
-                    let at = place.behind(&bytes[..at]);
+                    // What is made of the whole has no text of its own.
+                    let at = place.behind(&bytes[..at.min(bytes.len())]);
                     if kind == cut::WHOLE {
                         bytes = around.first().map(|whole| whole.text()).unwrap_or_default();
                     }

@@ -103,7 +103,10 @@ pub(super) fn record(
     let members = json::members(text)?;
     let mut record = json::Object::default();
     record.add_text("signal", signal);
-    let value = |wanted: &str| members.iter().find(|(key, _)| key == wanted).map(|(_, v)| *v);
+    let value = |wanted: &str| {
+        let found = members.iter().find(|(key, value)| key == wanted && is_set(value));
+        found.map(|(_, value)| *value)
+    };
     for key in [time_key, else_key] {
         if let Some(nanos) = value(key).map(|value| nanos(text, value)).transpose()?.flatten() {
             record.add_time("time", nanos);
@@ -116,8 +119,17 @@ pub(super) fn record(
         record.add_members(context.made(make)?);
     }
     for (key, value) in &members {
-        if key != "timeUnixNano" {
-            push_member(&mut record, text, key, value)?;
+        match key.as_str() {
+            "timeUnixNano" => {}
+            "events" | "links" | "exemplars" if is_set(value) => {
+                let items: Vec<&RawValue> = json::read(text, value)?;
+                let items = items.into_iter().map(|item| converted_in(text, item.get()));
+                record.add(key, &array(items.collect::<Result<Vec<_>, _>>()?));
+            }
+            "positive" | "negative" if value.starts_with('{') => {
+                record.add(key, &converted_in(text, value)?);
+            }
+            _ => push_member(&mut record, text, key, value)?,
         }
     }
     Ok(Some(record.end()))
@@ -127,7 +139,8 @@ pub(super) fn record(
 type Make = fn(&Context) -> Result<String, String>;
 
 fn resource(context: &Context) -> Result<String, String> {
-    let attributes = context.get("resource").map_or(Ok("{}".to_owned()), |resource| {
+    let attributes = context.get("resource").filter(|value| is_set(value));
+    let attributes = attributes.map_or(Ok("{}".to_owned()), |resource| {
         let members = json::members(resource)?;
         let attributes = members.iter().find(|(key, _)| key == "attributes");
         attributes.map_or(Ok("{}".to_owned()), |(_, value)| attributes_of(resource, value))
@@ -137,7 +150,8 @@ fn resource(context: &Context) -> Result<String, String> {
 }
 
 fn scope(context: &Context) -> Result<String, String> {
-    let scope = context.get("scope").map_or(Ok("{}".to_owned()), converted);
+    let scope = context.get("scope").filter(|value| is_set(value));
+    let scope = scope.map_or(Ok("{}".to_owned()), converted);
     let scope = scope.map_err(|fault| format!("`scope`: {}", fault.reason))?;
     Ok(json::Object::default().add("scope", &scope).end())
 }
@@ -145,7 +159,7 @@ fn scope(context: &Context) -> Result<String, String> {
 fn metric(context: &Context) -> Result<String, String> {
     let mut metric = json::Object::default();
     for key in ["name", "unit"] {
-        if let Some(value) = context.get(key) {
+        if let Some(value) = context.get(key).filter(|value| is_set(value)) {
             metric.add(key, value);
         }
     }
@@ -157,13 +171,13 @@ fn metric(context: &Context) -> Result<String, String> {
 
 fn data(context: &Context) -> Result<String, String> {
     let mut data = json::Object::default();
-    for (key, value) in context.members() {
+    for (key, value) in context.members().filter(|(_, value)| is_set(value)) {
         data.add(key, value);
     }
     Ok(data.end())
 }
 
-/// An object with all in it as records have it.
+/// An object with all in it as records have it; what is of objects there stays as it is.
 fn converted(object: &str) -> Result<String, Fault> {
     let mut made = json::Object::default();
     for (key, value) in json::members(object)? {
@@ -172,23 +186,21 @@ fn converted(object: &str) -> Result<String, Fault> {
     Ok(made.end())
 }
 
+/// The same of a part of `text`.
+fn converted_in(text: &str, part: &str) -> Result<String, Fault> {
+    converted(part).map_err(|fault| Fault { at: place(text, part) + fault.at, ..fault })
+}
+
 /// Adds a member of an object of `text` as records have it.
 fn push_member(record: &mut json::Object, text: &str, key: &str, value: &str) -> Result<(), Fault> {
     match key {
+        _ if !is_set(value) => {}
         "attributes" | "filteredAttributes" => {
             record.add(key, &attributes_of(text, value)?);
         }
         "body" => {
             let body: Option<AnyValue<'_>> = json::read(text, value)?;
             record.add(key, &body.map_or("null".to_owned(), AnyValue::json));
-        }
-        "events" | "links" | "exemplars" => {
-            let items: Vec<&RawValue> = json::read(text, value)?;
-            let items = items.into_iter().map(|item| {
-                let converted = converted(item.get());
-                converted.map_err(|fault| Fault { at: place(text, item.get()) + fault.at, ..fault })
-            });
-            record.add(key, &array(items.collect::<Result<Vec<_>, _>>()?));
         }
         "asDouble" | "asInt" => {
             record.add("value", &number(value));
@@ -212,6 +224,11 @@ fn push_member(record: &mut json::Object, text: &str, key: &str, value: &str) ->
         },
     }
     Ok(())
+}
+
+/// Whether a member says something: null is as if it were not there.
+fn is_set(value: &str) -> bool {
+    value != "null"
 }
 
 fn place(text: &str, part: &str) -> usize {
@@ -268,14 +285,14 @@ struct AnyValue<'a> {
 
 #[derive(Deserialize)]
 struct ArrayValue<'a> {
-    #[serde(borrow, default)]
-    values: Vec<AnyValue<'a>>,
+    #[serde(borrow)]
+    values: Option<Vec<AnyValue<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct KeyValueList<'a> {
-    #[serde(borrow, default)]
-    values: Vec<KeyValue<'a>>,
+    #[serde(borrow)]
+    values: Option<Vec<KeyValue<'a>>>,
 }
 
 impl AnyValue<'_> {
@@ -290,9 +307,9 @@ impl AnyValue<'_> {
             return number(value.get());
         }
         if let Some(ArrayValue { values }) = self.array_value {
-            return array(values.into_iter().map(Self::json));
+            return array(values.into_iter().flatten().map(Self::json));
         }
-        self.kvlist_value.map_or("null".to_owned(), |list| nested(list.values))
+        self.kvlist_value.map_or("null".to_owned(), |list| nested(list.values.unwrap_or_default()))
     }
 }
 

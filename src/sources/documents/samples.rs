@@ -244,7 +244,9 @@ impl<'l> Cursor<'l> {
                 '\\' => match chars.next() {
                     Some((_, 'n')) => text.push('\n'),
                     Some((_, c @ ('"' | '\\'))) => text.push(c),
-                    _ => return Err((start + 1 + at, "expected \\\\, \\\" or \\n".to_owned())),
+                    // A backslash before anything else stands for itself.
+                    Some((_, c)) => text.extend(['\\', c]),
+                    None => break,
                 },
                 c => text.push(c),
             }

@@ -219,13 +219,13 @@ foo 1 1 # x
             10 1 0 {"time":"2018-03-12T18:33:27.789Z","value":17,"name":"foo_bucket","labels":{"le":"+Inf"},"series":"foo_bucket{le=\"+Inf\"}","type":"histogram","exemplar":{"labels":{},"value":9.8}}
             11 1 0 {"time":"1970-01-01T00:00:00.000Z","value":"NaN","name":"foo","labels":{"a":"\\ \" \n"},"series":"foo{a=\"\\\\ \\\" \\n\"}","type":"histogram"}
             12 1 0 {"time":"1969-12-31T23:59:59.000Z","value":"-Inf","name":"foo","labels":{},"series":"foo","type":"histogram"}
-            13 1 0 {"time":"1970-01-01T00:00:02.000Z","value":0.5,"name":"my.metric","labels":{"a.b":"c"},"series":"my.metric{a.b=\"c\"}"}
+            13 1 0 {"time":"1970-01-01T00:00:02.000Z","value":0.5,"name":"my.metric","labels":{"a.b":"c"},"series":"{\"my.metric\",\"a.b\"=\"c\"}"}
             15 6 0 !"no timestamp: it does not say when it was sampled" "foo 1"
             16 7 0 !"expected a timestamp in seconds since 1970" "foo 1 x"
             17 7 0 !"expected a value in quotes" "foo{a=1} 1 1"
             18 7 0 !"the quote is not closed" "foo{a=\"b} 1 1"
             19 11 0 !"the label `a` stands twice" "foo{a=\"b\",a=\"c\"} 1 1"
-            20 8 0 !"expected \\\\, \\\" or \\n" "foo{a=\"\\t\"} 1 1"
+            20 1 0 {"time":"1970-01-01T00:00:01.000Z","value":1,"name":"foo","labels":{"a":"\\t"},"series":"foo{a=\"\\\\t\"}"}
             21 5 0 !"expected a value: a number, +Inf, -Inf or NaN" "foo one 1"
             22 1 0 !"expected the name of a metric" "1foo 1 1"
             23 9 0 !"expected the end of the line" "foo 1 1 1"
@@ -507,4 +507,71 @@ fn damage_cuts_off_the_document_that_is_open() {
     assert_eq!(cut(Document::Alertmanager, "\n{\"alerts\":[{}"), (0, Some(2)));
     assert_eq!(cut(Document::OpenMetrics, "a 1 1\nb 1"), (1, Some(2)));
     assert_eq!(cut(Document::OpenMetrics, "a 1 1\n"), (1, None));
+}
+
+#[test]
+fn what_a_watch_tells_of_no_object_is_no_event() {
+    for object in ["null", "\"x\"", "[1,2]", "17"] {
+        let line =
+            lines(Document::Kubernetes, &format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n"));
+        assert!(line.starts_with("1 1 1 !\"`object`: invalid type"), "{line}");
+        assert!(line.ends_with(&format!("\\\"object\\\":{}}}\"\n", object.replace('"', "\\\""))));
+    }
+}
+
+#[test]
+fn lists_in_lists_stay_as_they_are() {
+    let log = |record: &str| {
+        format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{record}]}}]}}]}}"#)
+    };
+    let depth = 30_000;
+    let deep = format!("{}{}", r#"{"events":["#.repeat(depth), "]}".repeat(depth));
+    let line = lines_in_pieces(Document::Otlp, log(&deep).as_bytes(), CHUNK_BYTES, CHUNK_BYTES);
+    assert_eq!(line.matches(r#""events":["#).count(), depth);
+}
+
+#[test]
+fn null_is_as_if_it_were_not_there() {
+    check(
+        Document::Otlp,
+        concat!(
+            r#"{"resourceLogs":[{"resource":null,"scopeLogs":[{"scope":null,"logRecords":["#,
+            r#"{"timeUnixNano":null,"observedTimeUnixNano":"5","events":null,"body":null,"#,
+            r#""bucketCounts":null,"attributes":[{"key":"a","value":null},"#,
+            r#"{"key":"b","value":{"arrayValue":{"values":null}}},"#,
+            r#"{"key":"c","value":{"kvlistValue":{"values":null}}}]}]}]}]}"#,
+        ),
+        &expect![[r#"
+            1 76 1 {"signal":"log","time":"1970-01-01T00:00:00.000000005Z","resource":{},"scope":{},"observedTime":"1970-01-01T00:00:00.000000005Z","attributes":{"a":null,"b":[],"c":{}}}
+        "#]],
+    );
+}
+
+#[test]
+fn buckets_are_numbers_in_exponential_histograms_too() {
+    let line = lines(
+        Document::Otlp,
+        concat!(
+            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"exponentialHistogram":{"dataPoints":["#,
+            r#"{"timeUnixNano":"5","positive":{"offset":1,"bucketCounts":["1","2"]},"negative":null}]}}]}]}]}"#,
+        ),
+    );
+    assert!(line.ends_with(",\"positive\":{\"offset\":1,\"bucketCounts\":[1,2]}}\n"), "{line}");
+}
+
+#[test]
+fn names_that_are_none_are_in_quotes() {
+    let series = |name: &str, labels: &[(&str, &str)]| json::series(name, labels.iter().copied());
+    assert_eq!(series("a:b", &[("c", "d"), ("_e1", "")]), "a:b{_e1=\"\",c=\"d\"}");
+    assert_eq!(series("up", &[("a=\"x\",b", "y")]), "up{\"a=\\\"x\\\",b\"=\"y\"}");
+    assert_eq!(series("my.up", &[("a.b", "y")]), "{\"my.up\",\"a.b\"=\"y\"}");
+    assert_eq!(series("my.up", &[]), "{\"my.up\"}");
+    assert_eq!(series("", &[("a:b", "y")]), "{\"a:b\"=\"y\"}");
+    assert_eq!(series("", &[]), "");
+}
+
+#[test]
+fn a_backslash_before_anything_else_stays() {
+    let line = lines(Document::OpenMetrics, "a{p=\"C:\\dir\\\\x\\\"\\n\"} 1 1\n");
+    assert!(line.contains(r#""labels":{"p":"C:\\dir\\x\"\n"}"#), "{line}");
 }
