@@ -15,6 +15,7 @@ use limbeck::checkpoint::{Every, Plan};
 use limbeck::durable::{self, Disk, Fault};
 use limbeck::log::Stored;
 use limbeck::log::import::import;
+use limbeck::log::split::{By, split};
 use limbeck::replay::{Log, Options, Resumed, prepare, replay};
 use limbeck::rules::Rules;
 use limbeck::sources::Interrupt;
@@ -95,13 +96,20 @@ signals:
 rules: [{ name: r, signal: up, hold: { up: 3s } }]
 ";
 
-/// One line of so many records, one each tenth of a second; some have no time, or one far ahead.
-fn one_line(records: i64) -> String {
-    let mut text = String::from(
-        r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}}]},"scopeLogs":[{"scope":{},"logRecords":["#,
-    );
+/// One line of so many records, one each tenth of a second, so many in turn from each of three
+/// services; some have no time, or one far ahead.
+fn one_line(records: i64, in_turn: i64) -> String {
+    let mut text = String::from(r#"{"resourceLogs":["#);
     for n in 0..records {
-        let comma = if n > 0 { "," } else { "" };
+        if n % in_turn == 0 {
+            let (end, service) = (if n > 0 { "]}]}," } else { "" }, n / in_turn % 3);
+            write!(
+                text,
+                r#"{end}{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"x{service}"}}}}]}},"scopeLogs":[{{"scope":{{}},"logRecords":["#,
+            )
+            .expect("it takes every write");
+        }
+        let comma = if n % in_turn > 0 { "," } else { "" };
         let nanos = START_S * 1_000_000_000 + n * 100_000_000;
         let time = match n % 50 {
             7 => "\"soon\"".to_owned(),
@@ -122,9 +130,13 @@ struct OneLine {
 
 impl OneLine {
     fn new(records: i64) -> Self {
+        Self::of(&one_line(records, records))
+    }
+
+    fn of(line: &str) -> Self {
         let dir = TempDir::new().expect("a temporary folder can be made");
         let (rules, path) = (rules(RULES), dir.path().join("log.json"));
-        fs::write(&path, one_line(records)).expect("the log can be written");
+        fs::write(&path, line).expect("the log can be written");
         let text = Log::file(path, 0);
         let into = dir.path().join("log");
         import(&rules, std::slice::from_ref(&text), &into, &Interrupt::default())
@@ -136,6 +148,14 @@ impl OneLine {
 
     fn options(&self, log: &Log, out: &str) -> Options {
         options(vec![log.clone()], self.dir.path().join(out))
+    }
+
+    /// The log in two parts, each with marks for what arrived in the other.
+    fn parts(&self) -> Vec<Log> {
+        let (from, into) = (self.dir.path().join("log"), self.dir.path().join("parts"));
+        split(&from, &into, 2, By::Subject).unwrap_or_else(|failure| panic!("{failure}"));
+        let parts = Stored::all(&into, false).expect("there is a manifest").into_iter();
+        parts.map(|part| Log::stored(part, &self.rules).expect("the source")).collect()
     }
 }
 
@@ -162,6 +182,67 @@ fn a_window_begins_and_ends_within_a_line() {
     assert_eq!(counts, [108, 96, 80, 68]);
 }
 
+/// Replays until it does not crash any more; how often it went on, and how often it crashed.
+fn replayed_with_crashes(rules: &Rules, options: &Options, kept: &Path, seed: u64) -> (u32, u32) {
+    let (mut went_on, mut crashed) = (0, 0);
+    for attempt in 0..4 {
+        // The second checkpoint is not to be: the first is there.
+        let (point, fault) = ("checkpoint rename".to_owned(), Fault::Crash);
+        let plan = durable::Plan { seed, point, passing: 2, fault };
+        let disk = if attempt < 3 { Disk::faulty(plan) } else { Disk::default() };
+        let every = Every::Clock(100_000_000_000);
+        let options = Options {
+            checkpoint: Some(Plan { dir: kept.to_owned(), every, disk: disk.clone() }),
+            workers: 1 + attempt % 2,
+            block_bytes: Some(BLOCKS[(attempt + seed as usize) % 3 + 1]),
+            ..options.clone()
+        };
+        replaying(format!("{options:?}"));
+        let done = prepare(rules, &options).and_then(|prepared| {
+            went_on += u32::from(matches!(prepared.resumed(), Some(Resumed::From { .. })));
+            prepared.run()
+        });
+        match done {
+            Ok(_) => break,
+            Err(failure) => assert!(disk.has_failed(), "{failure}"),
+        }
+        crashed += 1;
+    }
+    (went_on, crashed)
+}
+
+#[test]
+fn time_passes_within_a_line() {
+    let at =
+        |seconds: i64, millis: i64| Some((START_S + seconds) * 1_000_000_000 + millis * 1_000_000);
+    let (mut went_on, mut windows) = (0, 0);
+    for (seed, in_turn) in [41, 410, 9_000].into_iter().enumerate() {
+        let one = OneLine::of(&one_line(60_000, in_turn));
+        let parts = one.parts();
+        let whole = replayed(&one.rules, &one.options(&one.text, "whole")).0.unnamed();
+        let options = Options { logs: parts, ..one.options(&one.text, "parts") };
+        let wanted = replayed(&one.rules, &options);
+        wanted.0.clone().unnamed().assert_equal(&whole, &format!("{in_turn} in turn"));
+        let kept = one.dir.path().join("kept");
+        let resumed = Options { out: one.dir.path().join("resumed"), ..options.clone() };
+        went_on += replayed_with_crashes(&one.rules, &resumed, &kept, seed as u64).0;
+        let what = format!("{in_turn} in turn, crashed");
+        Outputs::read(&resumed.out).assert_equal(&wanted.0, &what);
+        assert!(fs::read(resumed.out.join("fates.ndjson")).expect("fates") == wanted.1, "{what}");
+        for seconds in [60, 61, 199, 410] {
+            for (from_ns, until_ns) in [(at(seconds, 0), None), (None, at(seconds, 50))] {
+                let window = |of: &Options| Options { from_ns, until_ns, ..of.clone() };
+                let text = replayed(&one.rules, &window(&one.options(&one.text, "whole"))).0;
+                let of_parts = replayed(&one.rules, &window(&options)).0;
+                let what = format!("{in_turn} in turn, {from_ns:?} to {until_ns:?}");
+                of_parts.unnamed().assert_equal(&text.unnamed(), &what);
+                windows += 1;
+            }
+        }
+    }
+    assert!(went_on > 0 && windows == 24, "it went on {went_on} times");
+}
+
 #[test]
 fn what_crashes_goes_on_within_a_line() {
     let one = OneLine::new(20_000);
@@ -170,30 +251,10 @@ fn what_crashes_goes_on_within_a_line() {
         let wanted = replayed(&one.rules, &one.options(log, "wanted"));
         let kept = one.dir.path().join(format!("kept-{seed}"));
         let out = format!("resumed-{seed}");
-        for attempt in 0..4 {
-            // The second checkpoint is not to be: the first is there.
-            let (point, fault) = ("checkpoint rename".to_owned(), Fault::Crash);
-            let plan = durable::Plan { seed, point, passing: 2, fault };
-            let disk = if attempt < 3 { Disk::faulty(plan) } else { Disk::default() };
-            let every = Every::Clock(100_000_000_000);
-            let options = Options {
-                checkpoint: Some(Plan { dir: kept.clone(), every, disk: disk.clone() }),
-                workers: 1 + attempt % 2,
-                block_bytes: Some(BLOCKS[(attempt + seed as usize) % 3 + 1]),
-                ..one.options(log, &out)
-            };
-            replaying(format!("{options:?}"));
-            let done = prepare(&one.rules, &options).and_then(|prepared| {
-                let resumed = matches!(prepared.resumed(), Some(Resumed::From { .. }));
-                went_on[seed as usize % 2] += u32::from(resumed);
-                prepared.run()
-            });
-            match done {
-                Ok(_) => break,
-                Err(failure) => assert!(disk.has_failed(), "{failure}"),
-            }
-            crashed += 1;
-        }
+        let options = one.options(log, &out);
+        let (resumed, failed) = replayed_with_crashes(&one.rules, &options, &kept, seed);
+        went_on[seed as usize % 2] += resumed;
+        crashed += failed;
         let out = one.dir.path().join(out);
         Outputs::read(&out).assert_equal(&wanted.0, &format!("seed {seed}"));
         assert!(fs::read(out.join("fates.ndjson")).expect("fates") == wanted.1, "seed {seed}");

@@ -134,6 +134,7 @@ impl Groups {
                     let place = |row: u64| (row - of_group.start) as usize;
                     group.part = Some(place(wanted.start)..place(wanted.end));
                 }
+                group.first = wanted.start;
                 self.rows.start = wanted.end;
                 self.from_ns = None;
                 return Some(Ok(group));
@@ -158,7 +159,11 @@ impl Groups {
                 }
                 None => match self.tail.next_segment(GROUP_ROWS) {
                     Some(next) => {
-                        (self.at, self.rows) = (0, 0..u64::MAX);
+                        // Those of the frames come behind the segments.
+                        if self.rows.end < u64::MAX {
+                            self.at = self.rows.end;
+                        }
+                        self.rows = self.at..u64::MAX;
                         next
                     }
                     None => {

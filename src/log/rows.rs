@@ -134,6 +134,11 @@ impl Rows {
         self.len
     }
 
+    /// How many rows of the partition come before these.
+    pub(crate) fn first(&self) -> u64 {
+        self.group.first
+    }
+
     /// The line that a row was made of.
     pub(crate) fn line(&self, row: usize) -> u64 {
         self.attributes.line.value(row)

@@ -37,6 +37,8 @@ pub(crate) struct Segment {
 pub(crate) struct Group {
     pub(super) segment: Arc<Segment>,
     pub(super) number: usize,
+    /// How many rows come before the first that is read: of the partition, where it is read whole.
+    pub(super) first: u64,
     /// Those of its rows that are read, if not all.
     pub(super) part: Option<Range<usize>>,
 }
@@ -118,7 +120,7 @@ impl Segment {
 
 impl Group {
     pub(super) fn new(segment: &Arc<Segment>, number: usize) -> Self {
-        Self { segment: Arc::clone(segment), number, part: None }
+        Self { segment: Arc::clone(segment), number, first: 0, part: None }
     }
 
     /// How many rows are read.

@@ -128,8 +128,8 @@ pub(super) struct DecodedBlock {
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
-    /// Before which head each of these is, by its place; only where a line may be of several blocks.
-    pub(super) dead_before: Option<Vec<usize>>,
+    /// Behind how many heads and marks each of these is; only where a line may be of several blocks.
+    pub(super) dead_before: Option<Vec<(usize, usize)>>,
     /// In their order.
     pub(super) marks: Vec<Mark>,
     /// What traces tell of some of the heads beyond these, in their order.
@@ -163,6 +163,8 @@ pub(super) struct Mark {
     pub(super) head: usize,
     /// The line before it.
     pub(super) line: u64,
+    /// Its row.
+    pub(super) row: usize,
     /// Until when.
     pub(super) until_ns: i64,
 }
@@ -301,7 +303,7 @@ impl DecodedBlock {
             if let Some(number) = element.filter(|_| matcher.traces() != Traced::Nothing) {
                 self.note_element(heads, number);
             }
-            before.resize(self.dead.len(), heads);
+            before.resize(self.dead.len(), (heads, 0));
         }
         self.dead_before = Some(before);
         drop(lines);

@@ -91,7 +91,7 @@ impl Matcher {
                 let line = rows.line(row);
                 if have_marks && let Some((_, until_ns)) = rows.mark(row) {
                     let head = decoded.heads.len();
-                    decoded.marks.push(Mark { head, line, until_ns });
+                    decoded.marks.push(Mark { head, line, row, until_ns });
                     continue;
                 }
                 if let Some((column, reason, record)) = rows.dead_letter(row) {
@@ -100,7 +100,7 @@ impl Matcher {
                     let letter = DeadLetter { partition, line, column, reason, record, element };
                     decoded.dead.push(letter);
                     if let Some(before) = &mut decoded.dead_before {
-                        before.push(decoded.heads.len());
+                        before.push((decoded.heads.len(), decoded.marks.len()));
                     }
                     continue;
                 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decoding::{DecodedBlock, Head, Text, Together};
 use super::sequencer::SavedSequencer;
-use crate::log::Rows;
+use crate::model::ledger::DeadLetter;
 
 /// Saves a replay on the way.
 pub trait Saver: Sync {
@@ -44,9 +44,9 @@ pub(super) struct Next {
     /// Where its block begins.
     pub(super) start: Start,
     /// The line of the record, and how many records of that line are before it in the text from
-    /// there on; in a log, which element of its line it is.
+    /// there on; in a log, how many rows of the partition are.
     pub(super) line: u64,
-    pub(super) records: usize,
+    pub(super) records: u64,
 }
 
 /// Where a block begins.
@@ -57,11 +57,6 @@ pub(crate) enum Start {
     Line { offset: u64, line: u64, head: u64 },
     /// With what a replay log has of the time of the cut, or later.
     Log,
-}
-
-/// Which element of its line a row is; 0 if its line is not of several.
-fn element(rows: &Rows, head: &Head) -> usize {
-    rows.element(head.text.0 as usize).unwrap_or_default() as usize
 }
 
 /// A place in a block: behind so many records and marks.
@@ -76,39 +71,41 @@ pub(super) struct Cut {
 impl DecodedBlock {
     /// Where the cut is.
     pub(super) fn next(&self, cut: Cut, start: Start) -> Next {
+        let mark = self.marks.get(cut.marks).filter(|_| cut.at_mark);
         // A mark stands behind its line.
-        if let Some(mark) = self.marks.get(cut.marks).filter(|_| cut.at_mark) {
-            return Next { start, line: mark.line + 1, records: 0 };
-        }
-        let line = self.heads[cut.heads].line;
-        let before = self.heads[..cut.heads].iter().rev();
+        let line = mark.map_or_else(|| self.heads[cut.heads].line, |mark| mark.line + 1);
         let records = match &self.text {
-            Text::Rows(rows) => element(rows, &self.heads[cut.heads]),
-            Text::Lines(_) => before.take_while(|head| head.line == line).count(),
+            Text::Rows(rows) => {
+                let row = mark.map_or_else(|| self.heads[cut.heads].text.0 as usize, |m| m.row);
+                rows.first() + row as u64
+            }
+            Text::Lines(_) => {
+                let before = self.heads[..cut.heads].iter().rev();
+                before.take_while(|head| head.line == line).count() as u64
+            }
         };
         Next { start, line, records }
     }
 
     /// What of it is before a record, and whether that one, or a later line, is there; then fewer
-    /// records of its line are before it. Marks that have been passed do no harm.
+    /// records of its line are before it.
     pub(super) fn passed(&self, next: &mut Next) -> (Cut, bool) {
+        if let Text::Rows(rows) = &self.text {
+            let is_before = |row: usize| rows.first() + (row as u64) < next.records;
+            let heads = self.heads.partition_point(|head| is_before(head.text.0 as usize));
+            let marks = self.marks.partition_point(|mark| is_before(mark.row));
+            let reached = heads < self.heads.len() || marks < self.marks.len();
+            return (Cut { heads, marks, at_mark: false }, reached);
+        }
         let lines_before = self.heads.partition_point(|head| head.line < next.line);
         let of_line = self.heads[lines_before..].iter().take_while(|head| head.line == next.line);
-        let of_line = match &self.text {
-            Text::Rows(rows) => of_line.take_while(|h| element(rows, h) < next.records).count(),
-            Text::Lines(_) => {
-                let passed = of_line.count().min(next.records);
-                // What is left of them is in the next block.
-                next.records -= passed;
-                passed
-            }
-        };
-        let passed = lines_before + of_line;
-        let is_later = |line: u64| line > next.line;
-        let reached =
-            passed < self.heads.len() || self.dead.iter().any(|letter| is_later(letter.line));
-        let marks = self.marks.partition_point(|mark| mark.head < passed);
-        (Cut { heads: passed, marks, at_mark: false }, reached)
+        let of_line = (of_line.count() as u64).min(next.records);
+        // What is left of them is in the next block.
+        next.records -= of_line;
+        let heads = lines_before + of_line as usize;
+        let is_later = |letter: &DeadLetter| letter.line > next.line;
+        let reached = heads < self.heads.len() || self.dead.iter().any(is_later);
+        (Cut { heads, marks: 0, at_mark: false }, reached)
     }
 
     /// Takes out what is before the cut, and that line.
@@ -127,12 +124,15 @@ impl DecodedBlock {
             (first.dead_before, self.dead_before) = (Some(Vec::new()), Some(Vec::new()));
         }
         for letter in std::mem::take(&mut self.dead) {
-            let head = before.as_mut().and_then(Iterator::next);
-            let is_first = head.map_or(letter.line < line, |head| head <= count);
+            let place = before.as_mut().and_then(Iterator::next);
+            let is_first = place.map_or(letter.line < line, |place| place <= (count, cut.marks));
             let into = if is_first { &mut first } else { &mut *self };
             into.dead.push(letter);
-            if let (Some(before), Some(head)) = (&mut into.dead_before, head) {
-                before.push(if is_first { head } else { head - count });
+            if let (Some(before), Some((heads, marks))) = (&mut into.dead_before, place) {
+                before.push(match is_first {
+                    true => (heads, marks),
+                    false => (heads - count, marks - cut.marks),
+                });
             }
         }
         (first.notes, self.notes) = self.notes.drain(..).partition(|note| note.head < count);

@@ -183,15 +183,13 @@ impl Sequencer {
                 taking.tally.add(records, unmatched, condition_errors);
             }
             _ => {
-                let (lines, heads) = self.judge_each(&mut block, &mut taking);
-                ended = lines.end < u64::MAX;
+                let part = self.judge_each(&mut block, &mut taking);
+                ended = part.ended();
                 let mut before = block.dead_before.take().map(Vec::into_iter);
-                block.dead.retain(|letter| {
+                block.dead.retain(|letter| match &mut before {
+                    None => part.lines.contains(&letter.line),
                     // Those of jumps come behind all others, and are part of it.
-                    let head = before.as_mut().and_then(Iterator::next);
-                    let is_jump = before.is_some() && head.is_none();
-                    let is_part = head.is_none_or(|head| heads.contains(&head));
-                    is_jump || (is_part && lines.contains(&letter.line))
+                    Some(before) => before.next().is_none_or(|at| part.places.contains(&at)),
                 });
             }
         }
@@ -215,25 +213,18 @@ impl Sequencer {
             && until_ns.is_none_or(|until| together.arrival_ns.max(first) <= until)
     }
 
-    /// Judges a block record by record, and drops the rows of those that are not accepted; the lines
-    /// that are part of the replay, and where lines may be of several blocks, the heads before which
-    /// something may be part of it.
-    fn judge_each(
-        &mut self,
-        block: &mut DecodedBlock,
-        taking: &mut Taking,
-    ) -> (Range<u64>, Range<usize>) {
-        let whole_lines = block.dead_before.is_none();
-        let mut heads = 0..usize::MAX;
+    /// Judges a block record by record, and drops the rows of those that are not accepted; what of
+    /// it is part of the replay.
+    fn judge_each(&mut self, block: &mut DecodedBlock, taking: &mut Taking) -> Part {
         // What becomes of each row, by worker: its arrival if it is accepted.
         let mut verdicts: Vec<Vec<Option<i64>>> = vec![Vec::new(); block.rows.len()];
-        let mut lines = if self.has_begun() { 0..u64::MAX } else { u64::MAX..u64::MAX };
-        let mut marks = std::mem::take(&mut block.marks).into_iter().peekable();
+        let mut part = Part::new(self.has_begun());
+        let mut marks = std::mem::take(&mut block.marks).into_iter().enumerate().peekable();
         for (number, head) in block.heads.iter().enumerate() {
-            while let Some(mark) = marks.next_if(|mark| mark.head <= number) {
-                self.pass(&mark, &mut lines);
+            while let Some((at, mark)) = marks.next_if(|(_, mark)| mark.head <= number) {
+                self.pass(at, &mark, &mut part);
             }
-            if lines.end < u64::MAX {
+            if part.ended() {
                 break;
             }
             if !self.has_begun() {
@@ -244,8 +235,8 @@ impl Sequencer {
                     }
                     continue;
                 }
-                lines.start = if whole_lines { head.line } else { 0 };
-                heads.start = number + 1;
+                part.lines.start = head.line;
+                part.places.start = (number + 1, 0);
             }
             let arrival_ns = self.arrival_ns.map_or(head.arrival_ns, |at| at.max(head.arrival_ns));
             if let Some(reason) = self.jump(arrival_ns) {
@@ -261,8 +252,8 @@ impl Sequencer {
                 continue;
             }
             if self.clockwork.until_ns.is_some_and(|until| arrival_ns > until) {
-                lines.end = if whole_lines { head.line } else { head.line + 1 };
-                heads.end = number + 1;
+                part.lines.end = head.line;
+                part.places.end = (number + 1, 0);
                 break;
             }
             self.take(number, head, &mut block.rows, taking);
@@ -272,8 +263,8 @@ impl Sequencer {
                 verdicts[usize::from(worker)].push(Some(arrival_ns));
             }
         }
-        for mark in marks {
-            self.pass(&mark, &mut lines);
+        for (at, mark) in marks {
+            self.pass(at, &mark, &mut part);
         }
         for (rows, verdicts) in block.rows.iter_mut().zip(verdicts) {
             // Rows behind the end have no verdict.
@@ -284,23 +275,25 @@ impl Sequencer {
                 arrival.is_some()
             });
         }
-        (lines, heads)
+        part
     }
 
-    /// Lets time pass to a mark, unless that is before the replay or a jump; the end of the replay
+    /// Lets time pass to a mark of the block, unless that is before the replay or a jump; the end of the replay
     /// comes where it is after it.
-    fn pass(&mut self, mark: &Mark, lines: &mut Range<u64>) {
+    fn pass(&mut self, at: usize, mark: &Mark, part: &mut Part) {
         let Clockwork { from_ns, until_ns, .. } = self.clockwork;
         let is_before = !self.has_begun() && from_ns.is_some_and(|from| mark.until_ns < from);
-        if lines.end < u64::MAX || is_before || self.jump(mark.until_ns).is_some() {
+        if part.ended() || is_before || self.jump(mark.until_ns).is_some() {
             return;
         }
         if until_ns.is_some_and(|until| mark.until_ns > until) {
-            lines.end = mark.line + 1;
+            part.lines.end = mark.line + 1;
+            part.places.end = (mark.head, at + 1);
             return;
         }
         if !self.has_begun() {
-            lines.start = mark.line + 1;
+            part.lines.start = mark.line + 1;
+            part.places.start = (mark.head, at + 1);
         }
         self.arrival_ns = self.arrival_ns.max(Some(mark.until_ns));
     }
@@ -393,6 +386,28 @@ impl Sequencer {
                 format_rfc3339(clock_ns),
             )
         })
+    }
+}
+
+/// What of a block is part of the replay.
+struct Part {
+    lines: Range<u64>,
+    /// Where lines may be of several blocks: behind how many heads and marks it is.
+    places: Range<(usize, usize)>,
+}
+
+impl Part {
+    /// All of it, or nothing yet.
+    fn new(has_begun: bool) -> Self {
+        let (lines, places) = (u64::MAX, (usize::MAX, usize::MAX));
+        match has_begun {
+            true => Self { lines: 0..lines, places: (0, 0)..places },
+            false => Self { lines: lines..lines, places: places..places },
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.lines.end < u64::MAX
     }
 }
 
