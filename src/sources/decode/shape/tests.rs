@@ -236,7 +236,9 @@ fn captures_are_the_same(decoder: &Decoder, lines: &[Vec<u8>]) -> Result<(), Tes
         let (mut walked, mut read) = (Captured::default(), Captured::default());
         let readable = walked.walk(line, nodes, captures).is_ok();
         shapes.look_at(line, nodes);
-        if shapes.read(line, 0, nodes, captures, &mut read) == Some(line.trim_end().len()) {
+        // Of the white space that there is, JSON knows some.
+        let end = line.trim_end_matches([' ', '\t', '\r', '\n']).len();
+        if shapes.read(line, 0, nodes, captures, &mut read) == Some(end) {
             prop_assert!(readable, "{line}");
             prop_assert!(same(&walked.values, &read.values), "{line}: {walked:?} {read:?}");
         } else if readable {
