@@ -113,11 +113,16 @@ struct Open {
     is_document: bool,
     start: Place,
     context: Context,
-    /// How long the members are.
+    /// How long the members are, and those that no element has been given yet.
     bytes: usize,
+    shared: usize,
     /// What its records are given, once it has come.
     ready: Option<Arc<Context>>,
     held: Vec<Element>,
+    /// Whether it was gone into, and the first key that leads nowhere though it may hold records,
+    /// with the beginning of what stands there.
+    entered: bool,
+    astray: Option<(String, Vec<u8>)>,
 }
 
 /// What comes next.
@@ -231,6 +236,7 @@ impl Cutter {
     fn step(&mut self, byte: u8) -> usize {
         if let (State::First(_, _, _, before), b' ' | b'\t' | b'\r' | b'\n') =
             (&mut self.state, byte)
+            && before.len() < KEY_BYTES_MAX
         {
             before.push(byte);
         }
@@ -301,6 +307,7 @@ impl Cutter {
     /// Says what the value under a key is.
     fn enter(&mut self, key: String) {
         let Some(Frame::Object(object)) = self.frames.last_mut() else { return };
+        object.entered |= object.level.keys.iter().any(|(known, _)| *known == key);
         self.state = match object.level.keys.iter().find(|(known, _)| *known == key) {
             None => State::Member(key),
             Some((known, shape)) => {
@@ -322,8 +329,11 @@ impl Cutter {
                     start: self.place,
                     context: Context::default(),
                     bytes: 0,
+                    shared: 0,
                     ready: None,
                     held: Vec::new(),
+                    entered: false,
+                    astray: None,
                 };
                 object.make_ready(false);
                 self.frames.push(Frame::Object(object));
@@ -389,6 +399,12 @@ impl Cutter {
             Ok(value) => value,
             Err((reason, text)) => return self.fail_at(start, &format!("`{key}`: {reason}"), text),
         };
+        if object.leads_astray(&key, &value) {
+            object.astray.get_or_insert_with(|| {
+                let length = value.floor_char_boundary(DEAD_LETTER_BYTES_MAX);
+                (key.clone(), value.as_bytes()[..length].to_vec())
+            });
+        }
         // Of what comes once the records have what they wait for, only a document is made.
         if object.ready.is_some() && !object.is_document {
             return;
@@ -417,25 +433,37 @@ impl Cutter {
             let held = std::mem::take(&mut object.held);
             self.pass_on(held);
         }
-        if let Some(Frame::Object(object)) = self.frames.pop()
-            && object.is_document
-        {
+        if let Some(Frame::Object(object)) = self.frames.pop() {
+            self.closed(object);
+        }
+        self.state = if self.frames.is_empty() { State::Between } else { State::Comma };
+    }
+
+    /// Says of an object that has ended what its records do not.
+    fn closed(&mut self, object: Open) {
+        if object.is_document {
             let whole = match object.ready {
                 Some(ready) if object.context.is_empty() => ready,
                 _ => Arc::new(object.context),
             };
             // Places rise: records may have come before.
             let place = if whole.entered.is_empty() { object.start } else { self.place };
-            let (number, text) = (self.number(place.line), Ok(Vec::new()));
-            self.ready.push_back(Element { place, number, kind: WHOLE, text, around: vec![whole] });
+            // Of one whose records have come there is nothing more to say.
+            let number = if whole.entered.is_empty() { self.number(place.line) } else { 0 };
+            let text = Ok(Vec::new());
+            let around = vec![whole];
+            self.ready.push_back(Element { place, number, kind: WHOLE, text, around, shared: 0 });
+        } else if let Some((key, text)) = object.astray.filter(|_| !object.entered) {
+            let known: Vec<_> = object.level.keys.iter().map(|(key, _)| *key).collect();
+            let reason = format!("`{key}` is not read: expected one of {known:?}");
+            self.give(self.place, WHOLE, Err((reason, text)));
         }
-        self.state = if self.frames.is_empty() { State::Between } else { State::Comma };
     }
 
     /// Gives an element to whoever waits for it.
     fn give(&mut self, place: Place, kind: u8, text: Result<Vec<u8>, (String, Vec<u8>)>) {
         let (number, around) = (self.number(place.line), Vec::new());
-        let element = Element { place, number, kind, text, around };
+        let element = Element { place, number, kind, text, around, shared: 0 };
         self.held_bytes += element.bytes();
         self.pass_on(vec![element]);
     }
@@ -446,6 +474,11 @@ impl Cutter {
             let Frame::Object(object) = frame else { continue };
             let Some(ready) = &object.ready else { return object.held.append(&mut elements) };
             elements.iter_mut().for_each(|element| element.around.push(Arc::clone(ready)));
+            if let Some(first) = elements.first_mut() {
+                let shared = std::mem::take(&mut object.shared);
+                first.shared += shared;
+                self.held_bytes += shared;
+            }
         }
         self.held_bytes -= elements.iter().map(Element::bytes).sum::<usize>();
         self.ready.extend(elements);
@@ -511,12 +544,23 @@ impl Cutter {
             std::mem::replace(&mut self.state, State::Between)
         {
             let (text, around) = (Err((reason, text)), Vec::new());
-            self.ready.push_back(Element { place, number: 0, kind: WHOLE, text, around });
+            let (number, kind) = (0, WHOLE);
+            self.ready.push_back(Element { place, number, kind, text, around, shared: 0 });
         }
     }
 }
 
 impl Open {
+    /// Whether a member may hold records that nobody looks for.
+    fn leads_astray(&self, key: &str, value: &str) -> bool {
+        match self.level.awaits {
+            // Where records are given nothing, nothing else is read.
+            Awaits::Keys([]) => true,
+            Awaits::Keys(keys) => !keys.contains(&key) && value.starts_with(['{', '[']),
+            Awaits::End => value.starts_with(['{', '[']),
+        }
+    }
+
     /// Fixes what its records are given, if it has come or nothing more comes; whether it just has.
     fn make_ready(&mut self, at_end: bool) -> bool {
         let has_come = match &self.level.awaits {
@@ -526,6 +570,7 @@ impl Open {
         let is_now = self.ready.is_none() && (has_come || at_end);
         if is_now {
             self.ready = Some(Arc::new(std::mem::take(&mut self.context)));
+            self.shared = self.bytes;
         }
         is_now
     }
@@ -535,6 +580,6 @@ impl Element {
     /// About as much memory as it takes.
     fn bytes(&self) -> usize {
         let text = self.text.as_ref().map_or_else(|(_, text)| text.len(), Vec::len);
-        size_of::<Self>() + text
+        size_of::<Self>() + text + self.shared
     }
 }

@@ -90,7 +90,8 @@ impl Lines {
             Err((at, reason)) => (at as u64 + 1, Err((reason, bytes))),
         };
         let place = Place { line, column };
-        self.ready.push_back(Element { place, number: 0, kind: 0, text, around: Vec::new() });
+        let around = Vec::new();
+        self.ready.push_back(Element { place, number: 0, kind: 0, text, around, shared: 0 });
     }
 }
 

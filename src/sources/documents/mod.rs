@@ -88,6 +88,8 @@ struct Element {
     text: Result<Vec<u8>, (String, Vec<u8>)>,
     /// What stands around it, innermost first.
     around: Vec<Arc<Context>>,
+    /// How many bytes of that are counted with it, and not with one before.
+    shared: usize,
 }
 
 /// Why an element is no record, and where in its text that shows.
@@ -238,7 +240,7 @@ impl Documents {
 
 /// Writes the line of an element; none of what says nothing.
 fn push(of: Document, element: Element, lines: &mut Vec<u8>) {
-    let Element { place, number, kind, text, around } = element;
+    let Element { place, number, kind, text, around, .. } = element;
     let fault = match text {
         Err((reason, text)) => (place, reason, text),
         Ok(mut bytes) => {

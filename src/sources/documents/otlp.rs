@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::cut::{Awaits, Context, Level, Shape, WHOLE};
 use super::{Fault, json};
+use crate::sources::decode::decimal;
 
 const LOG: u8 = 0;
 const SPAN: u8 = 1;
@@ -247,18 +248,13 @@ fn number(json: &str) -> String {
 /// A time since 1970; none if it is 0, which says that it is not known.
 fn nanos(text: &str, value: &str) -> Result<Option<i64>, Fault> {
     let digits = json::text_of(value).unwrap_or_else(|| value.to_owned());
-    match digits.parse::<u64>().map(i64::try_from) {
-        Ok(Ok(0)) => Ok(None),
-        Ok(Ok(nanos)) => Ok(Some(nanos)),
-        Ok(Err(_)) => {
-            let reason = "the time is outside of the years 1970 to 2261".to_owned();
-            Err(Fault { at: place(text, value), reason })
-        }
-        Err(_) => {
-            let reason = "expected a time in nanoseconds since 1970".to_owned();
-            Err(Fault { at: place(text, value), reason })
-        }
-    }
+    let reason = match decimal(&digits, 0) {
+        Some(Some(0)) => return Ok(None),
+        Some(Some(nanos @ 1..)) => return Ok(Some(nanos)),
+        Some(_) => "the time is outside of the years 1970 to 2261",
+        None => "expected a time in nanoseconds since 1970",
+    };
+    Err(Fault { at: place(text, value), reason: reason.to_owned() })
 }
 
 #[derive(Deserialize)]

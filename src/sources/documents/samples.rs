@@ -5,6 +5,8 @@
 //! the sample has one. Names and labels are as OpenMetrics 1.0 and the text format of Prometheus
 //! have them, quoted ones too.
 
+use std::collections::BTreeSet;
+
 use super::{json, prometheus};
 use crate::sources::decode::decimal;
 
@@ -261,6 +263,7 @@ impl<'l> Cursor<'l> {
         metric: Option<&str>,
     ) -> Result<(), Wrong> {
         self.at += 1;
+        let mut known: BTreeSet<String> = labels.iter().map(|(label, _)| label.clone()).collect();
         loop {
             self.skip_blanks();
             let start = self.at;
@@ -282,7 +285,7 @@ impl<'l> Cursor<'l> {
                 }
                 _ => return Err(self.expected("`=`")),
             };
-            if labels.iter().any(|(known, _)| *known == label) {
+            if !known.insert(label.clone()) {
                 return Err((start, format!("the label `{label}` stands twice")));
             }
             labels.push((label, value));

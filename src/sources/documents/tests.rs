@@ -575,3 +575,51 @@ fn a_backslash_before_anything_else_stays() {
     let line = lines(Document::OpenMetrics, "a{p=\"C:\\dir\\\\x\\\"\\n\"} 1 1\n");
     assert!(line.contains(r#""labels":{"p":"C:\\dir\\x\"\n"}"#), "{line}");
 }
+
+#[test]
+fn what_may_hold_records_and_is_not_read_is_told() {
+    for (of, document, wanted) in [
+        (
+            Document::Otlp,
+            r#"{"resourceLogs":[{"resource":{},"instrumentationLibraryLogs":[{}]}]}"#,
+            "1 66 1 !\"`instrumentationLibraryLogs` is not read: expected one of [\\\"scopeLogs\\\"]\" \
+             \"[{}]\"\n",
+        ),
+        (Document::Otlp, r#"{"resourceLogs":[{"resource":{},"schemaUrl":"u"},{}]}"#, ""),
+        (Document::Otlp, r#"{"resourceLogs":null}"#, ""),
+        (
+            Document::Prometheus,
+            r#"{"status":"success","data":{"activeTargets":[]}}"#,
+            "1 47 1 !\"`activeTargets` is not read: expected one of [\\\"result\\\"]\" \"[]\"\n",
+        ),
+        (Document::Prometheus, r#"{"status":"success","data":{"result":[]}}"#, ""),
+    ] {
+        assert_eq!(lines(of, document), wanted, "{document}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_document_is_no_element() {
+    let found = lines(Document::Alertmanager, r#"{"alerts":[{}]}{"alerts":[{}]}"#);
+    let numbers = found.lines().map(|line| read_place(line).expect("a place").2);
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn what_stands_around_records_that_wait_takes_room() {
+    let unit = "u".repeat(RECORD_BYTES_MAX / 2);
+    let metric = format!(r#"{{"unit":"{unit}","gauge":{{"dataPoints":[{{}}]}}}},"#);
+    let metrics = metric.repeat(2 * HELD_BYTES_MAX / RECORD_BYTES_MAX + 1);
+    let document = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{metrics}"#);
+    let lines = lines_in_pieces(Document::Otlp, document.as_bytes(), CHUNK_BYTES, CHUNK_BYTES);
+    assert!(lines.contains("bytes of records wait for its end"), "{}", lines.len());
+}
+
+#[test]
+fn times_may_have_exponents() {
+    let line = lines(
+        Document::Otlp,
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":1.7e18}]}]}]}"#,
+    );
+    assert!(line.contains(r#""time":"2023-11-14T22:13:20.000Z""#), "{line}");
+}
