@@ -126,7 +126,8 @@ pub(super) fn number(text: &str) -> String {
 }
 
 /// What a series is called: `name{label="value"}`, labels in their order; a name that is not of
-/// letters, digits and `_` is in quotes, that of a metric within the braces: `{"a.b",label="value"}`.
+/// letters, digits and `_` is in quotes, that of a metric within the braces:
+/// `{"a.b",label="value"}`.
 pub(super) fn series<'l>(
     name: &str,
     labels: impl IntoIterator<Item = (&'l str, &'l str)>,

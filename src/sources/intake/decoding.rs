@@ -128,7 +128,8 @@ pub(super) struct DecodedBlock {
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
-    /// Behind how many heads and marks each of these is; only where a line may be of several blocks.
+    /// Behind how many heads and marks each of these is; only where a line may be of several
+    /// blocks.
     pub(super) dead_before: Option<Vec<(usize, usize)>>,
     /// In their order.
     pub(super) marks: Vec<Mark>,
