@@ -103,7 +103,7 @@ impl Context {
 #[derive(Debug)]
 enum Frame {
     Array(&'static Shape),
-    Object(Open),
+    Object(Box<Open>),
 }
 
 /// An object that has not ended.
@@ -336,7 +336,7 @@ impl Cutter {
                     astray: None,
                 };
                 object.make_ready(false);
-                self.frames.push(Frame::Object(object));
+                self.frames.push(Frame::Object(Box::new(object)));
                 self.state = State::Key(true);
             }
             (Shape::Each(each), b'[') => {
@@ -434,7 +434,7 @@ impl Cutter {
             self.pass_on(held);
         }
         if let Some(Frame::Object(object)) = self.frames.pop() {
-            self.closed(object);
+            self.closed(*object);
         }
         self.state = if self.frames.is_empty() { State::Between } else { State::Comma };
     }
