@@ -40,6 +40,20 @@ impl<'a> Scalar<'a> {
             Self::Missing | Self::Null | Self::Composite => None,
         }
     }
+
+    /// The same, borrowed from nothing.
+    pub fn to_owned(&self) -> Scalar<'static> {
+        match self {
+            Self::Missing => Scalar::Missing,
+            Self::Null => Scalar::Null,
+            Self::Bool(value) => Scalar::Bool(*value),
+            Self::Int(number) => Scalar::Int(*number),
+            Self::UInt(number) => Scalar::UInt(*number),
+            Self::Float(number) => Scalar::Float(*number),
+            Self::Str(text) => Scalar::Str(Cow::Owned(text.clone().into_owned())),
+            Self::Composite => Scalar::Composite,
+        }
+    }
 }
 
 /// The producer's own number of a record: orders records of one source and one event time.

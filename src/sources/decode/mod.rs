@@ -18,7 +18,7 @@ mod value;
 mod walk;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use limbeck_operators::hash::xxh3_64;
 use serde_json::{Map, Value};
@@ -102,6 +102,8 @@ pub struct Lines<'a> {
     array: &'a str,
     element: &'a str,
     around: OnceCell<Value>,
+    /// Whether somebody asked for all of `data` since it is watched.
+    asked_for_all: Cell<bool>,
 }
 
 impl<'a> Lines<'a> {
@@ -195,6 +197,16 @@ impl<'a> Lines<'a> {
         self.around.take();
     }
 
+    /// Watches what is looked at.
+    pub fn watch(&self) {
+        self.asked_for_all.set(false);
+    }
+
+    /// Whether nothing but slots was looked at since it is watched.
+    pub fn was_judged_by_slots(&self) -> bool {
+        !self.asked_for_all.get()
+    }
+
     /// The line with the element in the place of its array.
     fn with_element(&self, path: &[SmolStr]) -> Value {
         let around = self.around.get_or_init(|| {
@@ -225,6 +237,7 @@ impl RecordView for Lines<'_> {
     }
 
     fn data(&self) -> Value {
+        self.asked_for_all.set(true);
         let Some(layout) = self.layout else { return Value::Object(Map::new()) };
         match &layout.form {
             Form::Json | Form::Placed => match (layout.data_key, value(self.line)) {

@@ -13,6 +13,7 @@ use limbeck_operators::hash::{FixedState, fixed_hash};
 use limbeck_operators::hash::{xxh3_64, xxh3_128_with_seed};
 use smol_str::SmolStr;
 
+use super::judged::{BySlots, Matched};
 use super::matcher::Matcher;
 use super::sequencer::Traced;
 use crate::log::Rows;
@@ -25,6 +26,14 @@ use crate::sources::blocks::Block;
 use crate::sources::decode::{self, Decoded, Lines, Shapes, Unreadable};
 use crate::sources::documents::{Placed, placed};
 use crate::sources::header::Header;
+
+/// What is known of the lines of a source from those before them. It changes nothing of what is made
+/// of them, only how soon.
+#[derive(Debug, Default)]
+pub(super) struct Habits {
+    shapes: Shapes,
+    judged: BySlots,
+}
 
 /// A block on its way to a decoder: of which partition, the how manieth of it, and what the
 /// columns of the partition are called, if it has any.
@@ -184,14 +193,14 @@ pub(super) struct Note {
 const LINE_BYTES_USUAL: usize = 160;
 
 impl Matcher {
-    /// Decodes a block of a source for so many workers; the shapes are those of its blocks before,
-    /// on this thread.
+    /// Decodes a block of a source for so many workers, with what is known from its blocks before, on
+    /// this thread.
     pub(super) fn decode(
         &self,
         source: usize,
         raw: Raw,
         workers: usize,
-        shapes: &mut Shapes,
+        Habits { shapes, judged }: &mut Habits,
     ) -> DecodedBlock {
         let Raw { partition, number, header, block } = raw;
         let lines_max = block.bytes.len() / LINE_BYTES_USUAL;
@@ -202,7 +211,7 @@ impl Matcher {
         }
         let decoder = self.decoder(source);
         if decoder.reads_documents() {
-            return decoded.add_documents(self, source, block, shapes);
+            return decoded.add_documents(self, source, block, (shapes, judged));
         }
         let text = simdutf8::basic::from_utf8(&block.bytes).ok();
         let mut lines = Lines::new(shapes);
@@ -225,7 +234,7 @@ impl Matcher {
                 let (line, _, range) = rest.next_until(known.newline);
                 let place = place((line, range), skipped);
                 let record = decoder.whole(known.line, &mut lines);
-                decoded.add(self, &place, known.line.as_bytes(), &lines, &record);
+                decoded.add(self, &place, known.line.as_bytes(), (&lines, judged), &record);
                 continue;
             }
             let Some((line, bytes, range)) = rest.next() else { break };
@@ -234,7 +243,7 @@ impl Matcher {
                 let start = range.start + skipped;
                 let text = text.and_then(|text| text.get(start..start + bytes.len()));
                 let place = place((line, range), skipped);
-                decoded.add_line(self, &place, bytes, text, quick, &mut lines);
+                decoded.add_line(self, &place, bytes, text, quick, (&mut lines, judged));
             }
         }
         drop(lines);
@@ -283,7 +292,7 @@ impl DecodedBlock {
         matcher: &Matcher,
         source: usize,
         block: Block,
-        shapes: &mut Shapes,
+        (shapes, judged): (&mut Shapes, &mut BySlots),
     ) -> Self {
         let decoder = matcher.decoder(source);
         let mut lines = Lines::new(shapes);
@@ -298,7 +307,7 @@ impl DecodedBlock {
                     let place = Place { source, line, skipped: 0, text };
                     let record = decoder.decode(bytes, &mut lines);
                     let record = record.map_err(|error| Unreadable { column, ..error });
-                    self.add(matcher, &place, bytes, &lines, &record);
+                    self.add(matcher, &place, bytes, (&lines, judged), &record);
                 }
             }
             if let Some(number) = element.filter(|_| matcher.traces() != Traced::Nothing) {
@@ -320,7 +329,7 @@ impl DecodedBlock {
         bytes: &'a [u8],
         text: Option<&'a str>,
         is_unknown: bool,
-        lines: &mut Lines<'a>,
+        (lines, judged): (&mut Lines<'a>, &mut BySlots),
     ) {
         let decoder = matcher.decoder(place.source);
         let record = match text.map_or_else(|| decode::text(bytes), Ok) {
@@ -328,7 +337,7 @@ impl DecodedBlock {
                 let mut number = 0;
                 return decoder.explode(text, lines, &mut |lines, element, record| {
                     let head = self.heads.len();
-                    self.add(matcher, place, element.as_bytes(), lines, &record);
+                    self.add(matcher, place, element.as_bytes(), (lines, judged), &record);
                     number += 1;
                     // What is no array comes as the line itself.
                     if matcher.traces() != Traced::Nothing && element.len() < text.len() {
@@ -340,7 +349,7 @@ impl DecodedBlock {
             Ok(text) => decoder.decode_text(text, lines),
             Err(error) => Err(error),
         };
-        self.add(matcher, place, bytes, lines, &record);
+        self.add(matcher, place, bytes, (lines, judged), &record);
     }
 
     /// Notes which element the last record is of, or what should be one.
@@ -373,15 +382,34 @@ impl DecodedBlock {
         }
     }
 
-    /// Adds the next record, which `view` shows to the conditions, with the bytes it is from.
+    /// Adds the next record of a line, with the bytes it is from.
     #[inline(always)]
-    pub(super) fn add(
+    fn add(
+        &mut self,
+        matcher: &Matcher,
+        place: &Place,
+        bytes: &[u8],
+        (line, judged): (&Lines<'_>, &mut BySlots),
+        record: &Result<Decoded<'_>, Unreadable>,
+    ) {
+        let matched = || match matcher.slots_remembered() {
+            Some(slots) => judged.matches(slots, line, || matcher.matched(place.source, line)),
+            None => matcher.matched(place.source, line),
+        };
+        self.add_judged(matcher, place, bytes, line, record, matched);
+    }
+
+    /// Adds the next record, which `view` shows to the conditions, with the bytes it is from;
+    /// `matched` says what rules observe in it.
+    #[inline(always)]
+    pub(super) fn add_judged(
         &mut self,
         matcher: &Matcher,
         place: &Place,
         bytes: &[u8],
         view: &impl RecordView,
         record: &Result<Decoded<'_>, Unreadable>,
+        matched: impl FnOnce() -> Matched,
     ) {
         let record = match record {
             Ok(record) => record,
@@ -390,10 +418,9 @@ impl DecodedBlock {
                 return self.bury(place.line, Unreadable { column, reason }, bytes);
             }
         };
-        let mut errors = 0;
-        let matches = match record.subject {
-            Some(_) => matcher.matches(place.source, view, &mut errors),
-            None => None,
+        let (matches, errors) = match record.subject {
+            Some(_) => matched(),
+            None => (None, 0),
         };
         if matches.is_none() && matcher.traces() == Traced::Everything {
             self.note_unmatched(matcher, place.source, view, record);

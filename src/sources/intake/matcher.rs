@@ -10,6 +10,7 @@ use limbeck_operators::hash::xxh3_64;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use super::judged::Matched;
 use super::sequencer::Traced;
 use crate::model::Scalar;
 use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
@@ -52,7 +53,12 @@ pub struct Matcher {
     observers: Vec<Observers>,
     watched: Option<BTreeSet<SmolStr>>,
     traces: Traced,
+    /// How many slots conditions look at, if to remember what they say costs less than they do.
+    slots_remembered: Option<usize>,
 }
+
+/// As many conditions cost as much as to look up what they said before.
+const CONDITIONS_FEW: usize = 6;
 
 /// Who observes a signal.
 #[derive(Clone, Default)]
@@ -72,13 +78,27 @@ impl Matcher {
             rules.sources.iter().map(|source| Decoder::new(source, &rules.paths)).collect();
         let observers = (0..rules.signals.len()).map(|signal| Observers::new(rules, signal));
         let observers = observers.collect();
+        let of_signal =
+            |signal: &Signal| signal.states.len() + usize::from(signal.filter.is_some());
+        let of_signals: usize = rules.signals.iter().map(of_signal).sum();
+        let of_rules = rules.rules.iter().filter(|rule| rule.filter.is_some()).count();
+        let are_few = of_signals + of_rules <= CONDITIONS_FEW;
+        let slots = rules.paths.as_slice().len();
         Self {
             decoders,
             observers,
             rules: Arc::new(rules.clone()),
             watched: None,
             traces: Traced::Nothing,
+            slots_remembered: (!are_few).then_some(slots),
         }
+    }
+
+    /// How many slots tell records apart to all conditions, if what these say is worth being
+    /// remembered.
+    #[inline]
+    pub(super) fn slots_remembered(&self) -> Option<usize> {
+        self.slots_remembered
     }
 
     /// Lets only the records of these entities through. The others move the clock as ever.
@@ -152,6 +172,14 @@ impl Matcher {
             }
         }
         None
+    }
+
+    /// What rules observe in a record of a source, and how many conditions could not be judged.
+    #[inline]
+    pub(super) fn matched(&self, source: usize, record: &impl RecordView) -> Matched {
+        let mut errors = 0;
+        let matches = self.matches(source, record, &mut errors);
+        (matches, errors)
     }
 
     /// What rules observe in a record of a source; `None` if it fits no signal.

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod decoding;
+mod judged;
 mod labels;
 mod lane;
 mod matcher;
@@ -30,12 +31,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use limbeck_operators::intake::{Feed, Message};
 use smol_str::SmolStr;
 
-use self::decoding::{DecodedBlock, Raw, Text};
+use self::decoding::{DecodedBlock, Habits, Raw, Text};
 use self::lane::{Lane, lanes};
 use self::rows::RawRows;
 use self::saved::SavedLane;
 use self::sequencer::Sequenced;
-use super::decode::Shapes;
 use super::header::{Header, header};
 use super::{Blocks, InputError, Interrupt, Opened};
 use crate::log::{Groups, Stored};
@@ -250,13 +250,13 @@ pub fn read(
             let (raws, done) = (raw_receiver.clone(), done_sender.clone());
             let (matcher, sources) = (matcher.clone().tracing(clockwork.traced), &sources);
             scope.spawn(move || {
-                let mut shapes: BTreeMap<usize, Shapes> = BTreeMap::new();
+                let mut habits: BTreeMap<usize, Habits> = BTreeMap::new();
                 for (index, raw) in raws {
                     let source = sources[index];
-                    let shapes = shapes.entry(source).or_default();
+                    let habits = habits.entry(source).or_default();
                     let give = |block| done.send((index, block)).map_err(|_| ());
                     let given = match raw {
-                        ToDecode::Lines(raw) => give(matcher.decode(source, raw, workers, shapes)),
+                        ToDecode::Lines(raw) => give(matcher.decode(source, raw, workers, habits)),
                         ToDecode::Rows(raw) => {
                             matcher.decode_rows(source, raw, workers).try_for_each(give)
                         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::decoding::{DecodedBlock, Mark, Place, Text};
+use super::judged::ByCode;
 use super::matcher::Matcher;
 use super::sequencer::Traced;
 use crate::log::{Group, Rows};
 use crate::model::ledger::DeadLetter;
-use crate::model::sighting::Matches;
 
 /// Rows of a block: as many records as a block of lines has. A group of rows is read at once, and
 /// is several blocks.
@@ -28,33 +28,6 @@ impl RawRows {
     }
 }
 
-/// What rules observe in rows, by the codes of these.
-struct Judged(Vec<Option<Matched>>);
-
-/// What rules observe in a record, and how many conditions could not be judged.
-type Matched = (Option<Matches>, u32);
-
-impl Judged {
-    fn new(codes: usize) -> Self {
-        Self(vec![None; codes])
-    }
-
-    /// What rules observe in a row: as in another of its code, or else as it is judged, which says
-    /// also whether it is the same for all of that code.
-    #[inline]
-    fn matches(&mut self, code: Option<usize>, judge: impl FnOnce() -> (Matched, bool)) -> Matched {
-        let known = code.map(|code| &mut self.0[code]);
-        if let Some(Some(known)) = &known {
-            return known.clone();
-        }
-        let (matched, is_general) = judge();
-        if let Some(known) = known.filter(|_| is_general) {
-            *known = Some(matched.clone());
-        }
-        matched
-    }
-}
-
 impl Matcher {
     /// Decodes a group of rows of a source for so many workers, block by block.
     pub(super) fn decode_rows(
@@ -66,7 +39,7 @@ impl Matcher {
         let blocks = raw.blocks();
         let RawRows { partition, number, group } = raw;
         let read = Rows::read(group, &self.rules().paths).map(Arc::new);
-        let mut judged = Judged::new(read.as_ref().map_or(0, |rows| rows.codes()));
+        let mut judged = ByCode::new(read.as_ref().map_or(0, |rows| rows.codes()));
         (0..blocks).map(move |block| {
             let first = block * BLOCK_ROWS;
             let number = number + block as u64;
@@ -109,13 +82,12 @@ impl Matcher {
                 let record = rows.record(row);
                 if self.traces() == Traced::Everything || record.subject.is_none() {
                     view.at(row);
-                    decoded.add(self, &place, &[], &view, &Ok(record));
+                    let matched = || self.matched(source, &view);
+                    decoded.add_judged(self, &place, &[], &view, &Ok(record), matched);
                 } else {
                     let (matches, errors) = judged.matches(rows.code(row), || {
                         view.at(row);
-                        let mut errors = 0;
-                        let matches = self.matches(source, &view, &mut errors);
-                        ((matches, errors), view.was_judged_by_slots())
+                        (self.matched(source, &view), view.was_judged_by_slots())
                     });
                     decoded.add_matched(self, &place, &record, matches, errors);
                 }

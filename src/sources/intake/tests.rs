@@ -3,20 +3,36 @@
 use limbeck_operators::timeline::Timing;
 use proptest::prelude::*;
 
-use super::decoding::{DecodedBlock, Head, Raw};
+use super::decoding::{DecodedBlock, Habits, Head, Raw};
 use super::sequencer::{Sequenced, Sequencer};
 use super::{Clockwork, Matcher, Traced};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::Rules;
 use crate::sources::blocks::{Block, Oversized};
-use crate::sources::decode::Shapes;
 
 const RULES: &str = r#"
 version: 1
 max_advance: 1h
 signals: { health: { states: { up: data.up == true, down: data.up == false } } }
 rules: [{ name: outage, signal: health, hold: { down: 1m } }]
+"#;
+
+/// So many conditions that what they said before is looked up; some look at more than slots.
+const MANY: &str = r#"
+version: 1
+max_advance: 1h
+signals:
+  health:
+    labels: { half: "data.m", of: subject }
+    value: data.n
+    states: { up: data.up == true, down: data.up == false || data.up == "ä" }
+  load: { where: "has(data.n)", states: { low: data.n < 2, high: data.n >= 2 } }
+  size: { where: "size(data) > 1", states: { two: size(data) == 2, more: "true" } }
+rules:
+  - { name: outage, signal: health, where: 'labels.of == "a"', hold: { down: 1m } }
+  - { name: load, signal: load, dedup: { by: [data.n], within: 1m }, hold: { high: 1m } }
+  - { name: size, signal: size }
 "#;
 
 /// A record of the first of January.
@@ -35,13 +51,13 @@ fn judge(matcher: &Matcher, lines: &[String], to_a_block: usize) -> Vec<Sequence
     let clockwork =
         Clockwork { timing, max_advance_ns, from_ns: None, until_ns, block_bytes, traced };
     let mut sequencer = Sequencer::new(clockwork, matcher.rules(), 0);
-    let mut shapes = Shapes::default();
+    let mut habits = Habits::default();
     let blocks = lines.chunks(to_a_block).enumerate().map(|(number, lines)| {
         let bytes = (lines.join("\n") + "\n").into_bytes();
         let first_line = (number * to_a_block) as u64 + 1;
         let block = Block { bytes, first_line, ..Block::default() };
         let raw = Raw { partition: 0, number: number as u64, header: None, block };
-        sequencer.judge(matcher.decode(0, raw, 1, &mut shapes)).0
+        sequencer.judge(matcher.decode(0, raw, 1, &mut habits)).0
     });
     blocks.collect()
 }
@@ -92,14 +108,17 @@ fn made(decoded: DecodedBlock) -> (Vec<String>, Vec<DeadLetter>, Vec<String>) {
 
 fn a_text() -> impl Strategy<Value = String> {
     let data = prop_oneof![
-        6 => Just(r#"{"up":true}"#),
-        3 => Just(r#"{"up":false,"m":"\"\u0041\" \u00e4"}"#),
-        1 => Just(r#"{"up":"ä"}"#),
-        1 => Just(r#"{"up":true}}"#),
-        1 => Just(r#"{"up":"true}"#),
+        6 => Just(r#"{"up":true}"#.to_owned()),
+        3 => Just(r#"{"up":false,"m":"\"\u0041\" \u00e4"}"#.to_owned()),
+        1 => Just(r#"{"up":"ä"}"#.to_owned()),
+        2 => (0..4).prop_map(|n| format!(r#"{{"up":true,"n":{n},"x":[1]}}"#)),
+        1 => Just(r#"{"n":1.5,"up":null}"#.to_owned()),
+        1 => Just(r#"{"n":{"up":true},"m":[]}"#.to_owned()),
+        1 => Just(r#"{"up":true}}"#.to_owned()),
+        1 => Just(r#"{"up":"true}"#.to_owned()),
     ];
     let line = (0..60, "[ab]{0,2}", data)
-        .prop_map(|(second, subject, data)| line(&format!("00:00:{second:02}"), &subject, data));
+        .prop_map(|(second, subject, data)| line(&format!("00:00:{second:02}"), &subject, &data));
     prop_oneof![
         8 => line,
         1 => "[ \t]{0,2}",
@@ -116,12 +135,14 @@ proptest! {
         is_oversized in prop::collection::vec(prop::bool::weighted(0.1), 24),
         ends in any::<bool>(),
         spoils in prop::bool::weighted(0.1),
+        rules in prop::sample::select(vec![RULES, MANY]),
     ) {
-        let matcher = Matcher::new(&Rules::parse("rules.yaml", RULES).expect("they are right"));
-        let decode = |bytes: Vec<u8>, first_line, oversized, shapes: &mut Shapes| {
+        let matcher = Matcher::new(&Rules::parse("rules.yaml", rules).expect("they are right"));
+        prop_assert_eq!(matcher.slots_remembered().is_some(), rules == MANY);
+        let decode = |bytes: Vec<u8>, first_line, oversized, habits: &mut Habits| {
             let block = Block { bytes, first_line, oversized, ..Block::default() };
             let raw = Raw { partition: 3, number: 0, header: None, block };
-            made(matcher.decode(0, raw, 1, shapes))
+            made(matcher.decode(0, raw, 1, habits))
         };
         let mut bytes = Vec::new();
         for (before, text, after) in &texts {
@@ -141,16 +162,16 @@ proptest! {
                 oversized.push(Oversized { line: number, head: Vec::new(), bytes: 9 });
                 number += 1;
             }
-            let alone = decode(line, number, Vec::new(), &mut Shapes::default());
+            let alone = decode(line, number, Vec::new(), &mut Habits::default());
             rows.extend(alone.0);
             dead.extend(alone.1);
             heads.extend(alone.2);
             number += 1;
         }
-        let mut shapes = Shapes::default();
+        let mut habits = Habits::default();
         for _ in 0..2 {
             let (all, buried, seen) =
-                decode(bytes.clone(), 1, oversized.clone(), &mut shapes);
+                decode(bytes.clone(), 1, oversized.clone(), &mut habits);
             prop_assert_eq!(&all, &rows);
             prop_assert_eq!(&buried[oversized.len()..], &dead[..]);
             prop_assert_eq!(&seen, &heads);
