@@ -12,11 +12,14 @@
 //! Where all came in order, and no deadline has passed since, a key keeps `head` alone: the rest
 //! stands in the [journal](super::journal) of all keys, and is taken out of it when it is needed.
 
+mod saved;
+
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+pub(super) use self::saved::Saved;
 use super::journal::Journal;
 use crate::machine::{Event, Machine};
 
@@ -316,68 +319,6 @@ impl<M: Machine> History<M> {
     pub(super) fn is_blank(&self) -> bool {
         self.unfinal.is_none() && self.revision == 0 && self.head == M::State::default()
     }
-
-    /// Has what a restore needs written; the fold itself is repeated. No event before the horizon
-    /// will come any more.
-    pub(super) fn save<R>(
-        &self,
-        horizon: i64,
-        journal: &Journal<M>,
-        write: impl FnOnce(&Saving<'_, M>) -> R,
-    ) -> R {
-        let noted;
-        let unfinal = match &self.unfinal {
-            Some(unfinal) => Some(&**unfinal),
-            None if self.noted == 0 => None,
-            None => {
-                noted = Unfinal::of(self.noted, &self.head, horizon, journal);
-                Some(&*noted)
-            }
-        };
-        let rare = self.unfinal.as_ref().and_then(|unfinal| unfinal.rare.as_ref());
-        write(&Saving {
-            base: unfinal.and_then(|unfinal| unfinal.base.as_ref()).unwrap_or(&self.head),
-            recent: Recent(unfinal.map_or(&[], |unfinal| &unfinal.recent)),
-            emitted: unfinal.map_or(&[], |unfinal| &unfinal.emitted),
-            revision: self.revision,
-            revisions: rare.map_or(&[], |rare| &rare.revisions),
-            withdrawn: rare.map_or(&[], |rare| &rare.withdrawn),
-        })
-    }
-
-    /// Rebuilds what was saved at a moment and folds up to it. Nothing may have changed by that.
-    pub(super) fn restored(
-        saved: Saved<M>,
-        machine: &M,
-        key: &M::Key,
-        moment: Moment,
-        scratch: &mut Scratch<M>,
-    ) -> Self {
-        let Saved { base, recent, emitted, revision, revisions, withdrawn } = saved;
-        let due = machine.deadline(key, &base);
-        let is_folded = recent.is_empty() && due.is_none_or(|due| due > moment.clock);
-        if is_folded && emitted.is_empty() && revisions.is_empty() && withdrawn.is_empty() {
-            return Self { head: base, revision, touched: 0, noted: 0, unfinal: None };
-        }
-        let mut head = base.clone();
-        let mut unfinal = Unfinal { base: Some(base), ..Unfinal::default() };
-        for (event, count) in recent {
-            unfinal.insert(event, count, i64::MIN);
-        }
-        scratch.fresh.clear();
-        unfinal.extend(machine, key, &mut head, moment, 0, &mut scratch.fresh);
-        assert!(
-            emitted.iter().map(|told| &told.value).eq(&scratch.fresh),
-            "a snapshot of {key:?} said {emitted:?} and folds to {:?}",
-            scratch.fresh
-        );
-        unfinal.emitted = emitted;
-        let rare = Rare { withdrawn, revisions };
-        unfinal.rare = (!rare.is_empty()).then(|| Box::new(rare));
-        unfinal.compact(moment.horizon);
-        let unfinal = (!unfinal.is_blank()).then(|| Box::new(unfinal));
-        Self { head, revision, touched: 0, noted: 0, unfinal }
-    }
 }
 
 impl<M: Machine> Unfinal<M> {
@@ -607,40 +548,6 @@ impl<M: Machine> Unfinal<M> {
         self.base.is_none()
             && self.recent.is_empty()
             && self.rare.as_ref().is_none_or(|rare| rare.is_empty())
-    }
-}
-
-/// A key's history as it is read from a snapshot.
-#[derive(Deserialize)]
-#[serde(bound = "")]
-pub(super) struct Saved<M: Machine> {
-    base: M::State,
-    recent: Vec<(M::Event, i32)>,
-    emitted: Vec<Revised<M::Output>>,
-    /// Of the first output that holds, as a [`History`] has it, and of those behind it.
-    revision: u32,
-    revisions: Vec<u32>,
-    withdrawn: Vec<(i64, Revised<M::Output>)>,
-}
-
-/// The same as it is written.
-#[derive(Serialize)]
-#[serde(bound = "")]
-pub(super) struct Saving<'h, M: Machine> {
-    base: &'h M::State,
-    recent: Recent<'h, M>,
-    emitted: &'h [Revised<M::Output>],
-    revision: u32,
-    revisions: &'h [u32],
-    withdrawn: &'h [(i64, Revised<M::Output>)],
-}
-
-/// Events with their counts.
-struct Recent<'h, M: Machine>(&'h [Entry<M>]);
-
-impl<M: Machine> Serialize for Recent<'_, M> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|entry| (&entry.event, entry.count)))
     }
 }
 
