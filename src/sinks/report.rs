@@ -29,7 +29,7 @@ use crate::rules::{Rules, Skew, Unchanged};
 
 /// How many gathered batches may wait for the writer.
 const QUEUE_MAX: usize = 16;
-const EPISODES_BYTES_MAX: usize = 48 << 20;
+const EPISODES_BYTES_MAX: usize = 16 << 20;
 const DEAD_LETTERS_BYTES_MAX: usize = 8 << 20;
 
 /// Hands what was gathered to the writing thread.
