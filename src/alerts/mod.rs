@@ -130,7 +130,7 @@ impl Alerts {
         let mut notifications = std::mem::take(&mut self.notifications);
         let mut outgoing: Vec<Vec<_>> = vec![Vec::new(); self.sinks.len()];
         for notification in notifications.drain(..) {
-            let sinks = self.sinks_of(&notification);
+            let sinks = sinks_of(&self.routes, &self.catalog, &notification);
             if sinks.is_empty() {
                 continue;
             }
@@ -159,24 +159,27 @@ impl Alerts {
             None => Ok(()),
         }
     }
+}
 
-    /// The sinks of the routes that want it, each once, in the order of the rule file.
-    fn sinks_of(&self, notification: &Notification) -> Vec<usize> {
-        let Notification { kind, episode, was, .. } = notification;
-        let versions = [Some(episode), was.as_ref().map(|was| &was.episode)];
-        // A correction is for those who would have been told before, too.
-        let versions =
-            versions.into_iter().flatten().map(|version| Facts::new(&self.catalog, version));
-        let versions: Vec<_> = versions.collect();
-        let wants = |route: &Route| {
-            route.on[*kind as usize] && versions.iter().any(|version| version.fits(route))
-        };
-        let wanted = self.routes.iter().filter(|route| wants(route));
-        let mut sinks: Vec<_> = wanted.map(|route| route.to).collect();
-        sinks.sort_unstable();
-        sinks.dedup();
-        sinks
-    }
+/// The sinks of the routes that want a notification, each once, in the order of the rule file.
+pub(crate) fn sinks_of(
+    routes: &[Route],
+    catalog: &Catalog,
+    notification: &Notification,
+) -> Vec<usize> {
+    let Notification { kind, episode, was, .. } = notification;
+    let versions = [Some(episode), was.as_ref().map(|was| &was.episode)];
+    // A correction is for those who would have been told before, too.
+    let versions = versions.into_iter().flatten().map(|version| Facts::new(catalog, version));
+    let versions: Vec<_> = versions.collect();
+    let wants = |route: &Route| {
+        route.on[*kind as usize] && versions.iter().any(|version| version.fits(route))
+    };
+    let wanted = routes.iter().filter(|route| wants(route));
+    let mut sinks: Vec<_> = wanted.map(|route| route.to).collect();
+    sinks.sort_unstable();
+    sinks.dedup();
+    sinks
 }
 
 /// What an episode says, for matchers.

@@ -59,19 +59,7 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
     let holds: Vec<String> =
         rule.hold_ns.iter().map(|(state, hold)| format!("{state} {}", held(*hold))).collect();
     line(text, format_args!("rule {} on {}; hold: {}", rule.rule, rule.signal, holds.join(", ")));
-    if let Some(axis) = Axis::new(rule, known_at) {
-        let glyphs = Glyphs::new(rule);
-        line(text, format_args!("  observed  {}", axis.observed(rule, &glyphs).trim_end()));
-        if let Some(raw) = axis.raw(rule, &glyphs) {
-            line(text, format_args!("  as said   {}", raw.trim_end()));
-        }
-        line(text, format_args!("  runs      {}", axis.runs(rule).trim_end()));
-        line(text, format_args!("  episodes  {}", axis.episodes(rule, &glyphs).trim_end()));
-        let (start, end) = (format_rfc3339(axis.start), format_rfc3339(axis.end));
-        let gap = COLUMNS.saturating_sub(start.len() + end.len());
-        line(text, format_args!("            {start}{}{end}", " ".repeat(gap)));
-        line(text, format_args!("  {}; ━ lasted, ╌ held down, ┄ pending", glyphs.legend()));
-    }
+    lanes(text, rule, known_at, &format_rfc3339);
     let added = || rule.observations().filter_map(|seen| Some(seen.time - seen.raw_time?));
     if let (Some(least), Some(most)) = (added().min(), added().max()) {
         let (least, most) = (format_offset(least), format_offset(most));
@@ -94,6 +82,27 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
         let waiting = observations(rule.waiting.len());
         line(text, format_args!("  {waiting} from later than now: not looked at yet"));
     }
+}
+
+/// What a rule observed and made of it, lane by lane on one axis, on which instants are written so.
+pub(crate) fn lanes(
+    text: &mut String,
+    rule: &Explained,
+    known_at: Option<i64>,
+    instant: &dyn Fn(i64) -> String,
+) {
+    let Some(axis) = Axis::new(rule, known_at) else { return };
+    let glyphs = Glyphs::new(rule);
+    line(text, format_args!("  observed  {}", axis.observed(rule, &glyphs).trim_end()));
+    if let Some(raw) = axis.raw(rule, &glyphs) {
+        line(text, format_args!("  as said   {}", raw.trim_end()));
+    }
+    line(text, format_args!("  runs      {}", axis.runs(rule).trim_end()));
+    line(text, format_args!("  episodes  {}", axis.episodes(rule, &glyphs).trim_end()));
+    let (start, end) = (instant(axis.start), instant(axis.end));
+    let gap = COLUMNS.saturating_sub(start.len() + end.len());
+    line(text, format_args!("            {start}{}{end}", " ".repeat(gap)));
+    line(text, format_args!("  {}; ━ lasted, ╌ held down, ┄ pending", glyphs.legend()));
 }
 
 /// From the first observation to the last of all.

@@ -15,8 +15,11 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use draw::draw;
+pub(crate) use draw::lanes;
 pub use locate::{Found, Located, Which, locate};
+pub(crate) use records::fate_rows;
 pub use records::{Records, explain_records};
+pub(crate) use traces::{Retraced, Seen};
 
 use self::traces::{Wanted, retrace};
 use crate::model::lane::RunOutcome;

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use super::draw::run_in_words;
 use super::locate::{Located, NotJudged, PassedOver, Said};
-use super::traces::{Became, Wanted, retrace};
+use super::traces::{Became, Retraced, Wanted, retrace};
 use super::{Explained, Explanation, Observed, Origin, Reason};
 use crate::model::duration::{format_duration, format_offset};
 use crate::model::episode::Catalog;
@@ -376,6 +376,26 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
         lines.push(format!("{place}, to rule {name}, waits for its time"));
     }
     lines
+}
+
+/// What became of every record, as in `fates.ndjson`, but for dead letters.
+pub(crate) fn fate_rows(rules: &Rules, retraced: &Retraced) -> Vec<serde_json::Value> {
+    let catalog = Catalog::new(rules);
+    let mut rows = Vec::new();
+    for entity in retraced.entities() {
+        let explanation = retraced.explanation(rules, entity);
+        for became in retraced.records(entity) {
+            let origin = retraced.origin(&became);
+            let mut row = Row::new(&origin.file, origin.line);
+            row.element = origin.element;
+            row.record(&became.known, became.disposition, became.raw_time_ns);
+            row.fates = fates(rules, &catalog, &explanation, &origin);
+            let row = serde_json::to_value(&row).expect("plain values encode");
+            rows.push(((origin.partition, origin.line, origin.element), row));
+        }
+    }
+    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    rows.into_iter().map(|(_, row)| row).collect()
 }
 
 /// What the rules made of a record, as in `fates.ndjson`.

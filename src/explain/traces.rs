@@ -1,12 +1,8 @@
 //! A replay for some entities, with the traces of their records, and what these come to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
-use limbeck_operators::intake::{Intake, intake};
 use limbeck_operators::machines::hold_down::Sustained;
-use limbeck_operators::timeline::Timing;
 use smol_str::SmolStr;
 
 use super::{
@@ -16,15 +12,13 @@ use super::{
 use crate::model::lane::{self, LaneStory};
 use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Trace};
 use crate::model::sighting::Position;
-use crate::pipeline::{self, Gathered, Remembering};
+use crate::pipeline::{Gathered, Update};
+use crate::replay::memory::{How, collect};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
-use crate::sources::intake::{Batch, Clockwork, Matcher, ReadTo, Traced, read};
+use crate::sources::intake::{Matcher, Outcome, Traced};
 use crate::sources::{InputError, Interrupt};
 
-/// Batches that wait for the worker, and that it has on their way.
-const CHANNEL_MAX: usize = 2;
-const IN_FLIGHT_MAX: usize = 4;
 /// How finely history is resolved; what holds at the end does not depend on it.
 const TICK_NS: i64 = 100_000_000;
 
@@ -38,7 +32,7 @@ pub(super) struct Wanted {
 }
 
 /// What was found.
-pub(super) struct Retraced {
+pub(crate) struct Retraced {
     names: Vec<String>,
     entities: BTreeMap<SmolStr, Traces>,
     pub(super) dead: Vec<DeadLetter>,
@@ -64,66 +58,31 @@ pub(super) fn retrace(
             log.open(Log::number(logs, number), rules, &Interrupt::default())
         })
         .collect::<Result<Vec<_>, InputError>>()?;
-    let clockwork = Clockwork {
-        timing: Timing { lateness: rules.lateness_ns, tick: TICK_NS },
-        max_advance_ns: rules.max_advance_ns,
-        from_ns: None,
-        until_ns,
-        block_bytes: None,
-        traced,
-    };
-    let (feed, intake) = intake(CHANNEL_MAX, IN_FLIGHT_MAX);
     let Wanted { entities, lines } = wanted;
-    let seen = Arc::new(Mutex::new(Seen { lines, ..Seen::default() }));
-    let worker = start_worker(rules, intake, &seen)?;
     let matcher = Matcher::new(rules).watching(entities);
-    let stop = AtomicBool::new(false);
-    let to = ReadTo { feeds: &[feed], stop: &stop, progress: &|_| (), saver: None };
-    let outcome = read(partitions, &matcher, clockwork, to);
-    for worker in worker.join() {
-        worker.map_err(Failure::Worker)?;
-    }
-    let seen = std::mem::take(&mut *seen.lock().map_err(|e| Failure::Worker(e.to_string()))?);
-    let Seen { entities, dead, .. } = seen;
-    let (known_at, damaged) = (outcome.clock, outcome.damaged);
-    Ok(Retraced { names, entities, dead, known_at, damaged })
-}
-
-type Worker = timely::communication::WorkerGuards<()>;
-
-fn start_worker(
-    rules: &Rules,
-    intake: Intake<Batch>,
-    seen: &Arc<Mutex<Seen>>,
-) -> Result<Worker, Failure> {
-    let (rules, seen, intake) = (rules.clone(), Arc::clone(seen), Mutex::new(Some(intake)));
-    let options = pipeline::Options { tick_ns: TICK_NS, across: false, traced: true };
-    timely::execute(timely::Config::thread(), move |worker| {
-        let intake = intake.lock().ok().and_then(|mut intake| intake.take());
-        let to = Arc::clone(&seen);
-        let receive = move |gathered: Gathered| {
-            if let (Gathered::Ledger(entries), Ok(mut seen)) = (gathered, to.lock()) {
-                seen.receive(entries);
-            }
-        };
-        let (mut inputs, probe) = worker.dataflow(|scope| {
-            pipeline::build(scope, &rules, options, Remembering::nothing(), receive)
-        });
-        intake.expect("there is one worker").drive(worker, &mut inputs, &probe);
-    })
-    .map_err(Failure::Start)
+    let how = How { tick_ns: TICK_NS, until_ns, traced, workers: 1 };
+    let seen = Seen { lines, ..Seen::default() };
+    let (seen, outcome) = collect(partitions, &matcher, how, seen, Seen::receive)?;
+    Ok(seen.into_retraced(names, outcome))
 }
 
 /// What has been seen so far.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     lines: BTreeSet<(usize, u64)>,
     entities: BTreeMap<SmolStr, Traces>,
     dead: Vec<DeadLetter>,
 }
 
 impl Seen {
-    fn receive(&mut self, entries: Vec<pipeline::Update<Entry>>) {
+    fn receive(&mut self, gathered: Gathered) {
+        if let Gathered::Ledger(entries) = gathered {
+            self.take(entries);
+        }
+    }
+
+    /// Takes in what became of records.
+    pub(crate) fn take(&mut self, entries: Vec<Update<Entry>>) {
         for (entry, _, diff) in entries {
             match entry {
                 Entry::Trace(trace) => {
@@ -145,6 +104,13 @@ impl Seen {
                 Entry::Count(_) | Entry::Source(_) => {}
             }
         }
+    }
+
+    /// All of it, of logs of these names.
+    pub(crate) fn into_retraced(self, names: Vec<String>, outcome: Outcome) -> Retraced {
+        let Self { entities, dead, .. } = self;
+        let (known_at, damaged) = (outcome.clock, outcome.damaged);
+        Retraced { names, entities, dead, known_at, damaged }
     }
 }
 
@@ -178,7 +144,7 @@ impl Became {
 
 impl Retraced {
     /// What was made of an entity.
-    pub(super) fn explanation(&self, rules: &Rules, entity: &str) -> Explanation {
+    pub(crate) fn explanation(&self, rules: &Rules, entity: &str) -> Explanation {
         let none = Traces::default();
         let traces = self.entities.get(entity).unwrap_or(&none);
         let (not_used, amending) = traces.not_used(rules, &self.names);
@@ -192,6 +158,19 @@ impl Retraced {
             amending,
             damaged: self.damaged.clone(),
         }
+    }
+
+    /// Whose records there are.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = &str> {
+        self.entities.keys().map(SmolStr::as_str)
+    }
+
+    /// Where a record stands.
+    pub(super) fn origin(&self, became: &Became) -> Origin {
+        let Became { position, element, .. } = *became;
+        let partition = position.partition();
+        let (file, line) = (self.names[partition].clone(), position.line());
+        Origin { partition, file, line, element }
     }
 
     /// What became of the records of an entity.

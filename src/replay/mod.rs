@@ -1,6 +1,7 @@
 //! A replay: logs through the flow into outputs, on any number of workers and processes.
 
 mod failure;
+pub mod memory;
 mod processes;
 mod progress;
 mod resume;

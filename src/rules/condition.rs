@@ -328,6 +328,14 @@ impl Expression {
         self.span.clone()
     }
 
+    /// Its slot, if it is a path.
+    pub(crate) fn slot(&self) -> Option<usize> {
+        match self.term {
+            Term::Slot(slot) => Some(slot),
+            Term::Interpreted(_) => None,
+        }
+    }
+
     /// The slots of what it asks for, if it surely does.
     pub fn needs(&self) -> Vec<usize> {
         match &self.term {
@@ -381,9 +389,9 @@ pub struct NoValue;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// Bytes of the text.
-    pub(super) place: Range<usize>,
-    pub(super) message: String,
-    pub(super) help: String,
+    pub(crate) place: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) help: String,
 }
 
 /// The names bound by the comprehensions around an expression.

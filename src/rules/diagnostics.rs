@@ -49,7 +49,7 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// The errors of a file.
-    pub(super) fn errors(file_name: &str, text: &str, list: Vec<Diagnostic>) -> Self {
+    pub(crate) fn errors(file_name: &str, text: &str, list: Vec<Diagnostic>) -> Self {
         Self::new(Severity::Error, file_name, text, list)
     }
 
@@ -158,14 +158,14 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 
 /// Collects problems while the file is read on.
 #[derive(Debug, Default)]
-pub(super) struct Problems(pub(super) Vec<Diagnostic>);
+pub(crate) struct Problems(pub(crate) Vec<Diagnostic>);
 
 impl Problems {
-    pub(super) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
+    pub(crate) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
         self.0.push(Diagnostic { span: span.clone(), message: message.into(), help: None });
     }
 
-    pub(super) fn error_help(
+    pub(crate) fn error_help(
         &mut self,
         span: &Range<usize>,
         message: impl Into<String>,
@@ -176,7 +176,7 @@ impl Problems {
     }
 
     /// An unknown name: suggests the nearest known one, or lists all.
-    pub(super) fn unknown(&mut self, span: &Range<usize>, kind: &str, name: &str, known: &[&str]) {
+    pub(crate) fn unknown(&mut self, span: &Range<usize>, kind: &str, name: &str, known: &[&str]) {
         let message = format!("unknown {kind} `{name}`");
         self.error_help(span, message, suggestion(kind, name, known));
     }

@@ -9,10 +9,10 @@ use super::diagnostics::{Problems, suggestion};
 use super::yaml::{self, Node, Value};
 use crate::model::duration::{NoDuration, read_duration};
 
-pub(super) const NAME_BYTES_MAX: usize = 128;
+pub(crate) const NAME_BYTES_MAX: usize = 128;
 
 /// A mapping whose fields are known; it reports the others when it is opened.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     /// Of what it is the mapping, for messages: "a signal".
     what: &'static str,
     /// Where to report that a field is absent; nowhere if that may be right.
@@ -22,7 +22,7 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a mapping. What is absent in it is reported at `at`, its name.
-    pub(super) fn open(
+    pub(crate) fn open(
         node: &'n Node,
         at: &Range<usize>,
         what: &'static str,
@@ -41,17 +41,17 @@ impl<'n> Fields<'n> {
     }
 
     /// The same where it is not known which fields it needs.
-    pub(super) fn as_given(&self) -> Self {
+    pub(crate) fn as_given(&self) -> Self {
         Self { at: None, ..*self }
     }
 
     /// The value of a field, if it is given.
-    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
         self.entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
     }
 
     /// The value of a field that must be given.
-    pub(super) fn require(
+    pub(crate) fn require(
         &self,
         name: &str,
         example: &str,
@@ -67,7 +67,7 @@ impl<'n> Fields<'n> {
 }
 
 /// The entries of a mapping.
-pub(super) fn entries<'n>(
+pub(crate) fn entries<'n>(
     node: &'n Node,
     what: &str,
     problems: &mut Problems,
@@ -83,7 +83,7 @@ pub(super) fn entries<'n>(
 }
 
 /// The items of a list.
-pub(super) fn items<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [Node]> {
+pub(crate) fn items<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [Node]> {
     match &node.value {
         Value::Seq(items) => Some(items),
         Value::Invalid => None,
@@ -95,7 +95,7 @@ pub(super) fn items<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> 
 }
 
 /// The text of a scalar that is not empty.
-pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n str> {
+pub(crate) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n str> {
     if matches!(node.value, Value::Invalid) {
         return None;
     }
@@ -115,7 +115,7 @@ pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> O
 }
 
 /// A name that people refer to: short, and without blanks.
-pub(super) fn name(node: &Node, what: &str, problems: &mut Problems) -> Option<SmolStr> {
+pub(crate) fn name(node: &Node, what: &str, problems: &mut Problems) -> Option<SmolStr> {
     let name = text(node, what, problems)?;
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '=' | '`');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(fits) {
@@ -128,7 +128,7 @@ pub(super) fn name(node: &Node, what: &str, problems: &mut Problems) -> Option<S
 }
 
 /// The name of a label or an annotation, as in Prometheus.
-pub(super) fn label_name(node: &Node, problems: &mut Problems) -> Option<SmolStr> {
+pub(crate) fn label_name(node: &Node, problems: &mut Problems) -> Option<SmolStr> {
     let name = name(node, "the name of a label", problems)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.starts_with("__")
@@ -144,7 +144,7 @@ pub(super) fn label_name(node: &Node, problems: &mut Problems) -> Option<SmolStr
 }
 
 /// A whole number above zero.
-pub(super) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<usize> {
+pub(crate) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<usize> {
     let text = text(node, what, problems)?;
     let found = text.parse().ok().filter(|count| *count > 0);
     if found.is_none() {
@@ -155,7 +155,7 @@ pub(super) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<
 }
 
 /// Reports what is wrong within the text of a node.
-pub(super) fn without_faults<T>(
+pub(crate) fn without_faults<T>(
     result: Result<T, Vec<Fault>>,
     node: &Node,
     file: &str,
@@ -173,7 +173,7 @@ pub(super) fn without_faults<T>(
 }
 
 /// A duration in nanoseconds.
-pub(super) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Option<i64> {
+pub(crate) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Option<i64> {
     let text = text(node, what, problems)?;
     let (message, help) = match read_duration(text) {
         Ok(duration) => return Some(duration),

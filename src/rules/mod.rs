@@ -7,7 +7,7 @@
 mod condition;
 mod diagnostics;
 mod expression;
-mod fields;
+pub(crate) mod fields;
 mod interpreted;
 mod known;
 mod lint;
@@ -19,17 +19,19 @@ mod schema;
 mod source;
 mod template;
 mod written;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 
 use smol_str::SmolStr;
 
+pub(crate) use condition::Fault;
 pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
-pub(crate) use diagnostics::suggestion;
 pub use diagnostics::{Diagnostic, Diagnostics};
-pub(crate) use read::{check_url, is_header_value};
+pub(crate) use diagnostics::{Problems, suggestion};
+pub(crate) use read::{check_url, is_header_value, tree};
 pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
 pub use source::{
@@ -182,22 +184,25 @@ impl Rules {
 
     /// Parses and checks a rule file. `file_name` is what the errors call it.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
-        let read = || read::file(text);
-        let result = std::thread::scope(|scope| {
-            let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
-            match reader.spawn_scoped(scope, read) {
-                Ok(reader) => {
-                    reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                }
-                Err(error) => {
-                    let mut problems = diagnostics::Problems::default();
-                    problems.error(&(0..0), format!("the file cannot be read: {error}"));
-                    Err(problems)
-                }
-            }
+        let result = with_room(|| read::file(text)).unwrap_or_else(|error| {
+            let mut problems = Problems::default();
+            problems.error(&(0..0), format!("the file cannot be read: {error}"));
+            Err(problems)
         });
         result.map_err(|problems| Diagnostics::errors(file_name, text, problems.0))
     }
+}
+
+/// Runs a parser on a thread with room to recurse.
+///
+/// # Errors
+/// If there can be no such thread.
+pub(crate) fn with_room<T: Send>(parse: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let parser = parser.spawn_scoped(scope, parse)?;
+        Ok(parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 #[cfg(test)]

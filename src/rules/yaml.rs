@@ -18,9 +18,9 @@ const DEPTH_MAX: usize = 64;
 
 /// A value and the bytes of the file it was written in.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) span: Range<usize>,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) span: Range<usize>,
+    pub(crate) value: Value,
 }
 
 /// Of what it says, wherever that is written, and with whatever quotes.
@@ -38,7 +38,7 @@ impl Hash for Node {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar {
         text: String,
         /// Without quotes and not a block.
@@ -53,7 +53,7 @@ pub(super) enum Value {
 
 impl Node {
     /// The text of a scalar.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// The same as JSON, which is YAML too; scalars are texts.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.value {
             _ if self.is_null() => serde_json::Value::Null,
             Value::Scalar { text, .. } => text.as_str().into(),
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Whether nothing was written: `key:` alone, or `~`, or `null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         match &self.value {
             Value::Scalar { text, plain } => {
                 *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
@@ -88,7 +88,7 @@ impl Node {
 }
 
 /// Reads one document; `None` if nothing of it can be used.
-pub(super) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
+pub(crate) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
     if file.len() > BYTES_MAX {
         let message = format!("a rule file has at most {BYTES_MAX} bytes; this one has more");
         problems.error(&(0..0), message);
@@ -346,7 +346,7 @@ impl Loader<'_> {
 
 /// Finds where in the file some bytes of a scalar's text were written: exactly for text on one line
 /// without escapes, otherwise as nearly as quotes, escapes and folded lines allow.
-pub(super) fn locate_range(file: &str, node: &Node, within: &Range<usize>) -> Range<usize> {
+pub(crate) fn locate_range(file: &str, node: &Node, within: &Range<usize>) -> Range<usize> {
     if node.text().is_some_and(|text| *within == (0..text.len())) {
         return node.span.clone();
     }

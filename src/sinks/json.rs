@@ -32,7 +32,7 @@ pub(super) fn push_id(out: &mut Vec<u8>, id: u128) {
 }
 
 /// Appends an episode as a CloudEvent.
-pub(super) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episode) {
+pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episode) {
     let (signal, rule, state) = catalog.names(episode);
     out.extend(br#"{"specversion":"1.0","id":""#);
     push_id(out, catalog.id(episode));

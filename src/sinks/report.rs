@@ -495,34 +495,6 @@ impl Writer {
             self.dead_letter_file.put(&self.line)?;
             dead_letters += 1;
         }
-        let count = |what| self.counts.get(&what).copied().unwrap_or_default();
-        let (records, unmatched) = (count(Count::Record), count(Count::Unmatched));
-        let (late, duplicates) = (count(Count::Late), count(Count::Duplicate));
-        let mut suppressed: BTreeMap<String, BTreeMap<&'static str, u64>> = BTreeMap::new();
-        let mut fates: BTreeMap<String, RuleFates> = BTreeMap::new();
-        for (what, count) in self.counts.iter().filter(|(_, count)| **count > 0) {
-            let (rule, reason) = match what {
-                Count::HeldDown(rule) => (*rule, Some("hold")),
-                Count::Expired(rule) => (*rule, Some("expired")),
-                Count::Repeated(rule) => (*rule, Some("dedup")),
-                Count::Observed(rule) | Count::Pending(rule) => (*rule, None),
-                _ => continue,
-            };
-            let rule = self.catalog.rule_name(rule);
-            let of_rule = fates.entry(rule.to_owned()).or_default();
-            match (what, reason) {
-                (_, Some(reason)) => {
-                    of_rule.suppressed += count;
-                    let reasons = suppressed.entry(rule.to_owned()).or_default();
-                    reasons.insert(reason, *count);
-                }
-                (Count::Pending(_), _) => of_rule.pending = *count,
-                _ => of_rule.observed = *count,
-            }
-        }
-        for of_rule in fates.values_mut() {
-            of_rule.in_episodes = of_rule.observed - of_rule.suppressed - of_rule.pending;
-        }
         let accounts = self.accounts.iter();
         let mut sources: Vec<_> = accounts
             .map(|(key, account)| SourceSummary::new(key.clone(), account, &self.sources))
@@ -544,24 +516,12 @@ impl Writer {
             None => without.push(NOTIFICATIONS),
         }
         let summary = Summary {
-            records,
-            used: records - unmatched - late - duplicates - dead_letters,
-            late,
-            duplicates,
-            dead_letters,
-            unmatched,
-            conflicts: count(Count::Conflict),
-            condition_errors: count(Count::ConditionError),
             episodes,
             updates: self.updates,
-            suppressed,
-            fates,
-            label_overflows: count(Count::LabelOverflow),
             notifications,
             sources,
             digest: self.digest.finish(),
-            complete: count(Count::Damaged) == 0,
-            ..Summary::default()
+            ..Summary::counted(&self.counts, &self.catalog, dead_letters)
         };
         Ok(Written { dir: self.dir, files, without, summary_file: self.summary_file, summary })
     }

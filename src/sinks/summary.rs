@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::account::{Account, SourceKey};
+use crate::model::episode::Catalog;
+use crate::model::ledger::Count;
 
 /// What a replay found, as `summary.json` says it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -48,6 +50,59 @@ pub struct Summary {
     pub events_per_second: f64,
     /// The most memory that the process had.
     pub peak_rss_bytes: u64,
+}
+
+impl Summary {
+    /// What the counts of a replay say; beside them there were so many dead letters.
+    pub(crate) fn counted(
+        counts: &BTreeMap<Count, u64>,
+        catalog: &Catalog,
+        dead_letters: u64,
+    ) -> Self {
+        let count = |what| counts.get(&what).copied().unwrap_or_default();
+        let (records, unmatched) = (count(Count::Record), count(Count::Unmatched));
+        let (late, duplicates) = (count(Count::Late), count(Count::Duplicate));
+        let mut suppressed: BTreeMap<String, BTreeMap<&'static str, u64>> = BTreeMap::new();
+        let mut fates: BTreeMap<String, RuleFates> = BTreeMap::new();
+        for (what, count) in counts.iter().filter(|(_, count)| **count > 0) {
+            let (rule, reason) = match what {
+                Count::HeldDown(rule) => (*rule, Some("hold")),
+                Count::Expired(rule) => (*rule, Some("expired")),
+                Count::Repeated(rule) => (*rule, Some("dedup")),
+                Count::Observed(rule) | Count::Pending(rule) => (*rule, None),
+                _ => continue,
+            };
+            let rule = catalog.rule_name(rule);
+            let of_rule = fates.entry(rule.to_owned()).or_default();
+            match (what, reason) {
+                (_, Some(reason)) => {
+                    of_rule.suppressed += count;
+                    let reasons = suppressed.entry(rule.to_owned()).or_default();
+                    reasons.insert(reason, *count);
+                }
+                (Count::Pending(_), _) => of_rule.pending = *count,
+                _ => of_rule.observed = *count,
+            }
+        }
+        for of_rule in fates.values_mut() {
+            of_rule.in_episodes = of_rule.observed - of_rule.suppressed - of_rule.pending;
+        }
+        Self {
+            records,
+            used: records - unmatched - late - duplicates - dead_letters,
+            late,
+            duplicates,
+            dead_letters,
+            unmatched,
+            conflicts: count(Count::Conflict),
+            condition_errors: count(Count::ConditionError),
+            label_overflows: count(Count::LabelOverflow),
+            suppressed,
+            fates,
+            complete: count(Count::Damaged) == 0,
+            ..Self::default()
+        }
+    }
 }
 
 /// What became of the observations of a rule.

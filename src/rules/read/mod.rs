@@ -44,14 +44,20 @@ pub(super) const FIELDS: [&str; 10] = [
 /// Reads the whole file; the problems are all there are.
 pub(super) fn file(text: &str) -> Result<Rules, Problems> {
     let mut problems = Problems::default();
-    let rules = yaml::load(text, &mut problems).and_then(|root| {
-        let (paths, remarks) = (Paths::default(), Vec::new());
-        Reader { text, problems: &mut problems, paths, remarks }.rules(&root)
-    });
+    let rules = yaml::load(text, &mut problems).and_then(|root| tree(text, &root, &mut problems));
     match rules {
         Some(rules) if problems.0.is_empty() => Ok(rules),
         _ => Err(problems),
     }
+}
+
+/// Reads a rule file that is a part of a text, or all of it. Only if there are no problems, what
+/// comes of it can be used.
+///
+/// Must run [with room](super::with_room).
+pub(crate) fn tree(text: &str, root: &Node, problems: &mut Problems) -> Option<Rules> {
+    let (paths, remarks) = (Paths::default(), Vec::new());
+    Reader { text, problems, paths, remarks }.rules(root)
 }
 
 /// A name that others refer to. One that is defined wrongly is still known, lest every reference
