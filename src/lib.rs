@@ -2,7 +2,8 @@
 //!
 //! The folders follow the way of the data: [`sources`] read logs, [`rules`] say what is looked for,
 //! [`pipeline`] shows the whole dataflow on one screen, [`sinks`] write, [`alerts`] tell.
-//! [`replay`] puts them together, [`authoring`] helps to write rules, and [`cli`] asks for both.
+//! [`replay`] puts them together, [`authoring`] helps to write rules, [`testing`] to test them, and
+//! [`cli`] asks for all of it.
 //! `ARCHITECTURE.md` is the map, with the invariants and the reasons; the temporal operators are a
 //! crate of their own, [`limbeck_operators`].
 
@@ -23,3 +24,4 @@ pub mod replay;
 pub mod rules;
 pub mod sinks;
 pub mod sources;
+pub mod testing;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use regex::Regex;
 
 use crate::model::duration::parse_duration;
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -73,6 +74,21 @@ pub(super) enum Command {
         Exits with 0 if there was something to explain, with 1 if nothing was found; otherwise as\n\
         replay does.")]
     Explain(ExplainArgs),
+    /// Tests rules: replays what a test file says was observed, and compares with what it expects.
+    #[command(after_help = "Examples:\n  limbeck test readiness.test.yaml\n  \
+        limbeck test tests/*.yaml --run 'blip|late' --junit report.xml\n\n\
+        A test file:\n\n  \
+        rules: rules.yaml\n  \
+        cases:\n    \
+        - name: an outage of less than 30 seconds does not count\n      \
+        series: { cart-0: '0s ready, 20s unready, 28s ready' }\n      \
+        until: 2m\n      \
+        expect:\n        \
+        episodes: [{ state: ready, since: 0s, decided: 10s }]\n\n\
+        Of a case that fails it says what is otherwise, and draws what was observed and what came of it.\n\n\
+        Exits with 0 if all passed, with 1 if some failed, 66 if a test file is missing, 73 if the\n\
+        report cannot be written, 78 if a test file or its rule file is wrong.")]
+    Test(TestArgs),
     /// Makes a replay log of recorded logs: a folder that replays faster, and says the same.
     #[command(after_help = "Examples:\n  \
         limbeck import --rules rules.yaml probes.ndjson.zst --log log/ && \\\n  \
@@ -137,7 +153,11 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  limbeck schema > limbeck.schema.json\n\n\
         and as the first line of a rule file beside it:\n\n  \
         # yaml-language-server: $schema=limbeck.schema.json")]
-    Schema,
+    Schema {
+        /// That of test files.
+        #[arg(long)]
+        tests: bool,
+    },
     /// Prints a script that completes commands and options in a shell.
     #[command(after_help = "Example:\n  \
         limbeck completions bash > ~/.local/share/bash-completion/completions/limbeck")]
@@ -301,6 +321,19 @@ pub(super) struct CheckArgs {
     /// warns of what does not fit. Several logs: several times.
     #[arg(long, value_name = "[SOURCE=]LOG")]
     pub(super) sample: Vec<LogArg>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TestArgs {
+    /// The test files.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Runs only the cases in whose names this regular expression is found.
+    #[arg(long, value_name = "REGEX")]
+    pub(super) run: Option<Regex>,
+    /// Writes what came of them as JUnit's XML, too.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,7 @@ mod plan;
 mod say;
 mod signals;
 mod supervise;
+mod test;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -40,8 +41,10 @@ use crate::model::time::format_rfc3339;
 use crate::replay::{self, Cluster, Log, Options, Prepared, Replayed, Resumed, workers_usual};
 use crate::rules::{self, Rules};
 use crate::sources::{InputError, Interrupt};
+use crate::testing;
 
 const CONFIGURATION: u8 = 78;
+const NOT_CREATED: u8 = 73;
 const NOT_WRITTEN: u8 = 74;
 const UNAVAILABLE: u8 = 69;
 const DAMAGED: u8 = 65;
@@ -70,7 +73,8 @@ pub fn run() -> ExitCode {
         Command::Log(command) => log::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
-        Command::Schema => schema(),
+        Command::Test(args) => test::run(&args),
+        Command::Schema { tests } => schema(tests),
         Command::Supervise(args) => supervise::run(&args),
         Command::Completions { shell } => completions(shell),
     };
@@ -355,8 +359,9 @@ fn init(log: &Path) -> u8 {
     }
 }
 
-fn schema() -> u8 {
-    print(&format!("{:#}\n", rules::schema()))
+fn schema(of_tests: bool) -> u8 {
+    let schema = if of_tests { testing::schema() } else { rules::schema() };
+    print(&format!("{schema:#}\n"))
 }
 
 fn completions(shell: clap_complete::Shell) -> u8 {

@@ -10,6 +10,7 @@ use crate::model::duration::{format_duration, format_offset};
 use crate::model::printable::printable;
 use crate::rules::Rules;
 use crate::sinks::report::{SourceSummary, Summary};
+use crate::testing::{Case, Failed, Suite, Verdict};
 
 /// A line about a rule file that is right.
 pub(super) fn checked(name: &str, rules: &Rules) -> String {
@@ -165,6 +166,36 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
         text.push_str("incomplete: a log could not be read to its end\n");
     }
     writeln!(text, "outputs in {}", out.display()).expect("a String takes every write");
+    text
+}
+
+/// A case that failed, and in what.
+pub(super) fn failed(suite: &Suite, case: &Case, failed: &Failed) -> String {
+    let (file, name) = (printable(&suite.name), printable(&case.name));
+    format!("FAILED {file}:{}: {name}\n{}\n", failed.line, failed.text)
+}
+
+/// How many cases passed, and failed, by file.
+pub(super) fn tested(done: &[(&Suite, Vec<(usize, Verdict)>)]) -> String {
+    let mut text = String::new();
+    let (mut all, mut all_failed) = (0, 0);
+    for (suite, verdicts) in done {
+        let failed = verdicts.iter().filter(|(_, verdict)| *verdict != Verdict::Passed).count();
+        let (passed, name) = (verdicts.len() - failed, printable(&suite.name));
+        all += verdicts.len();
+        all_failed += failed;
+        let left_out = match suite.cases.len() - verdicts.len() {
+            0 => String::new(),
+            count => format!(", {count} not run"),
+        };
+        let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        writeln!(text, "{name}: {passed} passed{failed}{left_out}")
+            .expect("a String takes every write");
+    }
+    if done.len() > 1 {
+        let passed = all - all_failed;
+        writeln!(text, "{passed} passed, {all_failed} failed").expect("a String takes every write");
+    }
     text
 }
 

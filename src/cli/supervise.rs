@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::args::SuperviseArgs;
-use super::{CONFIGURATION, DAMAGED, FAILED, MISSING, UNAVAILABLE, USAGE, complain, fail, signals};
+use super::{
+    CONFIGURATION, DAMAGED, FAILED, MISSING, NOT_CREATED, UNAVAILABLE, USAGE, complain, fail,
+    signals,
+};
 use crate::model::duration::format_duration;
 use crate::sources::Interrupt;
 
 /// The output cannot be created: it will not be the next time.
-const NOT_CREATED: u8 = 73;
 /// So often a child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 

@@ -1,0 +1,237 @@
+//! A case, replayed: what was known at an instant, as rows.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use serde_json::Value;
+
+use super::wanted::{Row, View};
+use super::{Case, InMemory};
+use crate::alerts::latch::{Latch, Notification};
+use crate::alerts::sinks_of;
+use crate::explain::{Retraced, Seen, fate_rows};
+use crate::model::episode::{Catalog, Episode};
+use crate::model::ledger::{Count, DeadLetter, Entry};
+use crate::model::time::format_rfc3339;
+use crate::pipeline::{Gathered, Update};
+use crate::replay::Failure;
+use crate::replay::memory::{How, collect};
+use crate::rules::Rules;
+use crate::sinks::json::{push_episode, push_notification};
+use crate::sinks::report::Summary;
+use crate::sources::Opened;
+use crate::sources::intake::{Partition, Traced};
+
+/// How finely history is resolved, as in a replay that says nothing else.
+const TICK_NS: i64 = 100_000_000;
+
+/// What was known.
+pub(super) struct Known {
+    /// Where the clock stood; none without records.
+    pub(super) clock_ns: Option<i64>,
+    /// Rows by view; no fates unless they were asked for.
+    rows: BTreeMap<View, Vec<Row>>,
+    /// As in `summary.json`.
+    pub(super) summary: Value,
+    /// What became of every record, if that was asked for.
+    pub(super) retraced: Option<Retraced>,
+}
+
+impl Known {
+    pub(super) fn rows(&self, view: View) -> &[Row] {
+        self.rows.get(&view).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Replays a case until an instant, or until its last record.
+pub(super) fn replay(
+    case: &Case,
+    until_ns: Option<i64>,
+    traced: bool,
+    workers: usize,
+) -> Result<Known, Failure> {
+    let rules = &case.rules.rules;
+    let partitions = case.logs.iter().enumerate().map(|(number, log)| log.open(number, rules));
+    let partitions = partitions.collect::<Result<Vec<_>, _>>()?;
+    let traces = if traced { Traced::Everything } else { Traced::Nothing };
+    let how = How { tick_ns: TICK_NS, until_ns, traced: traces, workers };
+    let taken = Taken::default();
+    let (taken, outcome) = collect(partitions, &case.rules.matcher, how, taken, Taken::take)?;
+    let clock_ns = outcome.clock;
+    let catalog = Catalog::new(rules);
+    let deliveries = deliveries(rules, &catalog, &taken.updates, clock_ns);
+    let Taken { updates, counts, dead_letters, seen } = taken;
+    let updates_count = updates.len() as u64;
+    let standing = standing(updates);
+    let mut summary = Summary {
+        episodes: standing.len() as u64,
+        updates: updates_count,
+        notifications: (!rules.routes.is_empty()).then_some(deliveries.1),
+        ..Summary::counted(&counts, &catalog, dead_letters.len() as u64)
+    };
+    summary.complete &= outcome.damaged.is_empty();
+    let names = case.logs.iter().map(|log| log.name.clone()).collect();
+    let retraced = traced.then(|| seen.into_retraced(names, outcome));
+    let mut rows = BTreeMap::from([
+        (View::Episodes, standing.iter().map(|episode| episode_row(&catalog, episode)).collect()),
+        (View::Deliveries, deliveries.0),
+        (View::DeadLetters, dead_letters.iter().map(dead_letter_row).collect()),
+    ]);
+    if let Some(retraced) = &retraced {
+        rows.insert(View::Fates, fates(rules, retraced, &dead_letters));
+    }
+    let summary = serde_json::to_value(&summary).expect("plain values encode");
+    Ok(Known { clock_ns, rows, summary, retraced })
+}
+
+impl InMemory {
+    fn open(&self, number: usize, rules: &Rules) -> Result<Partition, Failure> {
+        let bytes = Cursor::new(std::sync::Arc::clone(&self.bytes));
+        let size_bytes = Some(self.bytes.len() as u64);
+        let input = Opened::from_reader(self.name.clone(), Box::new(bytes), size_bytes)?;
+        Ok(Partition::new(number, self.source, input, rules)?)
+    }
+}
+
+/// What was gathered.
+#[derive(Default)]
+struct Taken {
+    updates: Vec<Update<Episode>>,
+    counts: BTreeMap<Count, u64>,
+    dead_letters: Vec<DeadLetter>,
+    seen: Seen,
+}
+
+impl Taken {
+    fn take(&mut self, gathered: Gathered) {
+        match gathered {
+            Gathered::Episodes(updates) => self.updates.extend(updates),
+            Gathered::Ledger(entries) => {
+                for (entry, _, diff) in &entries {
+                    match entry {
+                        Entry::Count(what) => {
+                            let count = self.counts.entry(*what).or_default();
+                            *count = count.wrapping_add_signed(*diff as i64);
+                        }
+                        Entry::DeadLetter(letter) => self.dead_letters.push(letter.clone()),
+                        Entry::Source(_) | Entry::Trace(_) => {}
+                    }
+                }
+                self.seen.take(entries);
+            }
+            Gathered::End(_) | Gathered::Passed(_) | Gathered::CutAt(_) | Gathered::Cut => {}
+        }
+    }
+}
+
+/// The episodes that stand after all updates, as they are published.
+fn standing(updates: Vec<Update<Episode>>) -> Vec<Episode> {
+    let mut standing: BTreeMap<Episode, isize> = BTreeMap::new();
+    for (episode, _, diff) in updates {
+        *standing.entry(episode).or_default() += diff;
+    }
+    standing.into_iter().filter(|(_, count)| *count != 0).map(|(episode, _)| episode).collect()
+}
+
+/// A row for each notification and sink, and how many notifications there are.
+fn deliveries(
+    rules: &Rules,
+    catalog: &Catalog,
+    updates: &[Update<Episode>],
+    clock_ns: Option<i64>,
+) -> (Vec<Row>, u64) {
+    if rules.routes.is_empty() {
+        return (Vec::new(), 0);
+    }
+    let mut latch = Latch::new(rules, catalog, TICK_NS);
+    let mut notifications = Vec::new();
+    latch.take(updates, &mut notifications);
+    if let Some(clock_ns) = clock_ns {
+        latch.end(clock_ns, &mut notifications);
+    }
+    let (mut rows, mut told) = (Vec::new(), 0);
+    for notification in &notifications {
+        let sinks = sinks_of(&rules.routes, catalog, notification);
+        told += u64::from(!sinks.is_empty());
+        for sink in sinks {
+            rows.push(delivery_row(catalog, notification, &rules.sinks[sink].name));
+        }
+    }
+    (rows, told)
+}
+
+fn object(json: &[u8]) -> Row {
+    let parsed = serde_json::from_slice(json).expect("what is published is JSON");
+    let Value::Object(row) = parsed else { unreachable!("what is published is an object") };
+    row
+}
+
+/// The data of what is published.
+fn data(mut published: Row) -> Row {
+    match published.remove("data") {
+        Some(Value::Object(data)) => data,
+        _ => published,
+    }
+}
+
+fn episode_row(catalog: &Catalog, episode: &Episode) -> Row {
+    let mut json = Vec::new();
+    push_episode(&mut json, catalog, episode);
+    data(object(&json))
+}
+
+fn delivery_row(catalog: &Catalog, notification: &Notification, sink: &str) -> Row {
+    let mut json = Vec::new();
+    push_notification(&mut json, catalog, notification);
+    let mut row = data(object(&json));
+    row.remove("was");
+    if let Some(Value::Object(episode)) = row.remove("episode") {
+        row.extend(data(episode));
+    }
+    row.insert("to".to_owned(), sink.into());
+    row.insert("at".to_owned(), format_rfc3339(notification.at_ns).into());
+    row
+}
+
+fn dead_letter_row(letter: &DeadLetter) -> Row {
+    let DeadLetter { line, column, reason, record, .. } = letter;
+    let row = serde_json::json!({
+        "line": line, "column": column, "reason": reason, "record": record,
+    });
+    let Value::Object(row) = row else { unreachable!("that is an object") };
+    row
+}
+
+/// A row for each record and rule that made something of it; what no rule saw has the fate of the
+/// record.
+fn fates(rules: &Rules, retraced: &Retraced, dead_letters: &[DeadLetter]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for row in fate_rows(rules, retraced) {
+        let Value::Object(mut record) = row else { continue };
+        let fates = match record.remove("fates") {
+            Some(Value::Array(fates)) => fates,
+            _ => Vec::new(),
+        };
+        if fates.is_empty() {
+            let disposition = record.get("disposition").cloned().unwrap_or_default();
+            record.insert("fate".to_owned(), disposition);
+            rows.push(record);
+            continue;
+        }
+        for fate in fates {
+            let Value::Object(fate) = fate else { continue };
+            let mut row = record.clone();
+            row.extend(fate);
+            rows.push(row);
+        }
+    }
+    let dead = dead_letters.iter().map(|letter| {
+        let mut row = dead_letter_row(letter);
+        row.remove("record");
+        row.insert("disposition".to_owned(), "dead-letter".into());
+        row.insert("fate".to_owned(), "dead-letter".into());
+        row
+    });
+    rows.extend(dead);
+    rows
+}
