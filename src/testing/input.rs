@@ -26,6 +26,8 @@ pub(super) struct Common {
     /// What its ids begin with.
     pub(super) id: Option<String>,
     pub(super) severity: Option<String>,
+    /// How long after it happened each record arrives.
+    pub(super) delay_ns: i64,
 }
 
 /// The records of a case, in the order in which they arrive.

@@ -25,7 +25,6 @@ pub fn schema() -> Value {
     schema["title"] = json!("Tests of Limbeck's rules");
     schema["$defs"] = json!({
         "case": case(),
-        "series": series(),
         "values": {
             "description": "What was observed: 0s ready, 20s unready @ 26s, again; or ready x5 \
                             unready x2 every 10s; readings as 75 85 70 every 1m.",
@@ -46,11 +45,14 @@ fn case() -> Value {
     let mut case = object(&CASE_FIELDS, &["name", "expect"], |field| match field {
         "name" => described("scalar", "What is so; no other case of the file has it."),
         "start" => described("instant", "The instant from which this case counts."),
+        "signal" => described("scalar", "Which signal observes series that say no other."),
         "series" => json!({
             "description": "What was observed of each entity.",
             "anyOf": [
-                { "type": "object", "additionalProperties": reference("values") },
-                { "type": "array", "items": reference("series") },
+                { "type": "object", "additionalProperties": {
+                    "anyOf": [reference("values"), series(&SERIES_FIELDS[1..], &["values"])],
+                } },
+                { "type": "array", "items": series(&SERIES_FIELDS, &["entity", "values"]) },
             ],
         }),
         "records" => json!({
@@ -69,8 +71,8 @@ fn case() -> Value {
     case
 }
 
-fn series() -> Value {
-    object(&SERIES_FIELDS, &["entity", "values"], |field| match field {
+fn series(known: &[&str], required: &[&str]) -> Value {
+    object(known, required, |field| match field {
         "entity" => described("scalar", "Of whom it is."),
         "signal" => described("scalar", "Which signal observes it; the only one if not given."),
         "values" => reference("values"),

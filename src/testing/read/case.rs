@@ -18,8 +18,9 @@ use crate::rules::fields::{self, Fields};
 use crate::rules::yaml::{self, Node, Value};
 use crate::rules::{Format, Signal};
 
-pub(in crate::testing) const CASE_FIELDS: [&str; 6] =
-    ["name", "start", "series", "records", "until", "expect"];
+pub(in crate::testing) const CASE_FIELDS: [&str; 7] =
+    ["name", "start", "signal", "series", "records", "until", "expect"];
+/// In a mapping of series the first is the key.
 pub(in crate::testing) const SERIES_FIELDS: [&str; 11] = [
     "entity", "signal", "values", "labels", "data", "source", "type", "sequence", "id", "severity",
     "delay",
@@ -60,7 +61,7 @@ impl Reader<'_> {
         let start_ns = fields.get("start").map_or(start_ns, |node| self.start(node));
         let start = Start(start_ns);
         let input = match (fields.get("series"), fields.get("records")) {
-            (Some(series), None) => self.series(series, start, at),
+            (Some(series), None) => self.series(series, fields.get("signal"), start, at),
             (None, Some(records)) => self.records(records, start),
             _ => {
                 let message = "a case has either `series` or `records`";
@@ -97,20 +98,42 @@ impl Reader<'_> {
         })
     }
 
-    fn series(&mut self, node: &Node, start: Start, at: &Range<usize>) -> Option<Input> {
+    /// Series, of a signal if they say no other.
+    fn series(
+        &mut self,
+        node: &Node,
+        signal: Option<&Node>,
+        start: Start,
+        at: &Range<usize>,
+    ) -> Option<Input> {
         let tested = self.tested_by_series(at);
         let mut records = Records::default();
         let mut entities = BTreeSet::new();
         match &node.value {
             Value::Map(entries) => {
-                for (key, values) in entries {
-                    let common = self.common(key, None, &key.span);
-                    self.values(values, common, start, &mut records, &mut entities);
+                for (key, node) in entries {
+                    let given = match &node.value {
+                        Value::Map(_) => self.opened(node, &key.span, &SERIES_FIELDS[1..]),
+                        _ => None,
+                    };
+                    let values = match &given {
+                        Some(given) => given.require("values", "0s STATE", &mut self.problems),
+                        None => Some(node),
+                    };
+                    let common = self.common(key, (given.as_ref(), signal), &key.span);
+                    self.entry(values, common, start, (&mut records, &mut entities));
                 }
             }
             _ => {
-                for item in fields::items(node, "`series`", &mut self.problems)? {
-                    self.entry(item, start, &mut records, &mut entities);
+                for node in fields::items(node, "`series`", &mut self.problems)? {
+                    let Some(given) = self.opened(node, &node.span, &SERIES_FIELDS) else {
+                        continue;
+                    };
+                    let entity = given.require("entity", "NAME", &mut self.problems);
+                    let values = given.require("values", "0s STATE", &mut self.problems);
+                    let common = entity
+                        .and_then(|entity| self.common(entity, (Some(&given), signal), &node.span));
+                    self.entry(values, common, start, (&mut records, &mut entities));
                 }
             }
         }
@@ -120,46 +143,30 @@ impl Reader<'_> {
         Some(Input { tested, logs, entities, end_ns, absolute: false })
     }
 
-    /// A series of a list.
-    fn entry(
+    fn opened<'n>(
         &mut self,
-        node: &Node,
-        start: Start,
-        records: &mut Records,
-        entities: &mut BTreeSet<String>,
-    ) {
-        let opened = Fields::open(node, &node.span, "a series", &SERIES_FIELDS, &mut self.problems);
-        let Some(fields) = opened else { return };
-        let entity = fields.require("entity", "NAME", &mut self.problems);
-        let common = entity.and_then(|entity| self.common(entity, Some(&fields), &node.span));
-        if let Some(values) = fields.require("values", "0s STATE", &mut self.problems) {
-            let delay_ns = self.delay(&fields);
-            let Some((common, signal)) = common else { return };
-            let Some(items) = self.items(values, start, delay_ns) else { return };
-            self.check_items(values, &items, signal);
-            records.series(&common, &items, start.0);
-            entities.insert(common.entity);
-        }
+        node: &'n Node,
+        at: &Range<usize>,
+        known: &[&str],
+    ) -> Option<Fields<'n>> {
+        Fields::open(node, at, "a series", known, &mut self.problems)
     }
 
-    fn values(
+    /// Adds the records of a series.
+    fn entry(
         &mut self,
-        values: &Node,
+        values: Option<&Node>,
         common: Option<(Common, Option<usize>)>,
         start: Start,
-        records: &mut Records,
-        entities: &mut BTreeSet<String>,
+        (records, entities): (&mut Records, &mut BTreeSet<String>),
     ) {
-        let Some((common, signal)) = common else { return };
-        let Some(items) = self.items(values, start, 0) else { return };
+        let Some(values) = values else { return };
+        let delay_ns = common.as_ref().map_or(0, |(common, _)| common.delay_ns);
+        let items = self.items(values, start, delay_ns);
+        let Some(((common, signal), items)) = common.zip(items) else { return };
         self.check_items(values, &items, signal);
         records.series(&common, &items, start.0);
         entities.insert(common.entity);
-    }
-
-    fn delay(&mut self, fields: &Fields<'_>) -> i64 {
-        let delay = fields.get("delay");
-        delay.and_then(|n| fields::duration(n, "`delay`", &mut self.problems)).unwrap_or(0)
     }
 
     fn items(&mut self, node: &Node, start: Start, delay_ns: i64) -> Option<Vec<Item>> {
@@ -173,12 +180,13 @@ impl Reader<'_> {
     fn common(
         &mut self,
         entity: &Node,
-        given: Option<&Fields<'_>>,
+        (given, signal): (Option<&Fields<'_>>, Option<&Node>),
         at: &Range<usize>,
     ) -> Option<(Common, Option<usize>)> {
         let entity = fields::text(entity, "an entity", &mut self.problems)?.to_owned();
         let mut common = Common { entity, ..Common::default() };
-        let signal = self.signal(given.and_then(|given| given.get("signal")), at);
+        let own = given.and_then(|given| given.get("signal"));
+        let signal = self.signal(own.or(signal), at);
         if let (Some(file), Some(number)) = (&self.rules, signal) {
             let signal = &file.rules.signals[number];
             common.signal = signal.name.to_string();
@@ -193,6 +201,9 @@ impl Reader<'_> {
         common.kind = text("type");
         common.id = text("id");
         common.severity = text("severity");
+        let delay = given.get("delay");
+        let delay = delay.and_then(|n| fields::duration(n, "`delay`", &mut self.problems));
+        common.delay_ns = delay.unwrap_or(0);
         if let Some(node) = given.get("sequence") {
             let number = fields::text(node, "`sequence`", &mut self.problems)?;
             common.sequence = number.parse().ok();
@@ -221,7 +232,7 @@ impl Reader<'_> {
         Some((common, signal))
     }
 
-    /// The signal that is named, or the only one.
+    /// The number of the signal that is named, or of the only one.
     fn signal(&mut self, node: Option<&Node>, at: &Range<usize>) -> Option<usize> {
         let signals = &self.rules.as_ref()?.rules.signals;
         let names: Vec<_> = signals.iter().map(|signal| signal.name.as_str()).collect();

@@ -231,7 +231,8 @@ impl Reader<'_> {
         };
         if !names.iter().any(|known| known == text) {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
-            self.problems.unknown(&node.span, field, text, &names);
+            let kind = if field == "to" { "sink" } else { field };
+            self.problems.unknown(&node.span, kind, text, &names);
         }
     }
 
