@@ -2,8 +2,8 @@
 //!
 //! The folders follow the way of the data: [`sources`] read logs, [`rules`] say what is looked for,
 //! [`pipeline`] shows the whole dataflow on one screen, [`sinks`] write, [`alerts`] tell.
-//! [`replay`] puts them together, [`authoring`] helps to write rules, [`testing`] to test them, and
-//! [`cli`] asks for all of it.
+//! [`replay`] puts them together, [`authoring`] helps to write rules, [`testing`] to test them,
+//! [`backtest`] to compare them, and [`cli`] asks for all of it.
 //! `ARCHITECTURE.md` is the map, with the invariants and the reasons; the temporal operators are a
 //! crate of their own, [`limbeck_operators`].
 
@@ -12,6 +12,7 @@
 
 pub mod alerts;
 pub mod authoring;
+pub mod backtest;
 pub mod bench;
 pub mod checkpoint;
 pub mod cli;

@@ -36,8 +36,25 @@ fn every_case_holds_on_any_number_of_workers() {
     assert!(cases >= 50, "all files are read: {cases} cases");
 }
 
-/// What is known at the end is what is known at its instant, and nothing is known before the first
-/// record.
+/// The test file of the manual holds with the rules it says.
+#[test]
+fn the_manual_shows_what_holds() {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("A test file says").expect("the manual says it");
+    let (_, rest) = rest.split_once("```yaml\n").expect("with an example");
+    let (yaml, _) = rest.split_once("```").expect("that ends");
+    let dir = tempfile::TempDir::new().expect("a temporary folder can be made");
+    fs::write(dir.path().join("rules.yaml"), include_str!("data/readiness.yaml")).expect("written");
+    let file = dir.path().join("cases.yaml");
+    fs::write(&file, yaml).expect("written");
+    let suite = Suite::read(&file).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(suite.cases.len(), 2);
+    for case in &suite.cases {
+        let verdict = case.run(1).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(verdict, Verdict::Passed, "{}", case.name);
+    }
+}
+
 #[test]
 fn what_a_case_says_is_said_again() {
     for file in files() {

@@ -89,6 +89,18 @@ pub(super) enum Command {
         Exits with 0 if all passed, with 1 if some failed, 66 if a test file is missing, 73 if the\n\
         report cannot be written, 78 if a test file or its rule file is wrong.")]
     Test(TestArgs),
+    /// Compares two rule files over recorded logs: which episodes only one of them tells, and which it
+    /// tells otherwise.
+    #[command(after_help = "Example:\n  \
+        limbeck backtest --log probes.ndjson.zst --rules rules.yaml --against new.yaml --out diff/\n\n\
+        A is the file of --rules, B that of --against. Of one signal, entity and state, episodes are the\n\
+        same if some time is in both, or both begin at one instant: first those of rules of one name,\n\
+        then those that overlap longest. Writes differences.ndjson, a line for each episode that is only\n\
+        in A, only in B, or earlier or later in B (since, until, decided), and summary.json.\n\n\
+        The log is read once if both files read it in the same way (sources, lateness and the like),\n\
+        otherwise twice, which is said.\n\n\
+        Exits with 0 if both tell the same, with 1 if not; otherwise as replay does.")]
+    Backtest(BacktestArgs),
     /// Makes a replay log of recorded logs: a folder that replays faster, and says the same.
     #[command(after_help = "Examples:\n  \
         limbeck import --rules rules.yaml probes.ndjson.zst --log log/ && \\\n  \
@@ -334,6 +346,29 @@ pub(super) struct TestArgs {
     /// Writes what came of them as JUnit's XML, too.
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BacktestArgs {
+    /// The logs, as for replay.
+    #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
+    pub(super) log: Vec<LogArg>,
+    /// The rule file A.
+    #[arg(long, value_name = "A")]
+    pub(super) rules: PathBuf,
+    /// The rule file B.
+    #[arg(long, value_name = "B")]
+    pub(super) against: PathBuf,
+    /// The directory for the outputs; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Workers in this process; one for two processors unless said otherwise.
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// Goes on behind segments of a replay log that cannot be read; the exit code is 65 all the
+    /// same.
+    #[arg(long)]
+    pub(super) skip_corrupt: bool,
 }
 
 #[derive(Debug, clap::Args)]

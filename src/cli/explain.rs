@@ -39,7 +39,7 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
 }
 
 /// Whether an input can be read only once.
-fn is_stream(path: &Path) -> bool {
+pub(super) fn is_stream(path: &Path) -> bool {
     let is_other = |found: Metadata| !found.is_file() && !found.is_dir();
     path.as_os_str() == "-" || fs::metadata(path).is_ok_and(is_other)
 }

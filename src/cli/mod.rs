@@ -7,6 +7,7 @@
 
 mod append;
 mod args;
+mod backtest;
 mod bench;
 mod check;
 mod explain;
@@ -74,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
         Command::Test(args) => test::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Schema { tests } => schema(tests),
         Command::Supervise(args) => supervise::run(&args),
         Command::Completions { shell } => completions(shell),
@@ -113,13 +115,7 @@ struct RuleFile {
 
 /// Reads a rule file, or says every error of it.
 fn load(path: &Path) -> Result<RuleFile, u8> {
-    let name = path.display().to_string();
-    let text = read(path, "the rule file")?;
-    let text = String::from_utf8(text).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        fail(CONFIGURATION, &format!("{name}:{line}: not valid UTF-8; a rule file is text"))
-    })?;
+    let (name, text) = rule_text(path)?;
     match Rules::parse(&name, &text) {
         Ok(rules) => Ok(RuleFile { name, text, rules }),
         Err(problems) => {
@@ -127,6 +123,18 @@ fn load(path: &Path) -> Result<RuleFile, u8> {
             Err(CONFIGURATION)
         }
     }
+}
+
+/// What a rule file is called, and its text.
+fn rule_text(path: &Path) -> Result<(String, String), u8> {
+    let name = path.display().to_string();
+    let text = read(path, "the rule file")?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        fail(CONFIGURATION, &format!("{name}:{line}: not valid UTF-8; a rule file is text"))
+    })?;
+    Ok((name, text))
 }
 
 /// Reads a small file, of which there may be no end.

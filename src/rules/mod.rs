@@ -15,7 +15,7 @@ mod native;
 mod read;
 mod remarks;
 mod route;
-mod schema;
+pub(crate) mod schema;
 mod source;
 mod template;
 mod written;

@@ -366,4 +366,4 @@ fn duration_pattern() -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

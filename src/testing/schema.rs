@@ -153,3 +153,64 @@ fn described(definition: &str, description: &str) -> Value {
     schema["description"] = json!(description);
     schema
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::Suite;
+    use super::*;
+    use crate::rules::Problems;
+    use crate::rules::schema::tests::accepts;
+    use crate::rules::yaml;
+
+    fn is_accepted(text: &str) -> bool {
+        let root = yaml::load(text, &mut Problems::default()).expect("it is YAML");
+        let schema = schema();
+        // What is written plainly is a number or a truth to other readers of YAML.
+        accepts(&schema, &schema, &super::super::read::as_json(&root))
+    }
+
+    #[test]
+    fn the_suite_is_accepted() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+        for entry in fs::read_dir(dir).expect("there is a suite") {
+            let path = entry.expect("an entry").path();
+            let text = fs::read_to_string(&path).expect("a file");
+            assert!(is_accepted(&text), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_wrong() {
+        const RIGHT: &str = "rules: { signals: { h: [up] }, rules: [{ name: r, signal: h }] }\n\
+                             cases: [{ name: n, series: { a: 0s up }, expect: { episodes: [] } }]\n";
+        let dir = tempfile::TempDir::new().expect("a temporary folder can be made");
+        let path = dir.path().join("t.yaml");
+        let reads = |text: &str| {
+            fs::write(&path, text).expect("it can be written");
+            Suite::read(&path).is_ok()
+        };
+        assert!(reads(RIGHT) && is_accepted(RIGHT));
+        for (from, to) in [
+            ("series: { a: 0s up }, ", ""),
+            ("series: { a: 0s up }", "series: { a: 0s up }, records: []"),
+            ("series: { a: 0s up }", "series: { a: { labels: {} } }"),
+            ("series: { a: 0s up }", "series: [{ values: 0s up }]"),
+            ("episodes: []", "episodes: [{ stat: up }]"),
+            ("episodes: []", "episodes: { exactly: [] }"),
+            ("episodes: []", "episodes: {}"),
+            ("episodes: []", "episodes: [{ count: 1 }]"),
+            ("episodes: []", "counts: { lat: 1 }"),
+            ("episodes: []", "deliveries: up"),
+            (", expect: { episodes: [] }", ""),
+            ("name: n, ", ""),
+            ("cases", "tests"),
+        ] {
+            let text = RIGHT.replace(from, to);
+            assert_ne!(text, RIGHT);
+            assert!(!is_accepted(&text) && !reads(&text), "{text}");
+        }
+    }
+}

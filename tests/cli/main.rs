@@ -25,6 +25,7 @@ mod server;
 mod signals;
 mod skew;
 mod soak;
+mod test;
 mod usage;
 
 use std::fs;

@@ -11,7 +11,7 @@ use super::*;
 use crate::model::duration::parse_duration;
 
 /// Whether a schema accepts a value. It knows the keywords that the schema uses, and no others.
-fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
+pub(crate) fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
     let schema = schema.as_object().expect("a schema is an object");
     let list = |wanted: &Value| wanted.as_array().expect("a list").clone();
     let number = |wanted: &Value| wanted.as_u64().expect("a number") as usize;
@@ -39,6 +39,7 @@ fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         "enum" => list(wanted).contains(value),
         "allOf" => list(wanted).iter().all(|schema| accepts(root, schema, value)),
         "anyOf" => list(wanted).iter().any(|schema| accepts(root, schema, value)),
+        "oneOf" => list(wanted).iter().filter(|schema| accepts(root, schema, value)).count() == 1,
         "if" => {
             let branch = if accepts(root, wanted, value) { "then" } else { "else" };
             schema.get(branch).is_none_or(|branch| accepts(root, branch, value))

@@ -444,7 +444,7 @@ fn takes_no(signal: &Signal, item: &Item, has_place: bool) -> Option<(String, St
 }
 
 /// A node as JSON: what is written plainly and is a number, true, false or null in JSON is that.
-fn as_json(node: &Node) -> Json {
+pub(in crate::testing) fn as_json(node: &Node) -> Json {
     match &node.value {
         _ if node.is_null() => Json::Null,
         Value::Scalar { text, plain } => {

@@ -17,6 +17,8 @@ use crate::rules::yaml::{self, Node, Value};
 use crate::rules::{Diagnostics, Problems, Rules, tree, with_room};
 use crate::sources::intake::Matcher;
 
+#[cfg(test)]
+pub(super) use self::case::as_json;
 pub(super) use self::case::{CASE_FIELDS, SERIES_FIELDS};
 pub(super) use self::expect::{COUNTS, EXPECT_FIELDS, VIEW_FIELDS};
 

@@ -1,0 +1,184 @@
+//! `limbeck test` and `limbeck backtest`: exit codes, messages, reports.
+
+use super::Place;
+
+const CASES: &str = r#"rules: rules.yaml
+cases:
+  - name: a blip does not count
+    series: { cart-0: "0s ready, 20s unready, 28s ready" }
+    until: 2m
+    expect:
+      - { at: 10s, episodes: [{ state: ready, since: 0s, decided: 10s }] }
+      - { episodes: [{ state: ready, since: 0s }], counts: { used: 3 } }
+  - name: an outage counts
+    series: { cart-0: "0s ready, 20s unready" }
+    until: 2m
+    expect: { episodes: { contains: { state: unready, decided: 50s } } }
+"#;
+
+#[test]
+fn cases_that_hold_pass() {
+    let place = Place::new();
+    place.write("cases.yaml", CASES.as_bytes());
+    let ran = place.run("test cases.yaml");
+    assert_eq!(ran.assert(0, &[]).said, "cases.yaml: 2 passed\n");
+    let ran = place.run("test cases.yaml --run blip");
+    assert_eq!(ran.assert(0, &[]).said, "cases.yaml: 1 passed, 1 not run\n");
+    place.run("test cases.yaml --run nothing").assert(2, &["no case", "nothing"]);
+    place.run("test cases.yaml --run (").assert(2, &["regex"]);
+}
+
+#[test]
+fn a_case_that_fails_says_what_is_otherwise_and_draws_it() {
+    let place = Place::new();
+    let cases =
+        CASES.replace("decided: 10s", "decided: 11s").replace("used: 3", "used: 4").replace(
+            "[{ state: ready, since: 0s }]",
+            "[{ state: ready, since: 0s, until: 20s }, { state: unready, since: 20s }]",
+        );
+    place.write("cases.yaml", cases.as_bytes());
+    let ran = place.run("test cases.yaml --junit report.xml");
+    ran.assert(1, &[]);
+    expect_test::expect![[r#"
+        FAILED cases.yaml:7: a blip does not count
+          at 10s, line 7: episodes are others than expected
+          - ready since 0s decided 11s until open   (line 7)
+          + cart-0 ready since 0s until open decided 10s   (decided is 10s, not 11s)
+          at the end, line 8: episodes are others than expected
+          - ready since 0s until 20s   (line 8)
+          + cart-0 ready since 0s until open   (until is open, not 20s)
+          - unready since 20s until open   (line 8)
+          at the end, line 8: used is 3, not 4
+          cart-0, rule pod-readiness, as known at 10s
+            observed  r
+            runs      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+            episodes  rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr
+                      0s                                                                   10s
+            r ready, u unready, * several; ━ lasted, ╌ held down, ┄ pending
+          cart-0, rule pod-readiness, as known at the end
+            observed  r          u    r
+            runs      ━━━━━━━━━━━╌╌╌╌╌━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+            episodes  rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr
+                      0s                                                                    2m
+            r ready, u unready, * several; ━ lasted, ╌ held down, ┄ pending
+
+        cases.yaml: 1 passed, 1 failed
+    "#]]
+    .assert_eq(&ran.said);
+    let report = std::fs::read_to_string(place.path("report.xml")).expect("there is a report");
+    for part in [
+        r#"<testsuites name="limbeck test" tests="2" failures="1" errors="0""#,
+        r#"<testcase name="an outage counts" classname="cases.yaml" file="cases.yaml""#,
+        r#"<failure message="cases.yaml:7""#,
+        "decided is 10s, not 11s",
+    ] {
+        assert!(report.contains(part), "no {part:?} in\n{report}");
+    }
+    place.run("test cases.yaml --junit no/such/report.xml").assert(1, &["cannot be written"]);
+}
+
+#[test]
+fn what_was_not_expected_is_told_of_each_view() {
+    let place = Place::new();
+    place.write(
+        "cases.yaml",
+        br#"rules: rules.yaml
+cases:
+  - name: one
+    series: { cart-0: "0s ready, 20s unready, 28s ready, again unready @ 29s" }
+    expect:
+      - fates: { contains: { fate: blip, count: 2 }, none: { state: ready } }
+      - { at: 5m, episodes: { none: { state: ready } }, deliveries: [{ kind: opened, at: 10s }] }
+  - name: two
+    records: |
+      nonsense
+    expect: { dead_letters: [{ line: 1, reason: something else }] }
+"#,
+    );
+    let ran = place.run("test cases.yaml");
+    ran.assert(1, &[]);
+    for told in [
+        "at the end, line 6: 2 times a fate was expected, and is there 1 times: blip\n  + 20s cart-0 unready blip by hold\n",
+        "at the end, line 6: a fate was not expected: ready\n  + 0s cart-0 ready first\n  + 28s cart-0 ready repeat\n",
+        "at 5m, line 7: an episode was not expected: ready\n  + cart-0 ready since 0s until open\n",
+        "at 5m, line 7: deliveries are others than expected\n  - opened at 10s   (line 7)\n",
+        "at the end, line 11: dead_letters are others than expected\n  - line 1 reason something else   (line 11)\n",
+        "cases.yaml: 0 passed, 2 failed\n",
+    ] {
+        assert!(ran.said.contains(told), "no {told:?} in\n{}", ran.said);
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_and_nothing_is_run() {
+    let place = Place::new();
+    place.write("good.yaml", CASES.as_bytes());
+    place.write(
+        "bad.yaml",
+        CASES.replace("ready, 20s", "redy, 20s").replace("since", "sinse").as_bytes(),
+    );
+    place.write("worse.yaml", CASES.replace("rules.yaml", "no.yaml").as_bytes());
+    place.write("broken.yaml", b"version: 1\nsignals: {}\nrules: []\n");
+    place.write("worst.yaml", CASES.replace("rules.yaml", "broken.yaml").as_bytes());
+    place.write("bytes.yaml", b"rules: \xff\n");
+    let ran = place.run("test good.yaml bad.yaml worse.yaml worst.yaml bytes.yaml");
+    ran.assert(
+        78,
+        &[
+            "bad.yaml:4:29",
+            "unknown state `redy`",
+            "bad.yaml:7:47",
+            "bad.yaml:8:36",
+            "did you mean `since`?",
+            "worse.yaml:1:8",
+            "the rule file cannot be read: no.yaml",
+            "broken.yaml:2:10",
+            "`signals` needs at least one entry",
+            "bytes.yaml:1:8",
+        ],
+    );
+    assert_eq!(ran.said, "");
+    place.run("test missing.yaml").assert(66, &["missing.yaml"]);
+}
+
+#[test]
+fn the_schemas_of_both_files_are_printed() {
+    let place = Place::new();
+    for (line, title) in [("schema", "Limbeck"), ("schema --tests", "Tests of Limbeck's rules")] {
+        let ran = place.run(line);
+        let schema: serde_json::Value =
+            serde_json::from_str(&ran.assert(0, &[]).said).expect("a schema is JSON");
+        assert!(schema["title"].as_str().is_some_and(|told| told.contains(title)), "{schema}");
+    }
+}
+
+#[test]
+fn a_backtest_exits_with_what_it_found() {
+    let place = Place::new();
+    let rules = String::from_utf8(super::READINESS.as_bytes().to_vec()).expect("text");
+    place.write("slow.yaml", rules.replace("unready: 30s", "unready: 40s").as_bytes());
+    place.write("late.yaml", rules.replace("lateness: 5s", "lateness: 20s").as_bytes());
+    place
+        .run("backtest --rules rules.yaml --against rules.yaml --log probes.ndjson --out same")
+        .assert(0, &[]);
+    let ran =
+        place.run("backtest --rules rules.yaml --against slow.yaml --log probes.ndjson --out diff");
+    ran.assert(1, &[]);
+    expect_test::expect![[""]].assert_eq(&ran.said);
+    expect_test::expect![[""]].assert_eq(
+        &std::fs::read_to_string(place.path("diff/differences.ndjson")).expect("a file"),
+    );
+    let ran =
+        place.run("backtest --rules rules.yaml --against late.yaml --log probes.ndjson --out late");
+    ran.assert(1, &[]);
+    assert!(ran.said.contains("the log was read twice: their `lateness` differ"), "{ran:?}");
+    let twice = "backtest --rules rules.yaml --against late.yaml --log - --out late";
+    place.run(twice).assert(2, &["must be read twice", "can be read once"]);
+    place.write("bad.yaml", rules.replace("signal: readiness", "signal: redines").as_bytes());
+    place
+        .run("backtest --rules bad.yaml --against bad.yaml --log probes.ndjson --out no")
+        .assert(78, &["bad.yaml", "did you mean `readiness`?"]);
+    place
+        .run("backtest --rules rules.yaml --against slow.yaml --log no.ndjson --out no")
+        .assert(66, &["no.ndjson"]);
+}
