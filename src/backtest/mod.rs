@@ -33,7 +33,7 @@ use crate::sources::{InputError, Interrupt};
 pub const OUTPUTS: [&str; 2] = ["differences.ndjson", "summary.json"];
 /// What holds at the end does not depend on it.
 const TICK_NS: i64 = 100_000_000;
-const SORT_BYTES_MAX: usize = 64 << 20;
+const SORT_BYTES_MAX: usize = 16 << 20;
 
 /// What is compared, and how.
 pub struct Asked<'a> {

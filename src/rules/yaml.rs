@@ -13,7 +13,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::diagnostics::Problems;
 
-const BYTES_MAX: usize = 1 << 20;
+pub(crate) const BYTES_MAX: usize = 1 << 20;
 const DEPTH_MAX: usize = 64;
 
 /// A value and the bytes of the file it was written in.
@@ -90,7 +90,8 @@ impl Node {
 /// Reads one document; `None` if nothing of it can be used.
 pub(crate) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
     if file.len() > BYTES_MAX {
-        let message = format!("a rule file has at most {BYTES_MAX} bytes; this one has more");
+        let message =
+            format!("the file has more than {BYTES_MAX} bytes, which is the most that is read");
         problems.error(&(0..0), message);
         return None;
     }
@@ -213,7 +214,7 @@ impl Loader<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    self.problems.error(&span, "a rule file is one YAML document, not more");
+                    self.problems.error(&span, "a file is one YAML document, not more");
                     return false;
                 }
             }
@@ -454,7 +455,7 @@ mod tests {
             ("a: &x 1\nb: *x", 3, "anchors are not supported"),
             ("a: !has(b)", 3, "YAML tags are not supported"),
             ("a: !!str b", 3, "YAML tags are not supported"),
-            ("a: 1\n---\nb: 1\n", 5, "a rule file is one YAML document"),
+            ("a: 1\n---\nb: 1\n", 5, "a file is one YAML document"),
             ("? [a]\n: b", 2, "a key is text"),
             ("ä: \u{0}", 4, "the control character U+0000"),
             ("a:\n\tb: 1\n", 3, "not valid YAML: a tab indents the line"),

@@ -67,7 +67,7 @@ fn a_case_that_fails_says_what_is_otherwise_and_draws_it() {
     .assert_eq(&ran.said);
     let report = std::fs::read_to_string(place.path("report.xml")).expect("there is a report");
     for part in [
-        r#"<testsuites name="limbeck test" tests="2" failures="1" errors="0""#,
+        r#"<testsuites name="limbeck test" tests="2" skipped="0" failures="1" errors="0""#,
         r#"<testcase name="an outage counts" classname="cases.yaml" file="cases.yaml""#,
         r#"<failure message="cases.yaml:7""#,
         "decided is 10s, not 11s",
@@ -125,10 +125,10 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_is_run() {
     ran.assert(
         78,
         &[
-            "bad.yaml:4:29",
+            "bad.yaml:4:27",
             "unknown state `redy`",
             "bad.yaml:7:47",
-            "bad.yaml:8:36",
+            "bad.yaml:8:38",
             "did you mean `since`?",
             "worse.yaml:1:8",
             "the rule file cannot be read: no.yaml",

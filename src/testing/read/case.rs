@@ -12,7 +12,6 @@ use super::super::observed::{SAID, reading_keys};
 use super::super::series::{self, Item, Start};
 use super::super::{Case, Clock, InMemory, Tested};
 use super::Reader;
-use crate::model::duration::parse_duration;
 use crate::model::time::format_rfc3339;
 use crate::rules::fields::{self, Fields};
 use crate::rules::yaml::{self, Node, Value};
@@ -70,6 +69,10 @@ impl Reader<'_> {
                 None
             }
         };
+        if let (Some(signal), Some(_)) = (fields.get("signal"), fields.get("records")) {
+            let message = "records are of the signals whose conditions hold";
+            self.problems.error_help(&signal.span, message, "`signal` is for `series`");
+        }
         let until = fields.get("until").map(|node| (node, self.time(node, start)));
         let until_ns = until.and_then(|(_, until)| Some(until?.0));
         let end_ns = input.as_ref().and_then(|input| input.end_ns);
@@ -304,7 +307,7 @@ impl Reader<'_> {
     fn records(&mut self, node: &Node, start: Start) -> Option<Input> {
         let tested = self.tested_by_records();
         let mut input =
-            Input { tested, logs: Vec::new(), entities: None, end_ns: None, absolute: true };
+            Input { tested, logs: Vec::new(), entities: None, end_ns: None, absolute: false };
         let sources = |file: &super::RuleFile| -> Vec<(SmolStr, bool)> {
             let is_native = |format: &Format| matches!(format, Format::CloudEvents);
             let sources = file.rules.sources.iter();
@@ -330,7 +333,9 @@ impl Reader<'_> {
             let of_source = source.and_then(|source| sources.as_ref()?.get(source));
             let native = of_source.is_none_or(|(_, native)| *native);
             let name = of_source.map_or("records", |(name, _)| name).to_owned();
-            let bytes = self.lines(node, native, start)?.into_bytes();
+            let (lines, are_lines) = self.lines(node, native, start)?;
+            input.absolute |= are_lines;
+            let bytes = lines.into_bytes();
             let source = source.unwrap_or_default();
             input.logs.push(InMemory { name, source, bytes: Arc::from(bytes) });
         }
@@ -347,10 +352,11 @@ impl Reader<'_> {
         index
     }
 
-    /// The lines of a log. Records that are all written as mappings come as they arrive.
-    fn lines(&mut self, node: &Node, native: bool, start: Start) -> Option<String> {
+    /// The lines of a log, and whether some are written as lines. Records that are all written as
+    /// mappings come as they arrive.
+    fn lines(&mut self, node: &Node, native: bool, start: Start) -> Option<(String, bool)> {
         if let Value::Scalar { .. } = node.value {
-            return Some(fields::text(node, "a log", &mut self.problems)?.to_owned());
+            return Some((fields::text(node, "a log", &mut self.problems)?.to_owned(), true));
         }
         let items = fields::items(node, "`records`", &mut self.problems)?;
         let mut lines: Vec<(i64, String)> = Vec::new();
@@ -371,7 +377,7 @@ impl Reader<'_> {
         if sorts {
             lines.sort_by_key(|(arrival, _)| *arrival);
         }
-        Some(lines.into_iter().map(|(_, line)| line + "\n").collect())
+        Some((lines.into_iter().map(|(_, line)| line + "\n").collect(), !sorts))
     }
 
     /// A CloudEvent, or with `values` one for each: times may be written since the start, and what
@@ -392,11 +398,10 @@ impl Reader<'_> {
         for (name, time) in ["time", "recordedtime"].into_iter().zip(&mut times) {
             let Some(node) = get(name) else { continue };
             // What is no time may be meant: it makes a dead letter.
-            let offset = node.text().and_then(parse_duration);
-            *time = match offset {
-                Some(offset) => start.0.saturating_add(offset),
+            match node.text().and_then(|text| start.offset(text).ok()) {
+                Some(offset) => *time = start.0.saturating_add(offset),
                 None => continue,
-            };
+            }
             event.insert(name.to_owned(), format_rfc3339(*time).into());
         }
         let delay = get("delay").and_then(|n| fields::duration(n, "`delay`", &mut self.problems));

@@ -3,7 +3,8 @@
 mod case;
 mod expect;
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Error, ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ const START_NS: i64 = 1_767_225_600_000_000_000;
 
 /// Reads a test file, and its rule file.
 pub(super) fn file(path: &Path) -> Result<Suite, NoSuite> {
-    let bytes = fs::read(path).map_err(|error| NoSuite::Unreadable(path.to_owned(), error))?;
+    let bytes = read(path).map_err(|error| NoSuite::Unreadable(path.to_owned(), error))?;
     let name = path.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -40,6 +41,13 @@ pub(super) fn file(path: &Path) -> Result<Suite, NoSuite> {
     let dir = path.parent().unwrap_or(Path::new(""));
     with_room(|| suite(&name, &text, dir))
         .unwrap_or_else(|error| Err(NoSuite::Unreadable(path.to_owned(), error)))
+}
+
+/// Reads a file, of which there may be no end: one of more is refused.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(yaml::BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn suite(name: &str, text: &str, dir: &Path) -> Result<Suite, NoSuite> {
@@ -116,7 +124,9 @@ impl Reader<'_> {
         }
         let path = dir.join(fields::text(node, "`rules`", &mut self.problems)?);
         let name = path.display().to_string();
-        let text = match fs::read_to_string(&path) {
+        let text = match read(&path).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+        }) {
             Ok(text) => text,
             Err(error) => {
                 let message = format!("the rule file cannot be read: {name}: {error}");
