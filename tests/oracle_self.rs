@@ -141,7 +141,7 @@ fn the_example_of_the_contract() {
     assert_eq!((counts.duplicates, counts.conflicts, counts.unmatched), (1, 0, 2));
     assert_eq!(expected.dead_letters, [(0, 7)]);
     // cart-0 timed out once for 8 s; the probe of cart-2 still waits.
-    let suppressed = Suppressed { hold: 1, expired: 0, dedup: 0 };
+    let suppressed = Suppressed { hold: 1, ..Suppressed::default() };
     assert_eq!(expected.suppressed["pod-readiness"], suppressed);
 }
 
@@ -229,7 +229,7 @@ fn an_episode_ends_where_the_next_established_run_starts() {
         ["ready 0..50000 @10000", "unready 50000..80001 @80000", "degraded 80001.. @80001"];
     assert_eq!(episodes(&flap), wanted);
     // The blip at 20 s, and the millisecond of ready.
-    assert_eq!(flap.suppressed["pod-readiness"], Suppressed { hold: 2, expired: 0, dedup: 0 });
+    assert_eq!(flap.suppressed["pod-readiness"], Suppressed { hold: 2, ..Suppressed::default() });
     let wanted = [
         "10000: +1 ready 0.. @10000",
         "80000: -1 ready 0.. @10000",
@@ -307,7 +307,37 @@ fn a_history_expires() {
     let waiting = [(0, 0, "ready"), (15_000, 15_000, "unready"), (40_000, 40_000, "ready")];
     let dropped = replay(&spec, &waiting);
     assert_eq!(episodes(&dropped), ["ready 0..15000! @10000"]);
-    assert_eq!(dropped.suppressed["pod-readiness"], Suppressed { hold: 0, expired: 1, dedup: 0 });
+    assert_eq!(
+        dropped.suppressed["pod-readiness"],
+        Suppressed { expired: 1, ..Suppressed::default() }
+    );
+}
+
+/// As `promtool test rules` (2.42) says of the same values: above 50 is unready.
+#[test]
+fn a_keep_is_that_of_prometheus() {
+    let minutes = |hold: i64, keep: i64, values: &[i64]| {
+        let mut spec = until(3_600_000);
+        spec.rules[0].hold_ns = vec![0, hold * 60 * S, 0];
+        spec.rules[0].keep_ns = vec![0, keep * 60 * S, 0];
+        let state = |value: &i64| if *value > 50 { "unready" } else { "ready" };
+        let records = values.iter().enumerate().map(|(minute, value)| {
+            let at = minute as i64 * 60_000;
+            (at, at, state(value))
+        });
+        let expected = replay(&spec, &records.collect::<Vec<_>>());
+        (episodes(&expected), expected.suppressed["pod-readiness"])
+    };
+    let (said, suppressed) = minutes(1, 1, &[75, 85, 70, 70, 10, 10]);
+    assert_eq!(said, ["unready 0..300000 @60000", "ready 300000.. @300000"]);
+    assert_eq!(suppressed, Suppressed::default());
+    let (said, _) = minutes(0, 2, &[75, 85, 70, 70, 10, 10, 10, 10]);
+    assert_eq!(said, ["unready 0..360000 @0", "ready 360000.. @360000"]);
+    // It returns in the last instant of the keep, twice, and does not last.
+    let values = [60, 60, 60, 10, 10, 60, 10, 10, 60, 10, 10, 10, 60, 10];
+    let (said, suppressed) = minutes(2, 2, &values);
+    assert_eq!(said, ["unready 0..660000 @120000", "ready 660000.. @660000"]);
+    assert_eq!(suppressed, Suppressed { hold: 3, keep: 4, ..Suppressed::default() });
 }
 
 #[test]

@@ -183,6 +183,7 @@
 //! [timely]: https://docs.rs/timely
 //! [differential]: https://docs.rs/differential-dataflow
 
+pub mod finite;
 pub mod firsts;
 pub mod gather;
 pub mod harness;
@@ -192,6 +193,7 @@ mod machine;
 pub mod machines;
 mod pending;
 pub mod snapshots;
+pub mod stage;
 pub mod timeline;
 
 pub use machine::{Data, Event, Key, Machine};

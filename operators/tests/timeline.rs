@@ -11,7 +11,7 @@ use differential_dataflow::VecCollection;
 use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
 use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
 use limbeck_operators::machines::hold_down::{
-    Absorbed, Decision, HoldDown, Holds, Observation, State, Stretch, Sustained,
+    Absorbed, Cut, Decision, HoldDown, Holds, Observation, State, Stretch, Sustained,
 };
 use limbeck_operators::snapshots::{Snapshot, Snapshots};
 use limbeck_operators::timeline::{Revised, Said, Timeline, Timing};
@@ -107,10 +107,17 @@ fn accepted<K: Clone + Ord, E: Event>(
 #[derive(Clone, Copy, Debug)]
 struct PerState {
     holds: [i64; 3],
+    keeps: [i64; 3],
     expire_after: i64,
 }
 
 impl Holds<u8, Noted> for PerState {
+    type Missed = Option<i64>;
+
+    fn keep(&self, _: &u8, state: &Noted) -> i64 {
+        self.keeps[usize::from(state.state)]
+    }
+
     fn hold(&self, _: &u8, state: &Noted) -> i64 {
         self.holds[usize::from(state.state)]
     }
@@ -125,6 +132,43 @@ struct Holding {
     rule: PerState,
     timing: Timing,
     tells_runs: bool,
+}
+
+/// A run, judged by itself: what is before and behind it is given.
+struct Judged {
+    since: i64,
+    decided: i64,
+    established: bool,
+    cut: Cut,
+}
+
+/// `missed` is since when the state before it is missed, and for how long that is kept.
+fn judge(
+    (start, hold): (i64, i64),
+    next: Option<i64>,
+    missed: Option<(i64, i64)>,
+    (expires, clock): (i64, i64),
+) -> Judged {
+    let held = start + hold;
+    let lasted = next.is_none_or(|next| next > start && next >= held);
+    let kept = missed.filter(|(_, keep)| *keep > 0).map(|(missed, keep)| missed + keep);
+    let since = kept.map_or(start, |kept| kept.max(start));
+    match kept.filter(|kept| *kept >= held) {
+        None => Judged {
+            since,
+            decided: held,
+            established: held <= clock && lasted && held <= expires,
+            cut: Cut::Contrary,
+        },
+        // Its last instant is part of a keep.
+        Some(kept) => {
+            let outlived = kept < clock && next.is_none_or(|next| next > kept);
+            let (missed, _) = missed.expect("it is kept");
+            let cut = if lasted { Cut::Kept { missed } } else { Cut::Contrary };
+            let established = outlived && lasted && kept < expires;
+            Judged { since, decided: kept, established, cut }
+        }
+    }
 }
 
 /// Hold-down by its definition: split at expiries, cut into runs, judge each run by itself.
@@ -150,34 +194,43 @@ fn hold_down(
         let mut holding: Option<Sustained<Noted>> = None;
         for (index, run) in runs.iter().enumerate() {
             let (start, state) = (run[0].time, run[0].state());
-            let decided = start + rule.holds[usize::from(state.state)];
             let next = runs.get(index + 1).map(|run| run[0].time);
-            let established = decided <= clock
-                && next.is_none_or(|next| next > start && next >= decided)
-                && decided <= expires;
+            let missed = holding.as_ref().filter(|holding| !holding.state.is(&state));
+            let missed = missed.map(|Sustained { state: Noted { state, .. }, .. }| {
+                let own = runs[..index].iter().rposition(|run| run[0].state == *state);
+                (runs[own.expect("it was observed") + 1][0].time, rule.keeps[usize::from(*state)])
+            });
+            let hold = rule.holds[usize::from(state.state)];
+            let Judged { since, decided, established, cut } =
+                judge((start, hold), next, missed, (expires, clock));
             let observations = run.len() as u32;
-            let ended = next.map(|next| (next, false));
-            let ended = ended.or((expires <= clock).then_some((last, true)));
+            let ended = next.map(|next| (next, cut));
+            let ended = ended.or((expires <= clock).then_some((last, Cut::Silence)));
             if tells_runs && (established || ended.is_none()) {
-                let (since, until) = (start, ended.map(|(until, _)| until));
-                out.push(Decision::Run(Stretch { since, state, until, observations, established }));
+                out.push(Decision::Run(Stretch {
+                    since: start,
+                    state,
+                    until: ended.map(|(until, _)| until),
+                    observations,
+                    established,
+                    decided,
+                }));
             }
             if !established {
-                out.extend(ended.map(|(until, expired)| {
+                out.extend(ended.map(|(until, by)| {
                     let since = start;
-                    Decision::Absorbed(Absorbed { since, state, until, observations, expired })
+                    Decision::Absorbed(Absorbed { since, state, until, observations, by })
                 }));
             } else if holding.as_ref().is_none_or(|holding| !holding.state.is(&state)) {
-                let sustained =
-                    Sustained { since: start, state, until: None, decided, expired: false };
+                let sustained = Sustained { since, state, until: None, decided, expired: false };
                 if let Some(ended) = holding.replace(sustained) {
-                    out.push(Decision::Sustained(Sustained { until: Some(start), ..ended }));
+                    out.push(Decision::Sustained(Sustained { until: Some(since), ..ended }));
                 }
             }
         }
         out.extend(holding.map(|holding| {
             let expired = expires <= clock;
-            let until = expired.then_some(last);
+            let until = expired.then_some(last.max(holding.since));
             Decision::Sustained(Sustained { until, expired, ..holding })
         }));
     }
@@ -340,9 +393,14 @@ fn histories(tick: i64) -> impl Strategy<Value = History<(u8, Reading)>> {
 
 fn rules() -> impl Strategy<Value = PerState> {
     let hold = prop_oneof![Just(0i64), 1i64..12];
+    let keep = prop_oneof![Just(0i64), Just(0i64), 1i64..15];
     let expire_after = prop_oneof![Just(1000i64), 1i64..25];
-    ([hold.clone(), hold.clone(), hold], expire_after)
-        .prop_map(|(holds, expire_after)| PerState { holds, expire_after })
+    let (holds, keeps) = ([hold.clone(), hold.clone(), hold], [keep.clone(), keep.clone(), keep]);
+    (holds, keeps, expire_after).prop_map(|(holds, keeps, expire_after)| PerState {
+        holds,
+        keeps,
+        expire_after,
+    })
 }
 
 fn timings() -> impl Strategy<Value = Timing> {
@@ -422,7 +480,8 @@ fn time_ends_where_it_is_said_to() {
             let (readings, collection) = scope.new_collection::<(u8, Reading), isize>();
             let (ends_in, ends) = scope.new_input::<Vec<i64>>();
             let timing = Timing { lateness: 5, tick: 5 };
-            let machine = HoldDown::new(PerState { holds: [3, 4, 9], expire_after: 1000 });
+            let machine =
+                HoldDown::new(PerState { holds: [3, 4, 9], keeps: [0; 3], expire_after: 1000 });
             let outputs = Timeline::new("ends", machine, timing)
                 .ending_at(ends.broadcast())
                 .build(collection);

@@ -130,6 +130,12 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         (name, hold)
     });
     stages.details(holds)?;
+    let keeps = signal.states.iter().zip(&rule.keep_ns).filter(|(_, keep)| **keep > 0);
+    let keeps: Vec<_> = keeps.map(|(state, keep)| (&*state.name, format_duration(*keep))).collect();
+    if !keeps.is_empty() {
+        stages.stage("keep: a state lasts so long after it was first missed; a return resets")?;
+        stages.details(keeps)?;
+    }
     let expiry = format_duration(rule.expire_after_ns);
     stages.stage(format_args!(
         "expiry: after {expiry} without observations an entity is forgotten"

@@ -164,7 +164,7 @@ impl Axis {
         for run in &rule.runs {
             let glyph = match run.outcome {
                 RunOutcome::Established => '━',
-                RunOutcome::HeldDown | RunOutcome::Expired => '╌',
+                RunOutcome::HeldDown | RunOutcome::KeptDown | RunOutcome::Expired => '╌',
                 RunOutcome::Pending => '┄',
             };
             lane[self.columns(run.since, run.until)].fill(glyph);
@@ -244,6 +244,16 @@ pub(super) fn run_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -
                 clock(until, run.since)
             )
         }
+        (RunOutcome::Expired, Some(until))
+            if (until - run.since).saturating_add(rule.expire_after_ns) >= run.hold_ns =>
+        {
+            let lasted = format_duration(until - run.since);
+            let silence = format_duration(rule.expire_after_ns);
+            format!(
+                "{since} {state} for {lasted} when observations ceased; hold is {hold}, but the \
+                 state before was kept; expired after {silence} of silence ({count})"
+            )
+        }
         (RunOutcome::Expired, Some(until)) => {
             let (lasted, silence) = (until - run.since, rule.expire_after_ns);
             let shorter = format_duration(lasted.saturating_add(silence));
@@ -257,56 +267,82 @@ pub(super) fn run_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -
                  {silence} of silence ({count}). Would have counted with hold <= {shorter}{longer}"
             )
         }
-        (RunOutcome::Pending, _) | (RunOutcome::HeldDown | RunOutcome::Expired, None) => {
-            let due = run.since.saturating_add(run.hold_ns);
-            format!(
-                "{since} {state}, pending until {}; hold is {hold} ({count})",
-                clock(due, run.since)
-            )
+        (RunOutcome::KeptDown, Some(until)) => {
+            let lasted = format_duration(until - run.since);
+            let kept = run.kept.as_ref().map_or_else(String::new, |kept| {
+                let keep = rule.keep_ns.get(&kept.state).copied().unwrap_or_default();
+                format!(
+                    ", but {} was kept for {} after it was missed, since {}. Would have counted with \
+                     keep < {}",
+                    kept.state,
+                    format_duration(keep),
+                    clock(kept.missed, run.since),
+                    format_duration(until - kept.missed)
+                )
+            });
+            let over = clock(until, run.since);
+            format!("{since} {state} for {lasted}; hold is {hold}; over at {over} ({count}){kept}")
+        }
+        (RunOutcome::Pending, _)
+        | (RunOutcome::HeldDown | RunOutcome::KeptDown | RunOutcome::Expired, None) => {
+            let held = run.since.saturating_add(run.hold_ns);
+            let due = run.decided.unwrap_or(held);
+            let kept = if due > held { "; the state before is kept until then" } else { "" };
+            let due = clock(due, run.since);
+            format!("{since} {state}, pending until {due}; hold is {hold}{kept} ({count})")
         }
         (RunOutcome::Established, until) => {
             let lasted = until.map_or_else(
                 || "since then".to_owned(),
                 |until| format!("for {}", format_duration(until - run.since)),
             );
-            let (ceased, expired) = match (run.expired, until) {
-                (true, Some(until)) => (
-                    " when observations ceased",
-                    format!(
-                        "; expired after {} of silence, so it ends at {}",
-                        format_duration(rule.expire_after_ns),
-                        clock(until, run.since)
-                    ),
-                ),
-                _ => ("", String::new()),
-            };
-            let episode = run.episode.and_then(|since| {
-                let same =
-                    |episode: &&Announced| episode.since == since && episode.state == run.state;
-                rule.episodes.iter().find(same)
-            });
-            let part = match episode {
-                Some(episode) if episode.since == run.since && run.hold_ns == 0 => {
-                    "announced at once".to_owned()
-                }
-                Some(episode) if episode.since == run.since => {
-                    let decided = clock(episode.decided, run.since);
-                    // The hold may pass in silence.
-                    match run.expired && until.is_some_and(|until| until < episode.decided) {
-                        true => {
-                            format!("announced: nothing contrary came for {hold}, until {decided}")
-                        }
-                        false => format!("announced: it lasted {hold}, until {decided}"),
-                    }
-                }
-                Some(episode) => {
-                    format!("continues the episode since {}", clock(episode.since, run.since))
-                }
-                None => "no episode".to_owned(),
-            };
+            let (ceased, part, expired) = established_in_words(rule, run);
             format!("{since} {state} {lasted}{ceased}; {part}{expired} ({count})")
         }
     }
+}
+
+/// Of a run that lasted: whether observations ceased, what was announced, and how that ended.
+fn established_in_words(rule: &Explained, run: &Run) -> (&'static str, String, String) {
+    let hold = held(run.hold_ns);
+    let same = |e: &&Announced| Some(e.since) == run.episode && e.state == run.state;
+    let episode = rule.episodes.iter().find(same);
+    let (ceased, expired) = match (run.expired, episode.and_then(|episode| episode.until)) {
+        (true, Some(until)) => (
+            " when observations ceased",
+            format!(
+                "; expired after {} of silence, so it ends at {}",
+                format_duration(rule.expire_after_ns),
+                clock(until, run.since)
+            ),
+        ),
+        _ => ("", String::new()),
+    };
+    let part = match episode {
+        Some(episode) if episode.since == run.since && run.hold_ns == 0 => {
+            "announced at once".to_owned()
+        }
+        Some(episode) if episode.since == run.since => {
+            let decided = clock(episode.decided, run.since);
+            // The hold may pass in silence.
+            match run.expired && run.until.is_some_and(|until| until < episode.decided) {
+                true => format!("announced: nothing contrary came for {hold}, until {decided}"),
+                false => format!("announced: it lasted {hold}, until {decided}"),
+            }
+        }
+        Some(episode) if episode.since > run.since => {
+            let since = clock(episode.since, run.since);
+            let before = rule.episodes.iter().find(|e| e.until == Some(episode.since));
+            let kept = before.map_or("another state", |before| &before.state);
+            let decided = clock(episode.decided, run.since);
+            format!("announced at {decided}, from {since} on: until then {kept} was kept")
+        }
+        Some(episode) => {
+            format!("continues the episode since {}", clock(episode.since, run.since))
+        }
+        None => "no episode".to_owned(),
+    };
+    (ceased, part, expired)
 }
 
 /// With which `expire_after`, at least, a run that expired would have lasted; none if something

@@ -71,6 +71,9 @@ pub struct Explained {
     pub signal: String,
     /// How long each state must last.
     pub hold_ns: BTreeMap<String, i64>,
+    /// How long each state lasts after it was missed, of those that are kept.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub keep_ns: BTreeMap<String, i64>,
     /// How long the entity may be silent.
     pub expire_after_ns: i64,
     /// Within which time an observation of equal state and values is a repeat.
@@ -112,6 +115,12 @@ pub struct Run {
     pub hold_ns: i64,
     /// How it ended, or stands.
     pub outcome: RunOutcome,
+    /// When it was established, or may be; none of what is cut.
+    #[serde(serialize_with = "maybe_instant", skip_serializing_if = "Option::is_none")]
+    pub decided: Option<i64>,
+    /// Of what was kept down, the state that was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// Whether observations ceased before anything contrary came.
     pub expired: bool,
     /// The beginning of the episode that it began, continued or lies within.
@@ -119,6 +128,16 @@ pub struct Run {
     pub episode: Option<i64>,
     /// What it was observed by, in the order in which they count.
     pub observations: Vec<Observed>,
+}
+
+/// A state that was kept, in the place of one that had lasted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kept {
+    /// Which.
+    pub state: String,
+    /// Since when it was missed.
+    #[serde(serialize_with = "instant")]
+    pub missed: i64,
 }
 
 /// An observation, and the record it was made of.

@@ -436,8 +436,12 @@ fn fates<'r>(
                     since_ns: run.since,
                     until_ns: run.until,
                     outcome: run.outcome,
+                    kept: run
+                        .kept
+                        .as_ref()
+                        .and_then(|kept| Some((state_number(&kept.state)? as u16, kept.missed))),
                     episode,
-                    begins: run.episode == Some(run.since),
+                    begins: run.episode.is_some_and(|since| since >= run.since),
                 },
             );
         }

@@ -6,8 +6,8 @@ use limbeck_operators::machines::hold_down::Sustained;
 use smol_str::SmolStr;
 
 use super::{
-    Amending, Announced, Explained, Explanation, NotUsed, Observed, Origin, Reason, Repeated, Run,
-    Waiting,
+    Amending, Announced, Explained, Explanation, Kept, NotUsed, Observed, Origin, Reason, Repeated,
+    Run, Waiting,
 };
 use crate::model::lane::{self, LaneStory};
 use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Trace};
@@ -305,6 +305,11 @@ impl Traces {
             until: run.until_ns,
             hold_ns: rule.hold_ns[usize::from(run.state)],
             outcome: run.outcome,
+            decided: run.decided_ns,
+            kept: story.episode_of(run).zip(run.missed_ns).map(|(episode, missed)| {
+                let state = state(episode.state);
+                Kept { state, missed }
+            }),
             expired: run.expired,
             episode: story.episode_of(run).map(|episode| episode.since),
             observations: observed
@@ -317,13 +322,15 @@ impl Traces {
         let episodes = story.episodes.iter().map(announced).collect();
         let waiting = |(of, record)| Waiting { state: state(of), record };
         let waiting: Vec<Waiting> = observed.map(waiting).collect();
-        let states = signal.states.iter().map(|state| state.name.to_string());
+        let states = || signal.states.iter().map(|state| state.name.to_string());
+        let keeps = states().zip(rule.keep_ns.iter().copied());
         let seen = !runs.is_empty() || !waiting.is_empty() || !repeated.is_empty();
         seen.then(|| Explained {
             rule: rule.name.to_string(),
             number,
             signal: signal.name.to_string(),
-            hold_ns: states.zip(rule.hold_ns.iter().copied()).collect(),
+            hold_ns: states().zip(rule.hold_ns.iter().copied()).collect(),
+            keep_ns: keeps.filter(|(_, keep)| *keep > 0).collect(),
             expire_after_ns: rule.expire_after_ns,
             dedup_within_ns: rule.dedup.as_ref().map(|dedup| dedup.within_ns),
             runs,

@@ -1,8 +1,8 @@
 //! What is carried of a record beside its state: labels, and a reading.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
+pub use limbeck_operators::finite::Finite as Reading;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -29,47 +29,5 @@ impl Detail {
         let text = |label: &SmolStr| if label.is_heap_allocated() { label.len() } else { 0 };
         let labels = self.labels.iter().map(|label| size_of::<SmolStr>() + text(label));
         size_of::<Self>() + labels.sum::<usize>()
-    }
-}
-
-/// A finite number.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Reading(f64);
-
-impl Reading {
-    /// The number, if it is finite; there is one zero.
-    pub fn new(number: f64) -> Option<Self> {
-        number.is_finite().then_some(Self(if number == 0.0 { 0.0 } else { number }))
-    }
-
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl Ord for Reading {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
-
-impl PartialOrd for Reading {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Reading {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Reading {}
-
-impl std::hash::Hash for Reading {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.to_bits().hash(state);
     }
 }

@@ -1,6 +1,6 @@
 //! What a rule made of an entity as a whole: its runs in order, and the episodes they belong to.
 
-use limbeck_operators::machines::hold_down::{Decision, Sustained};
+use limbeck_operators::machines::hold_down::{Cut, Decision, Sustained};
 use serde::{Deserialize, Serialize};
 
 /// A longest stretch of one state.
@@ -16,8 +16,19 @@ pub struct Run {
     pub observations: u32,
     /// How it ended, or stands.
     pub outcome: RunOutcome,
+    /// Of one that was kept down, since when the state was missed that was kept.
+    pub missed_ns: Option<i64>,
+    /// When one that is not cut was established, or may be.
+    pub decided_ns: Option<i64>,
     /// Whether observations ceased before anything contrary came.
     pub expired: bool,
+}
+
+impl Run {
+    /// Whether an episode that it lies in begins with it.
+    pub fn begins(&self, episode_since_ns: i64) -> bool {
+        episode_since_ns >= self.since_ns
+    }
 }
 
 /// What became of a run.
@@ -28,6 +39,8 @@ pub enum RunOutcome {
     Established,
     /// A contrary observation came before it had lasted.
     HeldDown,
+    /// It had lasted, but another state was kept until a contrary observation came.
+    KeptDown,
     /// It had not lasted when observations ceased.
     Expired,
     /// It has not lasted yet.
@@ -48,30 +61,41 @@ impl LaneStory {
     pub fn new<'d>(decisions: impl IntoIterator<Item = &'d Decision<u16>>) -> Self {
         let mut story = Self::default();
         for decision in decisions {
-            let (since_ns, until_ns, state, observations, outcome) = match decision {
-                Decision::Sustained(episode) => {
-                    story.episodes.push(episode.clone());
-                    continue;
-                }
+            match decision {
+                Decision::Sustained(episode) => story.episodes.push(episode.clone()),
                 Decision::Absorbed(run) => {
-                    let outcome = match run.expired {
-                        true => RunOutcome::Expired,
-                        false => RunOutcome::HeldDown,
+                    let (outcome, missed_ns) = match run.by {
+                        Cut::Contrary => (RunOutcome::HeldDown, None),
+                        Cut::Kept { missed } => (RunOutcome::KeptDown, Some(missed)),
+                        Cut::Silence => (RunOutcome::Expired, None),
                     };
-                    (run.since, Some(run.until), run.state, run.observations, outcome)
+                    story.runs.push(Run {
+                        since_ns: run.since,
+                        until_ns: Some(run.until),
+                        state: run.state,
+                        observations: run.observations,
+                        outcome,
+                        missed_ns,
+                        decided_ns: None,
+                        expired: outcome == RunOutcome::Expired,
+                    });
                 }
-                Decision::Run(run) => {
-                    let outcome = match run.established {
+                Decision::Run(run) => story.runs.push(Run {
+                    since_ns: run.since,
+                    until_ns: run.until,
+                    state: run.state,
+                    observations: run.observations,
+                    outcome: match run.established {
                         true => RunOutcome::Established,
                         false => RunOutcome::Pending,
-                    };
-                    (run.since, run.until, run.state, run.observations, outcome)
-                }
+                    },
+                    missed_ns: None,
+                    decided_ns: Some(run.decided),
+                    expired: false,
+                }),
                 // The runs say so already, and what waits is in none.
-                Decision::Undecided(_) => continue,
-            };
-            let expired = outcome == RunOutcome::Expired;
-            story.runs.push(Run { since_ns, until_ns, state, observations, outcome, expired });
+                Decision::Undecided(_) => {}
+            }
         }
         // One without length ends before the next begins.
         story.runs.sort_by_key(|run| (run.since_ns, run.until_ns.unwrap_or(i64::MAX)));
@@ -86,7 +110,10 @@ impl LaneStory {
         let mut next_since_ns = None;
         for number in (0..self.runs.len()).rev() {
             let run = self.runs[number];
-            let ends = |episode: &Sustained<u16>| episode.expired && episode.until == run.until_ns;
+            let ends = |episode: &Sustained<u16>| {
+                let until = run.until_ns.map(|until| until.max(episode.since));
+                episode.expired && episode.until == until
+            };
             self.runs[number].expired |= run.outcome == RunOutcome::Established
                 && next_since_ns != run.until_ns
                 && self.episode_of(&run).is_some_and(ends);
@@ -96,9 +123,14 @@ impl LaneStory {
 
     /// The episode that a run began, continued, or lies within.
     pub fn episode_of(&self, run: &Run) -> Option<&Sustained<u16>> {
+        let lasted = run.outcome == RunOutcome::Established;
         let covers = |episode: &&Sustained<u16>| {
-            let own = run.outcome != RunOutcome::Established || episode.state == run.state;
-            let since = episode.since <= run.since_ns;
+            let own = !lasted || episode.state == run.state;
+            // What a run begins may begin within it, where another state was kept.
+            let since = match lasted {
+                true => run.until_ns.is_none_or(|until| episode.since <= until),
+                false => episode.since <= run.since_ns,
+            };
             // Only of what expired the last observation is its end.
             let before_end =
                 |until| run.since_ns < until || episode.expired && run.since_ns == until;

@@ -48,6 +48,8 @@ pub enum Count {
     Repeated(u16),
     /// An observation in a run that a rule held down.
     HeldDown(u16),
+    /// An observation in a run that had lasted while a rule kept the state before.
+    Kept(u16),
     /// An observation in a run that had not lasted when observations ceased.
     Expired(u16),
     /// An observation that a rule had not decided on at the end.
@@ -61,6 +63,7 @@ impl Count {
             Self::Observed(rule) => rank(rule).map(Self::Observed),
             Self::Repeated(rule) => rank(rule).map(Self::Repeated),
             Self::HeldDown(rule) => rank(rule).map(Self::HeldDown),
+            Self::Kept(rule) => rank(rule).map(Self::Kept),
             Self::Expired(rule) => rank(rule).map(Self::Expired),
             Self::Pending(rule) => rank(rule).map(Self::Pending),
             _ => None,

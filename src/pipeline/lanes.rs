@@ -1,11 +1,11 @@
-//! From what rules observe to what they decide: a timeline for each time within which they amend.
+//! From what rules observe to what they decide: a timeline for each group of rules.
 
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use limbeck_operators::machines::dedup::{Dedup, Verdict};
-use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds};
+use limbeck_operators::machines::hold_down::{Cut, Decision, HoldDown, Holds, Missed};
 use limbeck_operators::timeline::{Timeline, Timing};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
@@ -17,48 +17,61 @@ use super::{Lane, Options, Update};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, Entry, Place, Trace, TracedLane};
 use crate::model::sighting::{Observation, Shown};
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 
-/// The rules by the time within which they amend.
+/// Rules that share timelines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Group {
+    /// The time within which they amend.
+    pub(super) amend_within_ns: i64,
+    /// Whether they take more than hold-down; those that do not need not pay for it.
+    pub(super) staged: bool,
+}
+
+/// The rules by what their timelines have to do.
 pub(super) struct Groups {
     /// In rising order, each once.
-    amend_within_ns: Vec<i64>,
+    groups: Vec<Group>,
     /// The group of each rule.
     of: Vec<u64>,
 }
 
 impl Groups {
     pub(super) fn new(rules: &Rules) -> Self {
-        Self::of(rules.rules.iter().map(|rule| rule.amend_within_ns))
+        let group = |rule: &Rule| {
+            let (amend_within_ns, staged) = (rule.amend_within_ns, rule.is_staged());
+            Group { amend_within_ns, staged }
+        };
+        Self::of(rules.rules.iter().map(group))
     }
 
-    /// Of rules that amend within these times.
-    pub(super) fn of(each: impl Iterator<Item = i64> + Clone) -> Self {
-        let mut amend_within_ns: Vec<_> = each.clone().collect();
-        amend_within_ns.sort_unstable();
-        amend_within_ns.dedup();
-        let group = |within| amend_within_ns.partition_point(|known| *known < within) as u64;
-        let of = each.map(group).collect();
-        Self { amend_within_ns, of }
+    /// Of rules that are in these groups.
+    pub(super) fn of(each: impl Iterator<Item = Group> + Clone) -> Self {
+        let mut groups: Vec<_> = each.clone().collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let number = |group| groups.partition_point(|known| *known < group) as u64;
+        let of = each.map(number).collect();
+        Self { groups, of }
     }
 
-    /// The times, in the order of the groups.
-    pub(super) fn each(&self) -> impl Iterator<Item = i64> {
-        self.amend_within_ns.iter().copied()
+    /// The groups, in their order.
+    pub(super) fn each(&self) -> impl Iterator<Item = Group> {
+        self.groups.iter().copied()
     }
 
-    /// The group of a time, if there is one.
-    pub(super) fn position(&self, amend_within_ns: i64) -> Option<usize> {
-        self.amend_within_ns.binary_search(&amend_within_ns).ok()
+    /// The number of a group, if there is such a one.
+    pub(super) fn position(&self, group: Group) -> Option<usize> {
+        self.groups.binary_search(&group).ok()
     }
 
     pub(super) fn count(&self) -> usize {
-        self.amend_within_ns.len()
+        self.groups.len()
     }
 
-    /// The largest.
+    /// The longest time within which any of them amends.
     pub(super) fn amend_within_ns(&self) -> i64 {
-        self.amend_within_ns.last().copied().unwrap_or(0)
+        self.groups.last().map_or(0, |group| group.amend_within_ns)
     }
 }
 
@@ -79,8 +92,8 @@ pub(super) fn lanes<'scope, S: Shown>(
     options: Options,
     saving: &mut Saving,
 ) -> Decided<'scope> {
-    let Groups { amend_within_ns, of } = groups;
-    let parts = match amend_within_ns.len() {
+    let Groups { groups, of } = groups;
+    let parts = match groups.len() {
         1 => vec![observed.inner],
         count => observed.inner.partition(count as u64, move |update| {
             let (lane, _): &(Lane, _) = &update.0;
@@ -89,15 +102,25 @@ pub(super) fn lanes<'scope, S: Shown>(
     };
     let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
     let rules = Rc::new(Lanes::new(rules, catalog.clone()));
-    for (part, lateness) in parts.into_iter().zip(amend_within_ns) {
-        let mut timing = Timing { lateness, tick: options.tick_ns };
+    for (part, Group { amend_within_ns, staged }) in parts.into_iter().zip(groups) {
+        let mut timing = Timing { lateness: amend_within_ns, tick: options.tick_ns };
         let mut part = part.as_collection();
         if rules.dedup_ns.iter().any(Option::is_some) {
             part = without_repeats(part, ends, &rules, timing, options, (&mut decided, saving));
             // What waited there for its instant comes at the end of its tick.
             timing.lateness = timing.lateness.saturating_add(timing.tick);
         }
-        hold(part, ends.clone(), &rules, timing, options, (&mut decided, saving));
+        let to = (&mut decided, &mut *saving);
+        match staged {
+            false => {
+                let holds = RuleHolds::<S, ()>(Rc::clone(&rules), PhantomData);
+                hold(part, ends.clone(), (&rules, holds), timing, options, to);
+            }
+            true => {
+                let holds = RuleHolds::<S, Option<i64>>(Rc::clone(&rules), PhantomData);
+                hold(part, ends.clone(), (&rules, holds), timing, options, to);
+            }
+        }
     }
     decided
 }
@@ -151,13 +174,12 @@ fn without_repeats<'scope, S: Shown>(
 fn hold<'scope, S: Shown>(
     observed: Observed<'scope, S>,
     ends: Ends<'scope>,
-    rules: &Rc<Lanes>,
+    (rules, holds): (&Rc<Lanes>, impl Holds<Lane, S::State>),
     timing: Timing,
     options: Options,
     (decided, saving): (&mut Decided<'scope>, &mut Saving),
 ) {
-    let mut machine =
-        HoldDown::<Lane, Observation<S>, _>::new(RuleHolds::<S>(Rc::clone(rules), PhantomData));
+    let mut machine = HoldDown::<Lane, Observation<S>, _>::new(holds);
     if options.traced {
         machine = machine.telling_runs();
     }
@@ -197,10 +219,14 @@ fn hold<'scope, S: Shown>(
                 };
                 Ok((episode, at, diff))
             }
-            Decision::Absorbed(run) if run.expired => {
-                count(Count::Expired(of.rank(rule)), run.observations)
+            Decision::Absorbed(run) => {
+                let by = match run.by {
+                    Cut::Contrary => Count::HeldDown,
+                    Cut::Kept { .. } => Count::Kept,
+                    Cut::Silence => Count::Expired,
+                };
+                count(by(of.rank(rule)), run.observations)
             }
-            Decision::Absorbed(run) => count(Count::HeldDown(of.rank(rule)), run.observations),
             Decision::Undecided(waiting) => count(Count::Pending(of.rank(rule)), waiting),
             Decision::Run(_) => count(Count::Pending(of.rank(rule)), 0),
         }
@@ -214,6 +240,7 @@ struct Lanes {
     catalog: Catalog,
     ranks: Vec<u16>,
     hold_ns: Vec<Vec<i64>>,
+    keep_ns: Vec<Vec<i64>>,
     expire_after_ns: Vec<i64>,
     dedup_ns: Vec<Option<i64>>,
 }
@@ -225,6 +252,7 @@ impl Lanes {
             ranks: catalog.rule_ranks(),
             catalog,
             hold_ns: each().map(|rule| rule.hold_ns.clone()).collect(),
+            keep_ns: each().map(|rule| rule.keep_ns.clone()).collect(),
             expire_after_ns: each().map(|rule| rule.expire_after_ns).collect(),
             dedup_ns: each().map(|rule| Some(rule.dedup.as_ref()?.within_ns)).collect(),
         }
@@ -235,11 +263,18 @@ impl Lanes {
     }
 }
 
-struct RuleHolds<S>(Rc<Lanes>, PhantomData<fn() -> S>);
+/// With what is remembered of states that are missed.
+struct RuleHolds<S, M>(Rc<Lanes>, PhantomData<fn() -> (S, M)>);
 
-impl<S: Shown> Holds<Lane, S::State> for RuleHolds<S> {
+impl<S: Shown, M: Missed> Holds<Lane, S::State> for RuleHolds<S, M> {
+    type Missed = M;
+
     fn hold(&self, lane: &Lane, state: &S::State) -> i64 {
         self.0.hold_ns[lane.rule()][usize::from(S::number(state))]
+    }
+
+    fn keep(&self, lane: &Lane, state: &S::State) -> i64 {
+        self.0.keep_ns[lane.rule()][usize::from(S::number(state))]
     }
 
     fn expire_after(&self, lane: &Lane) -> i64 {

@@ -9,7 +9,7 @@ use limbeck_operators::snapshots::{Snapshot, Snapshots};
 use limbeck_operators::timeline::Timeline;
 
 use super::Lane;
-use super::lanes::Groups;
+use super::lanes::{Group, Groups};
 use crate::rules::{Rules, Unchanged};
 
 /// What the operators of one worker remember.
@@ -53,7 +53,9 @@ impl RestoredFlow {
     /// # Errors
     /// What is wrong with it.
     pub fn of_rules(self, unchanged: &Unchanged, rules: &Rules) -> Result<Self, String> {
-        let before = unchanged.before().iter().map(|rule| rule.amend_within_ns);
+        let before = unchanged.before().iter();
+        let before =
+            before.map(|rule| Group { amend_within_ns: rule.amend_within_ns, staged: rule.staged });
         let groups_before = Groups::of(before);
         let groups = Groups::new(rules);
         // The same for both: it is part of what all rules depend on.
@@ -63,16 +65,16 @@ impl RestoredFlow {
             let hash = fixed_hash(&lane.entity);
             Some(Lane::new(lane.entity, hash, rule))
         };
-        let of_group = |amend_within_ns: i64, each: usize| -> Result<Arc<[_]>, String> {
-            let Some(group) = groups_before.position(amend_within_ns) else { return Ok([].into()) };
+        let of_group = |group: Group, each: usize| -> Result<Arc<[_]>, String> {
+            let Some(group) = groups_before.position(group) else { return Ok([].into()) };
             let parts = self.timelines[group * timelines_each + each].iter();
             let parts = parts.map(|part| part.rekeyed(rekeyed)).collect::<Result<Vec<_>, _>>();
             Ok(parts.map_err(|error| error.to_string())?.into())
         };
         let mut timelines = Vec::new();
-        for amend_within_ns in groups.each() {
+        for group in groups.each() {
             for each in 0..timelines_each {
-                timelines.push(of_group(amend_within_ns, each)?);
+                timelines.push(of_group(group, each)?);
             }
         }
         let mut kept = vec![false; rules.rules.len()];

@@ -142,7 +142,7 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
             warn(list, &filter.span(), message, help);
         }
     }
-    if rule.hold_ns.iter().all(|hold| *hold == 0) {
+    if rule.hold_ns.iter().all(|hold| *hold == 0) && !rule.is_staged() {
         let message = format!("the rule `{}` holds nothing back", rule.name);
         let help = "every change of state becomes an episode at once; give a state a `hold`";
         warn(list, &rule.span, message, help);

@@ -157,6 +157,8 @@ pub struct Rule {
     pub hold_ns: Vec<i64>,
     /// The bytes of the rule file each hold is written in; none for a state without.
     pub hold_spans: Vec<Option<Range<usize>>>,
+    /// How long each state of the signal lasts after it was missed, likewise.
+    pub keep_ns: Vec<i64>,
     /// How late a record may be to amend what was said; at least the lateness.
     pub amend_within_ns: i64,
     /// An entity without observations for this long expires.
@@ -174,6 +176,13 @@ pub struct Dedup {
     pub by: Vec<Expression>,
     /// For how long.
     pub within_ns: i64,
+}
+
+impl Rule {
+    /// Whether it takes more than hold-down to say what lasts.
+    pub fn is_staged(&self) -> bool {
+        self.keep_ns.iter().any(|keep| *keep > 0)
+    }
 }
 
 impl Rules {

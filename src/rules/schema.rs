@@ -215,6 +215,11 @@ fn rule() -> Value {
             "description": "How long each state must last to count; at once if not given.",
             "type": "object", "additionalProperties": reference("duration"),
         }),
+        "keep" => json!({
+            "description": "How long each state lasts at least after it was first missed; not at \
+                            all if not given.",
+            "type": "object", "additionalProperties": reference("duration"),
+        }),
         "where" => described(reference("condition"), "What must hold of labels.NAME."),
         "dedup" => {
             let mut dedup = object(&read::DEDUP_FIELDS, &read::DEDUP_FIELDS, |field| match field {

@@ -32,6 +32,8 @@ pub struct WrittenRule {
     pub hash: u64,
     /// How late a record may be to amend what it said.
     pub amend_within_ns: i64,
+    /// Whether it [takes more than hold-down](Rule::is_staged).
+    pub staged: bool,
 }
 
 /// The fields of a file that are no part of the base.
@@ -61,7 +63,9 @@ impl Written {
                 false => others.map(|(_, node)| filter(node)).collect(),
             };
             let hash = fixed_hash(&(node, filters));
-            WrittenRule { name: rule.name.clone(), hash, amend_within_ns: rule.amend_within_ns }
+            let Rule { name, amend_within_ns, .. } = rule;
+            let (name, staged) = (name.clone(), rule.is_staged());
+            WrittenRule { name, hash, amend_within_ns: *amend_within_ns, staged }
         };
         Self {
             base: fixed_hash(&(base, dedups, has_detail, longest)),

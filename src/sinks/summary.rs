@@ -67,6 +67,7 @@ impl Summary {
         for (what, count) in counts.iter().filter(|(_, count)| **count > 0) {
             let (rule, reason) = match what {
                 Count::HeldDown(rule) => (*rule, Some("hold")),
+                Count::Kept(rule) => (*rule, Some("keep")),
                 Count::Expired(rule) => (*rule, Some("expired")),
                 Count::Repeated(rule) => (*rule, Some("dedup")),
                 Count::Observed(rule) | Count::Pending(rule) => (*rule, None),

@@ -38,6 +38,7 @@ rules:
   - name: pod-readiness
     signal: readiness
     hold: { ready: 1m30s }
+    keep: { unready: 5m }
   - name: anything
     signal: anything
     hold: { seen: 1s }
@@ -68,8 +69,10 @@ rules:
           6. hold: a state counts once it has lasted
                ready    1m30s
                unready  at once
-          7. expiry: after 1h without observations an entity is forgotten
-          8. output: episodes of pod-readiness by entity
+          7. keep: a state lasts so long after it was first missed; a return resets
+               unready  5m
+          8. expiry: after 1h without observations an entity is forgotten
+          9. output: episodes of pod-readiness by entity
 
         rule anything
           1. source probe: JSON objects

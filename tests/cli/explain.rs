@@ -153,6 +153,25 @@ fn said_of(rules: &str, log: &str, lines: std::ops::RangeInclusive<u32>) -> Stri
     lines.map(said).collect()
 }
 
+/// What had lasted, and what began, while another state was kept.
+#[test]
+fn what_was_kept_down_says_so() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { states: { up: data.x == 1, down: data.x == 0 } } }\n\
+           rules: [{ name: r, signal: a, hold: { up: 10s }, keep: { down: 60s } }]\n";
+    let log = r#"
+{"at":1000,"e":"h","x":0}
+{"at":1030,"e":"h","x":1}
+{"at":1090,"e":"h","x":0}
+{"at":1100,"e":"h","x":1}
+{"at":1170,"e":"h","x":0}
+{"at":1180,"e":"h","x":1}
+{"at":1195,"e":"h","x":1}
+"#;
+    let said = said_of(&rules, log, 1..=6);
+    expect![[r#""#]].assert_eq(&said);
+}
+
 /// The silence, too, counts for the hold; and both would have decided otherwise.
 #[test]
 fn what_expired_says_so() {

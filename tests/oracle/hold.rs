@@ -38,6 +38,8 @@ pub(crate) struct Span {
 pub(crate) struct Suppressed {
     /// In runs that another state cut short, or that have no length.
     pub(crate) hold: usize,
+    /// In runs that had lasted while the state before was kept.
+    pub(crate) keep: usize,
     /// In runs that were still waiting when the history expired.
     pub(crate) expired: usize,
     /// Repeats of others.
@@ -50,6 +52,7 @@ impl Add for Suppressed {
     fn add(self, other: Self) -> Self {
         Self {
             hold: self.hold + other.hold,
+            keep: self.keep + other.keep,
             expired: self.expired + other.expired,
             dedup: self.dedup + other.dedup,
         }
@@ -64,6 +67,41 @@ struct Run<'a> {
     /// Where its history expires.
     expires: i128,
     hold: i128,
+}
+
+/// How long states are held, kept, and remembered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits<'a> {
+    /// By state.
+    pub(crate) hold_ns: &'a [i64],
+    /// By state.
+    pub(crate) keep_ns: &'a [i64],
+    pub(crate) expire_after_ns: i64,
+}
+
+/// When a run takes the place of what was before it.
+#[derive(Clone, Copy, Debug)]
+enum Takes {
+    /// As soon as it has lasted.
+    Held(i128),
+    /// When the keep of the state before is over, its last instant included.
+    Kept(i128),
+}
+
+impl Takes {
+    fn decided(self) -> i128 {
+        match self {
+            Self::Held(at) | Self::Kept(at) => at,
+        }
+    }
+
+    /// Whether it has come when something happens at `time`.
+    fn is_before(self, time: i128) -> bool {
+        match self {
+            Self::Held(at) => at <= time,
+            Self::Kept(at) => at < time,
+        }
+    }
 }
 
 impl Run<'_> {
@@ -84,16 +122,28 @@ impl Run<'_> {
     }
 
     fn is_cut_short(&self) -> bool {
-        let contrary =
-            |later: &Observation| later.state != self.state() && later.time < self.deadline();
-        self.later.iter().any(contrary)
+        self.contrary().is_some_and(|contrary| contrary < self.deadline())
     }
 
-    fn is_established(&self, clock: i128) -> bool {
+    /// The first observation of another state after it.
+    fn contrary(&self) -> Option<i128> {
+        self.later.iter().find(|later| later.state != self.state()).map(|later| later.time)
+    }
+
+    /// When it takes the place of a state that is kept until then, if any.
+    fn takes(&self, kept_until: Option<i128>) -> Takes {
+        match kept_until {
+            Some(kept) if kept >= self.deadline() => Takes::Kept(kept),
+            _ => Takes::Held(self.deadline()),
+        }
+    }
+
+    fn is_established(&self, clock: i128, takes: Takes) -> bool {
         self.has_length()
             && !self.is_cut_short()
-            && self.deadline() <= self.expires
-            && self.deadline() <= clock
+            && self.contrary().is_none_or(|contrary| takes.is_before(contrary))
+            && takes.is_before(self.expires)
+            && takes.is_before(clock)
     }
 }
 
@@ -140,63 +190,94 @@ fn runs<'a>(history: &'a [Observation], hold_ns: &[i64], expire_after: i64) -> V
     runs
 }
 
-/// The episodes of these observations (in order, all known) when the clock stands at `clock`.
-pub(crate) fn spans(
-    observations: &[Observation],
-    hold_ns: &[i64],
-    expire_after: i64,
-    clock: i128,
-) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::new();
-    for history in between_gaps(observations, expire_after) {
-        let mut open: Option<Span> = None;
-        for run in runs(history, hold_ns, expire_after) {
-            if !run.is_established(clock) {
-                continue;
-            }
-            if open.as_ref().is_some_and(|span| span.state == run.state()) {
-                continue;
-            }
-            if let Some(span) = open.take() {
-                spans.push(Span { until: Some(run.start()), ..span });
-            }
-            open = Some(Span {
-                state: run.state(),
-                since: run.start(),
-                until: None,
-                decided: run.deadline(),
-                expired: false,
-                source: run.observations[0].source.clone(),
-            });
-        }
-        let last = history.last().expect("a history has observations").time;
-        let expired = last + i128::from(expire_after) <= clock;
-        spans.extend(open.map(|span| match expired {
-            true => Span { until: Some(last), expired, ..span },
-            false => span,
-        }));
+/// Until when the state of an episode is kept, as seen from a run of another state: for its time
+/// after the first observation of another, since the last of its own.
+fn kept_until(
+    span: &Span,
+    run: &Run<'_>,
+    history: &[Observation],
+    keep_ns: &[i64],
+) -> Option<i128> {
+    let keep = i128::from(keep_ns.get(span.state).copied().unwrap_or(0));
+    if keep == 0 || span.state == run.state() {
+        return None;
     }
+    let before = history.len() - run.later.len() - run.observations.len();
+    let own = history[..before].iter().rposition(|o| o.state == span.state);
+    let missed = own.map(|own| history[own + 1].time).expect("it has been observed");
+    Some(missed + keep)
+}
+
+/// Each run of one history with its place among the episodes, which are put into `spans`.
+fn judge(
+    history: &[Observation],
+    waits: Waits<'_>,
+    clock: i128,
+    mut each: impl FnMut(&Run<'_>, Option<i128>),
+) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut open: Option<Span> = None;
+    for run in runs(history, waits.hold_ns, waits.expire_after_ns) {
+        let kept = open.as_ref().and_then(|span| kept_until(span, &run, history, waits.keep_ns));
+        each(&run, kept);
+        let takes = run.takes(kept);
+        if !run.is_established(clock, takes) {
+            continue;
+        }
+        if open.as_ref().is_some_and(|span| span.state == run.state()) {
+            continue;
+        }
+        let since = run.start().max(kept.unwrap_or(run.start()));
+        if let Some(span) = open.take() {
+            spans.push(Span { until: Some(since), ..span });
+        }
+        open = Some(Span {
+            state: run.state(),
+            since,
+            until: None,
+            decided: takes.decided(),
+            expired: false,
+            source: run.observations[0].source.clone(),
+        });
+    }
+    let last = history.last().expect("a history has observations").time;
+    let expired = last + i128::from(waits.expire_after_ns) <= clock;
+    spans.extend(open.map(|span| match expired {
+        true => Span { until: Some(last.max(span.since)), expired, ..span },
+        false => span,
+    }));
     spans
+}
+
+/// The episodes of these observations (in order, all known) when the clock stands at `clock`.
+pub(crate) fn spans(observations: &[Observation], waits: Waits<'_>, clock: i128) -> Vec<Span> {
+    let histories = between_gaps(observations, waits.expire_after_ns).into_iter();
+    histories.flat_map(|history| judge(history, waits, clock, |_, _| ())).collect()
 }
 
 /// How many of these observations are suppressed when the clock stands at `end`.
 pub(crate) fn suppressed(
     observations: &[Observation],
-    hold_ns: &[i64],
-    expire_after: i64,
+    waits: Waits<'_>,
     end: Option<i64>,
 ) -> Suppressed {
     let mut suppressed = Suppressed::default();
     let Some(end) = end.map(i128::from) else { return suppressed };
     let reached = observations.partition_point(|observation| observation.time <= end);
-    for history in between_gaps(&observations[..reached], expire_after) {
-        for run in runs(history, hold_ns, expire_after) {
-            if !run.has_length() || run.is_cut_short() {
-                suppressed.hold += run.observations.len();
-            } else if run.deadline() > run.expires && run.expires <= end {
-                suppressed.expired += run.observations.len();
+    for history in between_gaps(&observations[..reached], waits.expire_after_ns) {
+        judge(history, waits, end, |run, kept| {
+            let takes = run.takes(kept);
+            let count = run.observations.len();
+            match run.contrary() {
+                _ if !run.has_length() || run.is_cut_short() => suppressed.hold += count,
+                Some(contrary) if !takes.is_before(contrary) => suppressed.keep += count,
+                Some(_) => {}
+                None if !takes.is_before(run.expires) && run.expires <= end => {
+                    suppressed.expired += count;
+                }
+                None => {}
             }
-        }
+        });
     }
     suppressed
 }

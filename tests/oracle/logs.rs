@@ -130,6 +130,7 @@ fn spec(random: &mut Random) -> Spec {
         name: name.to_owned(),
         signal,
         hold_ns: SHAPES[signal].3.iter().map(|_| *random.pick(&waits)).collect(),
+        keep_ns: vec![0; SHAPES[signal].3.len()],
         ..RuleSpec::default()
     };
     let mut rules = vec![rule("pod-readiness", 0, random)];
@@ -175,6 +176,10 @@ fn more(spec: &mut Spec, random: &mut Random) {
     for rule in &mut spec.rules {
         if spec.labelled && random.chance(30) {
             rule.source = Some((*random.pick(&["/probe/a", "/probe/a", ""])).to_owned());
+        }
+        if random.chance(40) {
+            let keeps = [0, MS, S, S, 3 * S, 3 * S, 10 * S];
+            rule.keep_ns.iter_mut().for_each(|keep| *keep = *random.pick(&keeps));
         }
         if random.chance(40) {
             rule.dedup_ns = Some(*random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S, 60 * S]));
@@ -224,6 +229,12 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
         let signal = &spec.signals[rule.signal].name;
         yaml.push_str(&format!("  - name: {}\n    signal: {signal}\n", rule.name));
         yaml.push_str(&format!("    hold: {{ {} }}\n", holds.join(", ")));
+        let keeps = states.iter().zip(&rule.keep_ns).filter(|(_, keep)| **keep > 0);
+        let keeps: Vec<_> =
+            keeps.map(|(state, keep)| format!("{state}: {}", duration(*keep))).collect();
+        if !keeps.is_empty() {
+            yaml.push_str(&format!("    keep: {{ {} }}\n", keeps.join(", ")));
+        }
         if let Some(source) = &rule.source {
             yaml.push_str(&format!("    where: labels.by == {source:?}\n"));
         }
@@ -314,7 +325,8 @@ impl<'a> Writer<'a> {
     fn edge(&mut self) -> i64 {
         let Spec { rules, expire_after_ns, .. } = self.spec;
         let wait = match self.random.below(10) {
-            0..6 => *self.random.pick(&self.random.clone().pick(rules).hold_ns),
+            0..4 => *self.random.pick(&self.random.clone().pick(rules).hold_ns),
+            4 | 5 => *self.random.pick(&self.random.clone().pick(rules).keep_ns),
             6 | 7 if *expire_after_ns <= 60 * S => *expire_after_ns,
             _ => 0,
         };

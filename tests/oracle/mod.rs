@@ -32,7 +32,7 @@ use std::fmt;
 use serde_json::Value;
 
 pub(crate) use accounts::Account;
-pub(crate) use hold::{Observation, Suppressed};
+pub(crate) use hold::{Observation, Suppressed, Waits};
 pub(crate) use intake::{Disposition, Used};
 
 /// One millisecond.
@@ -81,6 +81,8 @@ pub(crate) struct RuleSpec {
     pub(crate) signal: usize,
     /// One for each state of the signal.
     pub(crate) hold_ns: Vec<i64>,
+    /// Likewise.
+    pub(crate) keep_ns: Vec<i64>,
     /// The only source it observes: `where` on the label that has it.
     pub(crate) source: Option<String>,
     /// For how long an observation of equal state and source is a repeat.
@@ -98,6 +100,11 @@ impl RuleSpec {
 
     fn expire_after_ns(&self, spec: &Spec) -> i64 {
         self.expire_after_ns.unwrap_or(spec.expire_after_ns)
+    }
+
+    fn waits(&self, spec: &Spec) -> Waits<'_> {
+        let expire_after_ns = self.expire_after_ns(spec);
+        Waits { hold_ns: &self.hold_ns, keep_ns: &self.keep_ns, expire_after_ns }
     }
 }
 
@@ -165,8 +172,7 @@ pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
             let (passed, repeats) = hold::without_repeats(history.clone(), rule.dedup_ns);
             let come = |o: &&Observation| intake.end.is_some_and(|end| o.time <= i128::from(end));
             let dedup = repeats.iter().filter(come).count();
-            let expire_after = rule.expire_after_ns(spec);
-            let held = hold::suppressed(&passed, &rule.hold_ns, expire_after, intake.end);
+            let held = hold::suppressed(&passed, rule.waits(spec), intake.end);
             sum + held + Suppressed { dedup, ..Suppressed::default() }
         });
         (rule.name.clone(), total)
@@ -239,7 +245,7 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
             }
             let known: Vec<_> = history.iter().filter(|o| o.known_at <= at).cloned().collect();
             let (known, _) = hold::without_repeats(known, rule.dedup_ns);
-            let spans = hold::spans(&known, &rule.hold_ns, rule.expire_after_ns(spec), clock);
+            let spans = hold::spans(&known, rule.waits(spec), clock);
             episodes.extend(spans.into_iter().map(|span| Episode {
                 since: nanos(span.since),
                 entity: entity.clone(),
@@ -263,11 +269,14 @@ pub(crate) fn logical_times(spec: &Spec, histories: &Histories, end: i64) -> BTr
     let mut times = BTreeSet::new();
     for ((number, _), history) in histories {
         let rule = &spec.rules[*number];
+        // What is missed may be kept from any observation on; the last instant of that is part of it.
+        let keeps: Vec<_> = rule.keep_ns.iter().filter(|keep| **keep > 0).map(|k| k + 1).collect();
         for observation in history {
             // One from the future counts, to dedup, when its instant comes.
             let waits = [rule.hold_ns[observation.state], rule.expire_after_ns(spec), 0];
             let deadlines = waits
                 .into_iter()
+                .chain(keeps.iter().copied())
                 .map(|wait| observation.time + i128::from(wait))
                 .filter(|deadline| *deadline <= i128::from(end));
             times.extend(deadlines.map(|deadline| ceil_to_tick(deadline, spec.tick_ns)));

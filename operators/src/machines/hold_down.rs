@@ -11,23 +11,37 @@
 //! established, and ends where the next established run of another state starts. Runs that are
 //! never established are *absorbed*; an established run of the state that holds continues it.
 //!
+//! A sustained state `s` may be *kept*: it is *missed* from the first observation of another state
+//! after the last of its own, and lasts for `keep(s)` from then on at least. An observation of it
+//! until then, that instant included, is a return, whether it lasts or not: it is missed no more.
+//! A run of another state is thus established when it has lasted and the keep is over; the kept
+//! state ends there where the keep does, if that is after the start of the run, and the other
+//! begins. A run that has lasted and was not established since another state was kept is absorbed,
+//! too.
+//!
 //! A key that is not observed for `expire_after` from its last observation on is forgotten then:
-//! what it sustained ends at that last observation, and what comes later starts afresh. A run
-//! established at that very instant is established first.
+//! what it sustained ends at that last observation (or where it begins, if a keep ended later), and
+//! what comes later starts afresh. What a [stage](crate::stage) made and nobody observed ends when it is
+//! forgotten. A run
+//! established at that very instant is established first; but not one that waited for a keep, which
+//! is over only when its last instant is.
 //!
 //! What a state says beyond what it [is](State::is) (a note, a reading) is that of the first
 //! observation: of the run, and of the run that a sustained state began with.
 //!
 //! # Cost
 //!
-//! Two states and 40 bytes a key, one deadline; constant time per event.
+//! Two states and 40 bytes a key, 16 more where states are [kept](Holds::Missed), one deadline;
+//! constant time per event.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Data, Event, Key, Machine};
+use crate::stage::{Observer, Seen};
 
 /// An event that says which state its key is in.
 pub trait Observation: Event {
@@ -72,13 +86,49 @@ impl Observation for Observed {
     }
 }
 
-/// How long states are held before they count.
+/// How long states are held before they count, and kept when they are missed.
 pub trait Holds<K, S>: 'static {
+    /// What is remembered of a state that is missed: `()` if none is ever kept, or an instant.
+    type Missed: Missed;
+
     /// How long a run of `state` must last; not negative.
     fn hold(&self, key: &K, state: &S) -> i64;
 
+    /// For how long `state` is kept after it was first missed; 0 if it is not.
+    fn keep(&self, key: &K, state: &S) -> i64 {
+        let _ = (key, state);
+        0
+    }
+
     /// For how long a key may go without observations; positive.
     fn expire_after(&self, key: &K) -> i64;
+}
+
+/// Since when a state is missed, if that is remembered.
+pub trait Missed: Clone + Debug + Default + Eq + Serialize + DeserializeOwned + 'static {
+    /// Since when.
+    fn since(&self) -> Option<i64>;
+
+    /// It is missed from `time` on, unless it was before.
+    fn miss(&mut self, time: i64);
+}
+
+impl Missed for () {
+    fn since(&self) -> Option<i64> {
+        None
+    }
+
+    fn miss(&mut self, _: i64) {}
+}
+
+impl Missed for Option<i64> {
+    fn since(&self) -> Option<i64> {
+        *self
+    }
+
+    fn miss(&mut self, time: i64) {
+        self.get_or_insert(time);
+    }
 }
 
 /// The same hold for every state, and no expiry.
@@ -86,6 +136,8 @@ pub trait Holds<K, S>: 'static {
 pub struct Uniform(i64);
 
 impl<K, S> Holds<K, S> for Uniform {
+    type Missed = ();
+
     fn hold(&self, _: &K, _: &S) -> i64 {
         self.0
     }
@@ -146,13 +198,13 @@ impl<S> Decision<S> {
                 let state = state(of);
                 Decision::Sustained(Sustained { since, state, until, decided, expired })
             }
-            Self::Absorbed(Absorbed { since, state: of, until, observations, expired }) => {
+            Self::Absorbed(Absorbed { since, state: of, until, observations, by }) => {
                 let state = state(of);
-                Decision::Absorbed(Absorbed { since, state, until, observations, expired })
+                Decision::Absorbed(Absorbed { since, state, until, observations, by })
             }
-            Self::Run(Stretch { since, state: of, until, observations, established }) => {
+            Self::Run(Stretch { since, state: of, until, observations, established, decided }) => {
                 let state = state(of);
-                Decision::Run(Stretch { since, state, until, observations, established })
+                Decision::Run(Stretch { since, state, until, observations, established, decided })
             }
             Self::Undecided(observations) => Decision::Undecided(observations),
         }
@@ -170,18 +222,20 @@ pub struct Stretch<S> {
     pub until: Option<i64>,
     /// How many observations it had.
     pub observations: u32,
-    /// Whether it has lasted.
+    /// Whether it is established.
     pub established: bool,
+    /// When it was, or may be.
+    pub decided: i64,
 }
 
 /// A state that lasted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sustained<S> {
-    /// The start of its first established run.
+    /// The start of its first established run, or the end of the keep of the state before.
     pub since: i64,
     /// Which state.
     pub state: S,
-    /// The start of the next established run of another state; none while it holds.
+    /// Where the next established state begins; none while it holds.
     pub until: Option<i64>,
     /// When its first run was established.
     pub decided: i64,
@@ -200,18 +254,32 @@ pub struct Absorbed<S> {
     pub until: i64,
     /// How many observations it had.
     pub observations: u32,
-    /// Whether observations ceased before anything contrary was observed.
-    pub expired: bool,
+    /// Why it was never established.
+    pub by: Cut,
+}
+
+/// Why a run was not established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Cut {
+    /// Another state was observed before it had lasted.
+    Contrary,
+    /// It had lasted when another state was observed, but the state before was kept.
+    Kept {
+        /// Since when that was missed.
+        missed: i64,
+    },
+    /// Observations ceased before anything contrary was observed.
+    Silence,
 }
 
 /// What hold-down remembers of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held<S> {
-    run: Option<Run<S>>,
+pub struct Held<S, M = ()> {
+    run: Option<Run<S, M>>,
 }
 
 // Derived, it would ask for a default state.
-impl<S> Default for Held<S> {
+impl<S, M> Default for Held<S, M> {
     fn default() -> Self {
         Self { run: None }
     }
@@ -219,7 +287,7 @@ impl<S> Default for Held<S> {
 
 /// The latest run, and what holds: flat, since a timeline keeps several of them per key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Run<S> {
+struct Run<S, M> {
     start: i64,
     last: i64,
     observations: u32,
@@ -229,74 +297,161 @@ struct Run<S> {
     sustained: Option<S>,
     since: i64,
     decided: i64,
+    /// Whether that is missed.
+    missed: M,
 }
 
-impl<S: State> Run<S> {
+impl<S: State, M> Run<S, M> {
     fn sustained(&self, until: Option<i64>, expired: bool) -> Option<Decision<S>> {
         let Self { since, decided, .. } = *self;
         let sustained = |state| Sustained { since, state, until, decided, expired };
         self.sustained.clone().map(|state| Decision::Sustained(sustained(state)))
     }
 
-    fn absorbed(&self, until: i64, expired: bool) -> Option<Decision<S>> {
+    fn absorbed(&self, until: i64, by: Cut) -> Option<Decision<S>> {
         (!self.established).then(|| {
             let Self { start: since, observations, .. } = *self;
             let state = self.state.clone();
-            Decision::Absorbed(Absorbed { since, state, until, observations, expired })
+            Decision::Absorbed(Absorbed { since, state, until, observations, by })
         })
-    }
-
-    fn stretch(&self, until: Option<i64>) -> Decision<S> {
-        let Self { start: since, observations, established, .. } = *self;
-        let state = self.state.clone();
-        Decision::Run(Stretch { since, state, until, observations, established })
     }
 }
 
-impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
-    fn establishes_at(&self, key: &K, run: &Run<E::State>) -> Option<i64> {
-        (!run.established).then(|| run.start.saturating_add(self.holds.hold(key, &run.state)))
+/// When a run is established.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// When it has lasted.
+    held: i64,
+    /// Where the keep of the state before ends, if that is later, or then.
+    kept: Option<i64>,
+}
+
+impl Due {
+    fn decided(self) -> i64 {
+        self.kept.unwrap_or(self.held)
     }
 
-    fn expires_at(&self, key: &K, run: &Run<E::State>) -> i64 {
+    /// A return may come in the last instant of a keep.
+    fn passes_at(self) -> i64 {
+        self.kept.map_or(self.held, |kept| kept.saturating_add(1))
+    }
+}
+
+type RunOf<E, M> = Run<<E as Observation>::State, M>;
+
+impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
+    /// When the state that holds is no longer kept, if another was observed since.
+    fn kept_until(&self, key: &K, run: &RunOf<E, H::Missed>) -> Option<i64> {
+        let missed = run.missed.since()?;
+        let kept = self.holds.keep(key, run.sustained.as_ref()?);
+        (kept > 0).then(|| missed.saturating_add(kept))
+    }
+
+    fn due(&self, key: &K, run: &RunOf<E, H::Missed>) -> Due {
+        let held = run.start.saturating_add(self.holds.hold(key, &run.state));
+        Due { held, kept: self.kept_until(key, run).filter(|kept| *kept >= held) }
+    }
+
+    fn establishes_at(&self, key: &K, run: &RunOf<E, H::Missed>) -> Option<i64> {
+        (!run.established).then(|| self.due(key, run).passes_at())
+    }
+
+    fn expires_at(&self, key: &K, run: &RunOf<E, H::Missed>) -> i64 {
         run.last.saturating_add(self.holds.expire_after(key))
+    }
+
+    /// Why a run is over that was not established, when another state is observed.
+    fn cut(&self, key: &K, run: &RunOf<E, H::Missed>, time: i64) -> Cut {
+        match run.missed.since() {
+            Some(missed) if time > run.start && time >= self.due(key, run).held => {
+                Cut::Kept { missed }
+            }
+            _ => Cut::Contrary,
+        }
+    }
+
+    /// Folds a state, which may have been observed or not.
+    #[inline]
+    fn fold(
+        &self,
+        key: &K,
+        held: &mut Held<E::State, H::Missed>,
+        (time, state, observed): (i64, E::State, bool),
+        out: &mut Vec<Decision<E::State>>,
+    ) {
+        match &mut held.run {
+            Some(run) if run.state.is(&state) => {
+                if observed {
+                    run.last = time;
+                    run.observations += 1;
+                }
+            }
+            Some(run) => {
+                if !run.established {
+                    out.extend(run.absorbed(time, self.cut(key, run, time)));
+                } else if self.tells_runs {
+                    out.push(self.stretch(key, run, Some(time)));
+                }
+                match &run.sustained {
+                    Some(sustained) if !sustained.is(&state) => run.missed.miss(time),
+                    _ => run.missed = H::Missed::default(),
+                }
+                if observed {
+                    run.last = time;
+                }
+                (run.start, run.observations) = (time, u32::from(observed));
+                (run.state, run.established) = (state, false);
+            }
+            none => {
+                *none = Some(Run {
+                    start: time,
+                    last: time,
+                    observations: u32::from(observed),
+                    state,
+                    established: false,
+                    sustained: None,
+                    since: 0,
+                    decided: 0,
+                    missed: H::Missed::default(),
+                });
+            }
+        }
+    }
+
+    fn stretch(
+        &self,
+        key: &K,
+        run: &RunOf<E, H::Missed>,
+        until: Option<i64>,
+    ) -> Decision<E::State> {
+        let Run { start: since, observations, established, .. } = *run;
+        let begins = established && run.since >= since;
+        let decided = if begins { run.decided } else { self.due(key, run).decided() };
+        let state = run.state.clone();
+        Decision::Run(Stretch { since, state, until, observations, established, decided })
+    }
+}
+
+impl<K: Key, E: Observation, H: Holds<K, E::State>> Observer for HoldDown<K, E, H> {
+    fn observe(
+        &self,
+        key: &K,
+        held: &mut Self::State,
+        Seen { time, state, by }: Seen<'_, E>,
+        out: &mut Vec<Self::Output>,
+    ) {
+        self.fold(key, held, (time, state, by.is_some()), out);
     }
 }
 
 impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H> {
     type Key = K;
     type Event = E;
-    type State = Held<E::State>;
+    type State = Held<E::State, H::Missed>;
     type Output = Decision<E::State>;
 
-    fn event(&self, _: &K, held: &mut Self::State, event: &E, out: &mut Vec<Self::Output>) {
-        let (time, state) = (event.time(), event.state());
-        match &mut held.run {
-            Some(run) if run.state.is(&state) => {
-                run.last = time;
-                run.observations += 1;
-            }
-            Some(run) => {
-                out.extend(run.absorbed(time, false));
-                if self.tells_runs && run.established {
-                    out.push(run.stretch(Some(time)));
-                }
-                (run.start, run.last) = (time, time);
-                (run.observations, run.state, run.established) = (1, state, false);
-            }
-            none => {
-                *none = Some(Run {
-                    start: time,
-                    last: time,
-                    observations: 1,
-                    state,
-                    established: false,
-                    sustained: None,
-                    since: 0,
-                    decided: 0,
-                });
-            }
-        }
+    fn event(&self, key: &K, held: &mut Self::State, event: &E, out: &mut Vec<Self::Output>) {
+        self.fold(key, held, (event.time(), event.state(), true), out);
     }
 
     fn deadline(&self, key: &K, held: &Self::State) -> Option<i64> {
@@ -310,27 +465,32 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
     fn elapse(&self, key: &K, held: &mut Self::State, at: i64, out: &mut Vec<Self::Output>) {
         let Some(run) = &mut held.run else { return };
         if self.establishes_at(key, run) == Some(at) {
+            let due = self.due(key, run);
+            let since = self.kept_until(key, run).map_or(run.start, |kept| kept.max(run.start));
             run.established = true;
             if !run.sustained.as_ref().is_some_and(|sustained| sustained.is(&run.state)) {
-                out.extend(run.sustained(Some(run.start), false));
+                out.extend(run.sustained(Some(since), false));
                 run.sustained = Some(run.state.clone());
-                (run.since, run.decided) = (run.start, at);
+                (run.since, run.decided) = (since, due.decided());
+                run.missed = H::Missed::default();
             }
         } else {
-            out.extend(run.absorbed(run.last, true));
+            let unobserved = run.established && run.observations == 0;
+            let last = if unobserved { at } else { run.last };
+            out.extend(run.absorbed(last.max(run.start), Cut::Silence));
             if self.tells_runs && run.established {
-                out.push(run.stretch(Some(run.last)));
+                out.push(self.stretch(key, run, Some(last.max(run.start))));
             }
-            out.extend(run.sustained(Some(run.last), true));
+            out.extend(run.sustained(Some(last.max(run.since)), true));
             *held = Held::default();
         }
     }
 
-    fn current(&self, _: &K, held: &Self::State, out: &mut Vec<Self::Output>) {
+    fn current(&self, key: &K, held: &Self::State, out: &mut Vec<Self::Output>) {
         let Some(run) = &held.run else { return };
         out.extend(run.sustained(None, false));
         if self.tells_runs {
-            out.push(run.stretch(None));
+            out.push(self.stretch(key, run, None));
         }
     }
 

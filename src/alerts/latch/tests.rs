@@ -36,6 +36,8 @@ struct Case {
 }
 
 impl Holds<(), u32> for Case {
+    type Missed = ();
+
     fn hold(&self, (): &(), state: &u32) -> i64 {
         self.holds[*state as usize]
     }

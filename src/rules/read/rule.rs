@@ -14,12 +14,13 @@ use super::signal::ReadSignal;
 use super::{Defaults, Named, Reader, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 9] = [
+pub(in crate::rules) const FIELDS: [&str; 10] = [
     "name",
     "signal",
     "where",
     "dedup",
     "hold",
+    "keep",
     "amend_within",
     "expire_after",
     "labels",
@@ -27,8 +28,8 @@ pub(in crate::rules) const FIELDS: [&str; 9] = [
 ];
 pub(in crate::rules) const DEDUP_FIELDS: [&str; 2] = ["by", "within"];
 
-/// How long a state must last, and where that is written.
-type Hold = (i64, Option<Range<usize>>);
+/// A duration of a state, and where it is written.
+type OfState = (i64, Option<Range<usize>>);
 
 impl Reader<'_> {
     pub(super) fn rule(
@@ -63,7 +64,8 @@ impl Reader<'_> {
             None => Some(None),
         };
         let states = read.and_then(|read| read.state_names.as_deref());
-        let holds = self.hold(fields.get("hold"), states);
+        let holds = self.by_state(fields.get("hold"), ("`hold`", "a hold"), states);
+        let keeps = self.by_state(fields.get("keep"), ("`keep`", "a keep"), states);
         let dedup = match fields.get("dedup") {
             Some(node) => self.dedup(node, &known).map(Some),
             None => Some(None),
@@ -73,6 +75,7 @@ impl Reader<'_> {
         let labels = self.texts(fields.get("labels"), "`labels`", known_labels);
         let annotations = self.texts(fields.get("annotations"), "`annotations`", known_labels);
         let (hold_ns, hold_spans) = holds?.into_iter().unzip();
+        let keep_ns = keeps?.into_iter().map(|(keep_ns, _)| keep_ns).collect();
         Some(Rule {
             name: name?,
             span: name_node?.span.clone(),
@@ -81,6 +84,7 @@ impl Reader<'_> {
             dedup: dedup?,
             hold_ns,
             hold_spans,
+            keep_ns,
             amend_within_ns: amend_within_ns?,
             expire_after_ns: expire_after_ns?,
             labels: labels?,
@@ -90,20 +94,25 @@ impl Reader<'_> {
 
     /// The durations by state, each with its place; without knowing the states only their form is
     /// checked.
-    fn hold(&mut self, node: Option<&Node>, states: Option<&[&str]>) -> Option<Vec<Hold>> {
-        let mut holds = vec![(0, None); states.map_or(0, <[_]>::len)];
-        let Some(node) = node else { return Some(holds) };
-        for (key, node) in fields::entries(node, "`hold`", self.problems)? {
-            let duration = fields::duration(node, "a hold", self.problems);
+    fn by_state(
+        &mut self,
+        node: Option<&Node>,
+        (what, one): (&str, &str),
+        states: Option<&[&str]>,
+    ) -> Option<Vec<OfState>> {
+        let mut durations = vec![(0, None); states.map_or(0, <[_]>::len)];
+        let Some(node) = node else { return Some(durations) };
+        for (key, node) in fields::entries(node, what, self.problems)? {
+            let duration = fields::duration(node, one, self.problems);
             let (Some(states), Some(name)) = (states, key.text()) else { continue };
             match states.iter().position(|state| *state == name) {
                 Some(index) => {
-                    holds[index] = (duration.unwrap_or_default(), Some(node.span.clone()));
+                    durations[index] = (duration.unwrap_or_default(), Some(node.span.clone()));
                 }
                 None => self.problems.unknown(&key.span, "state", name, states),
             }
         }
-        Some(holds)
+        Some(durations)
     }
 
     fn dedup(&mut self, node: &Node, known: &Known) -> Option<Dedup> {

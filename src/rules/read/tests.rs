@@ -25,6 +25,7 @@ rules:
     where: labels.zone in ["a", "b"] && labels.tier.startsWith("la")
     dedup: { by: [data.started, size(data.list)], within: 5m }
     hold: { up: 20s }
+    keep: { down: 1m30s }
     amend_within: 10m
     expire_after: 1h
     labels: { severity: page, at: "{{ $labels.zone }}" }
@@ -51,6 +52,8 @@ fn everything_a_rule_can_say_is_read() {
         rule.dedup.as_ref().map(|dedup| (dedup.by.len(), dedup.within_ns)),
         Some((2, 300_000_000_000))
     );
+    assert_eq!((&rule.keep_ns[..], rule.is_staged()), (&[0, 90_000_000_000][..], true));
+    assert_eq!((&plain.keep_ns[..], plain.is_staged()), (&[0, 0][..], false));
     assert_eq!((rule.amend_within_ns, rule.expire_after_ns), (600_000_000_000, 3_600_000_000_000));
     assert_eq!((rule.labels.len(), rule.annotations.len()), (2, 1));
     assert_eq!(

@@ -20,6 +20,8 @@ pub(crate) enum Fate {
         since_ns: i64,
         until_ns: Option<i64>,
         outcome: RunOutcome,
+        /// The state that was kept meanwhile, and since when it was missed.
+        kept: Option<(u16, i64)>,
         episode: Option<u128>,
         begins: bool,
     },
@@ -35,10 +37,12 @@ impl Fate {
         first: bool,
         id_of: impl Fn(&Sustained<u16>) -> u128,
     ) -> Self {
-        let Run { since_ns, until_ns, outcome, .. } = *run;
+        let Run { since_ns, until_ns, outcome, missed_ns, .. } = *run;
         let episode = story.episode_of(run);
-        let begins = episode.is_some_and(|episode| episode.since == since_ns);
-        Self::InRun { first, since_ns, until_ns, outcome, episode: episode.map(id_of), begins }
+        let kept = episode.and_then(|episode| Some((episode.state, missed_ns?)));
+        let begins = episode.is_some_and(|episode| run.begins(episode.since));
+        let episode = episode.map(id_of);
+        Self::InRun { first, since_ns, until_ns, outcome, kept, episode, begins }
     }
 }
 
@@ -132,6 +136,10 @@ pub(crate) struct FateRow<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    keep: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<String>,
 }
 
@@ -150,9 +158,11 @@ impl<'r> FateRow<'r> {
             until: None,
             lasted: None,
             hold: None,
+            keep: None,
+            missed: None,
             within: None,
         };
-        let (first, since_ns, until_ns, outcome, episode, begins) = match fate {
+        let (first, since_ns, until_ns, outcome, kept, episode, begins) = match fate {
             Fate::Repeated => {
                 row.by = Some("dedup");
                 row.within = rule.dedup.as_ref().map(|dedup| format_duration(dedup.within_ns));
@@ -162,8 +172,8 @@ impl<'r> FateRow<'r> {
                 row.fate = "pending";
                 return row;
             }
-            Fate::InRun { first, since_ns, until_ns, outcome, episode, begins } => {
-                (*first, *since_ns, *until_ns, *outcome, *episode, *begins)
+            Fate::InRun { first, since_ns, until_ns, outcome, kept, episode, begins } => {
+                (*first, *since_ns, *until_ns, *outcome, *kept, *episode, *begins)
             }
         };
         let hold = format_duration(rule.hold_ns[usize::from(state)]);
@@ -177,6 +187,12 @@ impl<'r> FateRow<'r> {
             RunOutcome::HeldDown => {
                 row.fate = if episode.is_some() { "blip" } else { "suppressed" };
                 row.by = Some("hold");
+            }
+            RunOutcome::KeptDown => {
+                row.fate = "blip";
+                row.by = Some("keep");
+                row.missed = kept.map(|(_, missed_ns)| format_rfc3339(missed_ns));
+                row.keep = kept.map(|(of, _)| format_duration(rule.keep_ns[usize::from(of)]));
             }
             RunOutcome::Expired => (row.by, row.episode) = (Some("expired"), None),
         }
