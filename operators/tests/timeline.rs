@@ -5,53 +5,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
+mod naive;
 
 use differential_dataflow::VecCollection;
-use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
+use limbeck_operators::Machine;
+use limbeck_operators::harness::{Subject, TakeSnapshot, check};
 use limbeck_operators::machines::dedup::{Dedup, Fingerprinted, Verdict};
-use limbeck_operators::machines::hold_down::{
-    Absorbed, Cut, Decision, HoldDown, Holds, Observation, State, Stretch, Sustained,
+use limbeck_operators::machines::hold_down::{Decision, HoldDown};
+use limbeck_operators::snapshots::Snapshot;
+use limbeck_operators::timeline::{Revised, Timeline, Timing};
+use naive::{
+    Item, Noted, PerState, Reading, accepted, build, histories, hold_down, holds, rules, timings,
 };
-use limbeck_operators::snapshots::{Snapshot, Snapshots};
-use limbeck_operators::timeline::{Revised, Said, Timeline, Timing};
-use limbeck_operators::{Event, Machine};
 use proptest::prelude::*;
-use serde::{Deserialize, Serialize};
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Reading {
-    time: i64,
-    tie: u8,
-    state: u8,
-}
-
-impl Event for Reading {
-    fn time(&self) -> i64 {
-        self.time
-    }
-}
-
-impl Observation for Reading {
-    type State = Noted;
-
-    fn state(&self) -> Noted {
-        Noted { state: self.state, note: self.tie }
-    }
-}
-
-/// A state, and what is to be kept of the first observation of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Noted {
-    state: u8,
-    note: u8,
-}
-
-impl State for Noted {
-    fn is(&self, other: &Self) -> bool {
-        self.state == other.state
-    }
-}
 
 impl Fingerprinted for Reading {
     fn fingerprint(&self) -> u128 {
@@ -66,175 +32,11 @@ impl Fingerprinted for Reading {
 /// For how long a reading can be repeated.
 const WINDOW: i64 = 4;
 
-/// Builds a machine's timeline for the harness, without and with its revisions.
-fn build<'scope, M: Machine>(
-    machine: M,
-    timing: Timing,
-    input: VecCollection<'scope, i64, (M::Key, M::Event), isize>,
-    restored: Option<&[Snapshot<M::Key>]>,
-    save_at: Option<i64>,
-) -> (Said<'scope, M>, TakeSnapshot<Snapshot<M::Key>>) {
-    let snapshots = Snapshots::new();
-    save_at.iter().for_each(|at| snapshots.request(*at));
-    let mut timeline = Timeline::new("under test", machine, timing).with_snapshots(&snapshots);
-    if let Some(parts) = restored {
-        timeline = timeline.restore_from(parts.into());
-    }
-    (timeline.build(input).oks, Box::new(move || snapshots.take()))
-}
-
-/// The events of each key that are in time and not retracted, by the clock's standing.
-fn accepted<K: Clone + Ord, E: Event>(
-    known: &[((K, E), i64, isize)],
-    timing: Timing,
-    at: i64,
-) -> BTreeMap<K, Vec<E>> {
-    let mut counts: BTreeMap<(K, E), isize> = BTreeMap::new();
-    for ((key, event), received, diff) in known {
-        if event.time() >= received - timing.lateness {
-            *counts.entry((key.clone(), event.clone())).or_default() += diff;
-        }
-    }
-    let mut keys: BTreeMap<K, Vec<E>> = BTreeMap::new();
-    for ((key, event), count) in counts {
-        if count > 0 && event.time() <= at {
-            keys.entry(key).or_default().push(event);
-        }
-    }
-    keys
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PerState {
-    holds: [i64; 3],
-    keeps: [i64; 3],
-    expire_after: i64,
-}
-
-impl Holds<u8, Noted> for PerState {
-    type Missed = Option<i64>;
-
-    fn keep(&self, _: &u8, state: &Noted) -> i64 {
-        self.keeps[usize::from(state.state)]
-    }
-
-    fn hold(&self, _: &u8, state: &Noted) -> i64 {
-        self.holds[usize::from(state.state)]
-    }
-
-    fn expire_after(&self, _: &u8) -> i64 {
-        self.expire_after
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Holding {
     rule: PerState,
     timing: Timing,
     tells_runs: bool,
-}
-
-/// A run, judged by itself: what is before and behind it is given.
-struct Judged {
-    since: i64,
-    decided: i64,
-    established: bool,
-    cut: Cut,
-}
-
-/// `missed` is since when the state before it is missed, and for how long that is kept.
-fn judge(
-    (start, hold): (i64, i64),
-    next: Option<i64>,
-    missed: Option<(i64, i64)>,
-    (expires, clock): (i64, i64),
-) -> Judged {
-    let held = start + hold;
-    let lasted = next.is_none_or(|next| next > start && next >= held);
-    let kept = missed.filter(|(_, keep)| *keep > 0).map(|(missed, keep)| missed + keep);
-    let since = kept.map_or(start, |kept| kept.max(start));
-    match kept.filter(|kept| *kept >= held) {
-        None => Judged {
-            since,
-            decided: held,
-            established: held <= clock && lasted && held <= expires,
-            cut: Cut::Contrary,
-        },
-        // Its last instant is part of a keep.
-        Some(kept) => {
-            let outlived = kept < clock && next.is_none_or(|next| next > kept);
-            let (missed, _) = missed.expect("it is kept");
-            let cut = if lasted { Cut::Kept { missed } } else { Cut::Contrary };
-            let established = outlived && lasted && kept < expires;
-            Judged { since, decided: kept, established, cut }
-        }
-    }
-}
-
-/// Hold-down by its definition: split at expiries, cut into runs, judge each run by itself.
-fn hold_down(
-    events: &[Reading],
-    rule: PerState,
-    clock: i64,
-    tells_runs: bool,
-) -> Vec<Decision<Noted>> {
-    let mut out = Vec::new();
-    let mut lives: Vec<&[Reading]> = Vec::new();
-    let mut rest = events;
-    while !rest.is_empty() {
-        let gap = |pair: &[Reading]| pair[1].time >= pair[0].time + rule.expire_after;
-        let cut = rest.windows(2).position(gap).map_or(rest.len(), |last| last + 1);
-        lives.push(&rest[..cut]);
-        rest = &rest[cut..];
-    }
-    for life in lives {
-        let last = life[life.len() - 1].time;
-        let expires = last + rule.expire_after;
-        let runs: Vec<&[Reading]> = life.chunk_by(|a, b| a.state == b.state).collect();
-        let mut holding: Option<Sustained<Noted>> = None;
-        for (index, run) in runs.iter().enumerate() {
-            let (start, state) = (run[0].time, run[0].state());
-            let next = runs.get(index + 1).map(|run| run[0].time);
-            let missed = holding.as_ref().filter(|holding| !holding.state.is(&state));
-            let missed = missed.map(|Sustained { state: Noted { state, .. }, .. }| {
-                let own = runs[..index].iter().rposition(|run| run[0].state == *state);
-                (runs[own.expect("it was observed") + 1][0].time, rule.keeps[usize::from(*state)])
-            });
-            let hold = rule.holds[usize::from(state.state)];
-            let Judged { since, decided, established, cut } =
-                judge((start, hold), next, missed, (expires, clock));
-            let observations = run.len() as u32;
-            let ended = next.map(|next| (next, cut));
-            let ended = ended.or((expires <= clock).then_some((last, Cut::Silence)));
-            if tells_runs && (established || ended.is_none()) {
-                out.push(Decision::Run(Stretch {
-                    since: start,
-                    state,
-                    until: ended.map(|(until, _)| until),
-                    observations,
-                    established,
-                    decided,
-                }));
-            }
-            if !established {
-                out.extend(ended.map(|(until, by)| {
-                    let since = start;
-                    Decision::Absorbed(Absorbed { since, state, until, observations, by })
-                }));
-            } else if holding.as_ref().is_none_or(|holding| !holding.state.is(&state)) {
-                let sustained = Sustained { since, state, until: None, decided, expired: false };
-                if let Some(ended) = holding.replace(sustained) {
-                    out.push(Decision::Sustained(Sustained { until: Some(since), ..ended }));
-                }
-            }
-        }
-        out.extend(holding.map(|holding| {
-            let expired = expires <= clock;
-            let until = expired.then_some(last.max(holding.since));
-            Decision::Sustained(Sustained { until, expired, ..holding })
-        }));
-    }
-    out
 }
 
 impl Subject for Holding {
@@ -264,7 +66,8 @@ impl Subject for Holding {
         accepted(known, self.timing, at)
             .into_iter()
             .flat_map(|(key, events)| {
-                hold_down(&events, self.rule, at, self.tells_runs)
+                let items: Vec<Item> = events.iter().map(Item::of).collect();
+                hold_down(&items, self.rule, at, self.tells_runs)
                     .into_iter()
                     .map(move |out| (key, out))
             })
@@ -371,49 +174,6 @@ impl Subject for Deduping {
         }
         out
     }
-}
-
-/// Event times in a narrow range, received from 3 before to 14 after; some retracted again.
-fn histories(tick: i64) -> impl Strategy<Value = History<(u8, Reading)>> {
-    let update = (0u8..3, 0i64..60, 0u8..2, 0u8..3, -3i64..15, 0u8..12, 0i64..8);
-    prop::collection::vec(update, 0..40).prop_map(move |rows| {
-        let mut updates = Vec::new();
-        for (key, time, tie, state, delay, retract, wait) in rows {
-            let received = |delay: i64| (time + delay).div_euclid(tick) * tick;
-            let reading = Reading { time, tie, state };
-            updates.push(((key, reading.clone()), received(delay), 1));
-            if retract == 0 {
-                updates.push(((key, reading), received(delay + wait), -1));
-            }
-        }
-        updates.sort_by_key(|(_, at, _)| *at);
-        History { updates, end: 100 / tick * tick }
-    })
-}
-
-fn rules() -> impl Strategy<Value = PerState> {
-    let hold = prop_oneof![Just(0i64), 1i64..12];
-    let keep = prop_oneof![Just(0i64), Just(0i64), 1i64..15];
-    let expire_after = prop_oneof![Just(1000i64), 1i64..25];
-    let (holds, keeps) = ([hold.clone(), hold.clone(), hold], [keep.clone(), keep.clone(), keep]);
-    (holds, keeps, expire_after).prop_map(|(holds, keeps, expire_after)| PerState {
-        holds,
-        keeps,
-        expire_after,
-    })
-}
-
-fn timings() -> impl Strategy<Value = Timing> {
-    (prop_oneof![Just(0i64), 1i64..12, Just(300)], prop_oneof![Just(1i64), Just(5)])
-        .prop_map(|(lateness, tick)| Timing { lateness, tick })
-}
-
-fn holds<S: Subject>(
-    subject: &S,
-    history: &History<S::In>,
-    seed: u64,
-) -> Result<(), TestCaseError> {
-    check(subject, history, seed).map(|_| ()).map_err(TestCaseError::fail)
 }
 
 proptest! {

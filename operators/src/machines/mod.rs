@@ -1,4 +1,8 @@
-//! Machines for the [timeline](crate::timeline).
+//! Machines for the [timeline](crate::timeline), and [stages](crate::stage) before them.
 
+pub mod absent;
 pub mod dedup;
+pub mod flap_damping;
+pub mod flap_detection;
+pub mod grace;
 pub mod hold_down;

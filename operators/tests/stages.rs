@@ -1,0 +1,393 @@
+//! Stages before hold-down, in the one order they are used in, against naive definitions, through the
+//! harness on random input: any of them may be left out, and a key may be passed whole.
+
+mod naive;
+
+use differential_dataflow::VecCollection;
+use limbeck_operators::finite::Finite;
+use limbeck_operators::harness::{Subject, TakeSnapshot};
+use limbeck_operators::machines::absent::{Absent, Misses};
+use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
+use limbeck_operators::machines::flap_detection::{
+    Detection, Detects, FlapDetection, Flapped, Weights,
+};
+use limbeck_operators::machines::grace::{Grace, Graces, Spared};
+use limbeck_operators::machines::hold_down::{Decision, HoldDown, State};
+use limbeck_operators::snapshots::Snapshot;
+use limbeck_operators::stage::{Then, Told};
+use limbeck_operators::timeline::Timing;
+use naive::{
+    Item, Noted, PerState, Reading, accepted, build, histories, hold_down, holds, lives, rules,
+    timings,
+};
+use proptest::prelude::*;
+
+/// What is done with the keys, all but the last, which passes whole.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    absent_after: Option<i64>,
+    damping: Option<Damping>,
+    detection: Option<Detection>,
+    grace: Option<i64>,
+    rule: PerState,
+    timing: Timing,
+}
+
+const WHOLE: u8 = 2;
+const FAULT: u8 = 1;
+const ABSENT: u8 = 0;
+const FLAPPING: u8 = 2;
+
+impl Setup {
+    fn of<T>(key: &u8, what: Option<T>) -> Option<T> {
+        what.filter(|_| *key != WHOLE)
+    }
+}
+
+impl Misses<u8, Noted> for Setup {
+    fn absent_after(&self, key: &u8) -> Option<i64> {
+        Self::of(key, self.absent_after)
+    }
+
+    fn absent(&self, _: &u8) -> Noted {
+        Noted { state: ABSENT, note: 9 }
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.rule.expire_after
+    }
+}
+
+impl Damps<u8, Noted> for Setup {
+    fn damping(&self, key: &u8) -> Option<&Damping> {
+        Self::of(key, self.damping.as_ref())
+    }
+
+    fn is_fault(&self, _: &u8, state: &Noted) -> bool {
+        state.state == FAULT
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.rule.expire_after
+    }
+}
+
+impl Detects<u8, Noted> for Setup {
+    fn detection(&self, key: &u8) -> Option<&Detection> {
+        Self::of(key, self.detection.as_ref())
+    }
+
+    fn flapping(&self, _: &u8, state: &Noted) -> Noted {
+        Noted { state: FLAPPING, ..*state }
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.rule.expire_after
+    }
+}
+
+impl Graces<u8, Noted> for Setup {
+    fn grace(&self, key: &u8) -> Option<i64> {
+        Self::of(key, self.grace)
+    }
+
+    fn is_fault(&self, _: &u8, state: &Noted) -> bool {
+        state.state == FAULT
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.rule.expire_after
+    }
+}
+
+/// What is said of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+enum Out {
+    Damped(Damped<Reading>),
+    Flapped(Flapped<Reading>),
+    Spared(Spared<Reading>),
+    Decided(Decision<Noted>),
+}
+
+impl Subject for Setup {
+    type In = (u8, Reading);
+    type Out = (u8, Out);
+    type Saved = Snapshot<u8>;
+
+    fn tick(&self) -> i64 {
+        self.timing.tick
+    }
+
+    fn build<'scope>(
+        &self,
+        input: VecCollection<'scope, i64, Self::In, isize>,
+        restored: Option<&[Self::Saved]>,
+        save_at: Option<i64>,
+    ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
+        let machine = HoldDown::new(self.rule).telling_runs();
+        let machine = Then::new(Grace::new(*self), machine);
+        let machine = Then::new(FlapDetection::new(*self), machine);
+        let machine = Then::new(FlapDamping::new(*self), machine);
+        let machine = Then::new(Absent::new(*self), machine);
+        let (told, take) = build(machine, self.timing, input, restored, save_at);
+        let told = told.map(|(key, output)| {
+            let out = match output.value {
+                Told::Noted(nothing) => match nothing {},
+                Told::Passed(Told::Noted(damped)) => Out::Damped(damped),
+                Told::Passed(Told::Passed(Told::Noted(flapped))) => Out::Flapped(flapped),
+                Told::Passed(Told::Passed(Told::Passed(Told::Noted(spared)))) => {
+                    Out::Spared(spared)
+                }
+                Told::Passed(Told::Passed(Told::Passed(Told::Passed(decision)))) => {
+                    Out::Decided(decision)
+                }
+            };
+            (key, out)
+        });
+        (told, take)
+    }
+
+    fn expected(&self, known: &[(Self::In, i64, isize)], at: i64) -> Vec<Self::Out> {
+        let mut told = Vec::new();
+        for (key, events) in accepted(known, self.timing, at) {
+            let mut out = Vec::new();
+            let mut items: Vec<Item> = events.iter().map(Item::of).collect();
+            if key != WHOLE {
+                items = self.absent_from(&items, at);
+                items = self.damped(&items, at, &mut out);
+                items = self.detected(&items, &mut out);
+                items = self.spared(&items, at, &mut out);
+            }
+            let decided = hold_down(&items, self.rule, at, true);
+            out.extend(decided.into_iter().map(Out::Decided));
+            told.extend(out.into_iter().map(|out| (key, out)));
+        }
+        told
+    }
+}
+
+/// Puts what a deadline makes before all that comes then or later.
+fn insert(items: &mut Vec<Item>, made: Item) {
+    let at = items.partition_point(|item| item.time < made.time);
+    items.insert(at, made);
+}
+
+/// The observations among items, by the lives of what remembers observations alone.
+fn observed(items: &[Item], expire_after: i64) -> Vec<Vec<(usize, Item, Reading)>> {
+    let seen = items.iter().enumerate().filter_map(|(at, item)| {
+        let by = item.by.clone()?;
+        Some((at, item.clone(), by))
+    });
+    let seen: Vec<_> = seen.collect();
+    let only: Vec<Item> = seen.iter().map(|(_, item, _)| item.clone()).collect();
+    let mut rest = seen.into_iter();
+    let lives = lives(&only, expire_after);
+    lives.into_iter().map(|(life, _)| rest.by_ref().take(life.len()).collect()).collect()
+}
+
+impl Setup {
+    /// Absence: between two observations, or after the last, that are too far from each other.
+    fn absent_from(&self, items: &[Item], clock: i64) -> Vec<Item> {
+        let Some(after) = self.absent_after else { return items.to_vec() };
+        let mut passed = items.to_vec();
+        for (at, item) in items.iter().enumerate() {
+            let made = item.time + after;
+            let next = items.get(at + 1).map(|next| next.time);
+            let missed = next.is_none_or(|next| next >= made && next > item.time);
+            if missed && made <= clock && after <= self.rule.expire_after {
+                insert(&mut passed, Item::made(made, Noted { state: ABSENT, note: 9 }));
+            }
+        }
+        passed
+    }
+
+    fn damped(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
+        let Some(damping) = self.damping else { return items.to_vec() };
+        let (mut withheld, mut made) = (Vec::new(), Vec::new());
+        for life in observed(items, self.rule.expire_after) {
+            let last = life[life.len() - 1].1.time;
+            let (mut penalty, mut peak, mut at, mut until) = (0.0, 0.0f64, 0, None);
+            let mut passed: Option<Noted> = None;
+            for (index, (place, item, event)) in life.iter().enumerate() {
+                let before = index.checked_sub(1).map(|before| &life[before].1);
+                if let (Some(over), Some(before)) = (until, before)
+                    && over <= item.time
+                    && before.time < item.time
+                {
+                    (until, peak) = (None, 0.0);
+                    made.extend(reused(over, before, &mut passed));
+                }
+                if let Some(before) = before.filter(|before| !before.state.is(&item.state)) {
+                    let add = match (before.state.state == FAULT, item.state.state == FAULT) {
+                        (false, true) => damping.fault,
+                        (true, false) => damping.back,
+                        _ => damping.change,
+                    };
+                    let left = decayed(damping, penalty, item.time - at);
+                    let ceiling = damping.max as f64 / damping.half_life as f64;
+                    penalty = (left + add).min(damping.reuse * libm::exp2(ceiling));
+                    at = item.time;
+                    if until.is_some() || penalty > damping.suppress {
+                        let halves = libm::log2(penalty / damping.reuse);
+                        let after = libm::ceil(halves * damping.half_life as f64).max(1.0);
+                        until = Some(at + after as i64);
+                        peak = peak.max(penalty);
+                    }
+                }
+                match (until, &passed) {
+                    (Some(until), Some(passed)) if !passed.is(&item.state) => {
+                        let penalty = decayed(damping, penalty, item.time - at);
+                        out.push(Out::Damped(Damped {
+                            event: event.clone(),
+                            penalty: Finite::new(penalty).expect("a penalty is finite"),
+                            peak: Finite::new(peak).expect("a penalty is finite"),
+                            until,
+                            passed: damping.observes,
+                        }));
+                        withheld.push(*place);
+                    }
+                    _ => passed = Some(item.state),
+                }
+            }
+            let end = life[life.len() - 1].1.clone();
+            if let Some(over) = until
+                && over <= clock
+                && over <= last + self.rule.expire_after
+            {
+                made.extend(reused(over, &end, &mut passed));
+            }
+        }
+        if damping.observes {
+            return items.to_vec();
+        }
+        without(items, &withheld, made)
+    }
+
+    fn detected(&self, items: &[Item], out: &mut Vec<Out>) -> Vec<Item> {
+        let Some(detection) = self.detection else { return items.to_vec() };
+        let mut passed = items.to_vec();
+        for life in observed(items, self.rule.expire_after) {
+            let mut flaps = false;
+            for (index, (place, item, event)) in life.iter().enumerate() {
+                let from = index.saturating_sub(20);
+                let changes = life[from..=index].windows(2).rev().enumerate();
+                let weight = |age: usize| match detection.weights {
+                    Weights::Nagios => (57 + 2 * (19 - age)) as f64 * 5.0,
+                    Weights::Icinga => (40 + 19 - age) as f64,
+                };
+                let sum: f64 = changes
+                    .filter(|(_, pair)| !pair[0].1.state.is(&pair[1].1.state))
+                    .map(|(age, _)| weight(age))
+                    .sum();
+                let (share, at_high) = match detection.weights {
+                    Weights::Nagios => (sum / 76.0, true),
+                    Weights::Icinga => (sum / 10.0, false),
+                };
+                flaps = match flaps {
+                    true => share > detection.low,
+                    false => share > detection.high || at_high && share == detection.high,
+                };
+                if flaps {
+                    let share = Finite::new(share).expect("a share is finite");
+                    out.push(Out::Flapped(Flapped { event: event.clone(), share }));
+                    passed[*place].state = Noted { state: FLAPPING, ..item.state };
+                }
+            }
+        }
+        passed
+    }
+
+    fn spared(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
+        let Some(grace) = self.grace else { return items.to_vec() };
+        let (mut withheld, mut made) = (Vec::new(), Vec::new());
+        for life in observed(items, self.rule.expire_after) {
+            let (first, last) = (life[0].1.time, life[life.len() - 1].1.time);
+            let until = first + grace;
+            let within = life.iter().take_while(|(_, item, _)| item.time < until);
+            let mut waits = None;
+            for (place, item, event) in within {
+                waits = (item.state.state == FAULT).then_some(item.state);
+                if waits.is_some() {
+                    withheld.push(*place);
+                    out.push(Out::Spared(Spared { event: event.clone(), first, until }));
+                }
+            }
+            let remembered = until <= last + self.rule.expire_after;
+            if let (Some(state), true) = (waits, until <= clock && remembered) {
+                made.push(Item::made(until, state));
+            }
+        }
+        without(items, &withheld, made)
+    }
+}
+
+fn decayed(damping: Damping, penalty: f64, after: i64) -> f64 {
+    let left = penalty * libm::exp2(-(after as f64) / damping.half_life as f64);
+    if left < damping.reuse / 2.0 { 0.0 } else { left }
+}
+
+/// What is handed on when a suppression is over.
+fn reused(over: i64, last: &Item, passed: &mut Option<Noted>) -> Option<Item> {
+    let waits = passed.is_some_and(|passed| !passed.is(&last.state));
+    *passed = Some(last.state);
+    waits.then(|| Item::made(over, last.state))
+}
+
+fn without(items: &[Item], withheld: &[usize], made: Vec<Item>) -> Vec<Item> {
+    let kept = items.iter().enumerate().filter(|(at, _)| !withheld.contains(at));
+    let mut passed: Vec<Item> = kept.map(|(_, item)| item.clone()).collect();
+    made.into_iter().for_each(|made| insert(&mut passed, made));
+    passed
+}
+
+fn dampings() -> impl Strategy<Value = Damping> {
+    let add = || prop_oneof![Just(0.0), Just(500.0), Just(1000.0)];
+    let suppress = prop_oneof![Just(900.0), Just(1400.0), Just(2000.0)];
+    (add(), add(), add(), suppress, 1i64..12, 1i64..4, prop::bool::weighted(0.2)).prop_map(
+        |(fault, back, change, suppress, half_life, times, observes)| Damping {
+            fault,
+            back,
+            change,
+            suppress,
+            reuse: 750.0,
+            half_life,
+            max: half_life * times,
+            observes,
+        },
+    )
+}
+
+fn detections() -> impl Strategy<Value = Detection> {
+    let weights = prop_oneof![Just(Weights::Nagios), Just(Weights::Icinga)];
+    (weights, 5.0..20.0, 0.0..1.0).prop_map(|(weights, high, part)| Detection {
+        weights,
+        high,
+        low: high * part,
+    })
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    use prop::option::of;
+    (of(1i64..15), of(dampings()), of(detections()), of(1i64..20), rules(), timings()).prop_map(
+        |(absent_after, damping, detection, grace, rule, timing)| Setup {
+            absent_after,
+            damping,
+            detection,
+            grace,
+            rule,
+            timing,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn stages_are_their_definitions(
+        (setup, history) in setups().prop_flat_map(|s| (Just(s), histories(s.timing.tick))),
+        seed: u64,
+    ) {
+        holds(&setup, &history, seed)?;
+    }
+}
