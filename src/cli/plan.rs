@@ -2,10 +2,14 @@
 
 use std::fmt::{self, Write};
 
+use limbeck_operators::machines::flap_damping::Damping;
+use limbeck_operators::machines::flap_detection::{Detection, Weights};
+use smol_str::SmolStr;
+
 use crate::model::duration::format_duration;
 use crate::rules::{
-    Condition, Dedup, Format, Kind, Mapping, Route, Rule, Rules, Setting, SinkKind, Skew, Source,
-    TemplatePart, Text, TimeField, TimeForm,
+    Condition, Dedup, FLAPPING, Format, Kind, Mapping, Route, Rule, Rules, Setting, Signal,
+    SinkKind, Skew, Source, TemplatePart, Text, TimeField, TimeForm, UNKNOWN,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -123,18 +127,22 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         ))?;
         stages.details(by.iter().map(|value| ("by", value.text().to_owned())))?;
     }
+    push_stages(&mut stages, signal, rule)?;
     stages.stage("hold: a state counts once it has lasted")?;
-    let names = signal.states.iter().map(|state| &*state.name);
-    let holds = names.zip(&rule.hold_ns).map(|(name, hold)| {
-        let hold = if *hold == 0 { "at once".to_owned() } else { format_duration(*hold) };
-        (name, hold)
+    let own = |name: &SmolStr| {
+        signal.made.iter().all(|made| made != name) || rule.stages.makes().any(|made| made == *name)
+    };
+    let names = || signal.state_names().zip(0..).filter(|(name, _)| own(name));
+    let holds = names().map(|(name, number): (_, usize)| {
+        let hold = rule.hold_ns[number];
+        (&**name, if hold == 0 { "at once".to_owned() } else { format_duration(hold) })
     });
     stages.details(holds)?;
-    let keeps = signal.states.iter().zip(&rule.keep_ns).filter(|(_, keep)| **keep > 0);
-    let keeps: Vec<_> = keeps.map(|(state, keep)| (&*state.name, format_duration(*keep))).collect();
+    let keeps = names().map(|(name, number)| (&**name, rule.keep_ns[number]));
+    let keeps: Vec<_> = keeps.filter(|(_, keep)| *keep > 0).collect();
     if !keeps.is_empty() {
         stages.stage("keep: a state lasts so long after it was first missed; a return resets")?;
-        stages.details(keeps)?;
+        stages.details(keeps.into_iter().map(|(name, keep)| (name, format_duration(keep))))?;
     }
     let expiry = format_duration(rule.expire_after_ns);
     stages.stage(format_args!(
@@ -145,6 +153,50 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     let texts = rule.labels.iter().chain(&rule.annotations);
     let texts = texts.map(|(name, template)| (&**name, template.to_string()));
     stages.details(schema.into_iter().chain(texts))
+}
+
+/// What is done before observations are held.
+fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Result {
+    let asked = &rule.stages;
+    if let Some(after_ns) = asked.absent_after_ns {
+        let after = format_duration(after_ns);
+        stages.stage(format_args!("absent: after {after} without observations it is {UNKNOWN}"))?;
+    }
+    let faults = signal.state_names().zip(&asked.faults).filter(|(_, fault)| **fault);
+    let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
+    let faults = ("faults", faults.join(", "));
+    if let Some(damping) = asked.damping {
+        let what = match damping.observes {
+            true => "is counted (test mode), and passes",
+            false => "is withheld until it is quiet",
+        };
+        stages.stage(format_args!("flap_damping: what changes too often {what}"))?;
+        let Damping { fault, back, change, suppress, reuse, half_life, max, .. } = damping;
+        stages.details([
+            faults.clone(),
+            ("penalties", format!("{fault} a fault, {back} a return, {change} another change")),
+            ("suppress", format!("above {suppress}, until it has decayed to {reuse}")),
+            ("half-life", format_duration(half_life)),
+            ("ceiling", format!("{:.1}: {} at most", damping.ceiling(), format_duration(max))),
+        ])?;
+    }
+    if let Some(Detection { weights, high, low }) = asked.detection {
+        let (name, from) = match weights {
+            Weights::Icinga => ("icinga", "above"),
+            Weights::Nagios => ("nagios", "from"),
+        };
+        stages.stage(format_args!(
+            "flap_detection: {FLAPPING} {from} {high} % of changes in 21 observations, until {low} %"
+        ))?;
+        stages.details([("weights", name.to_owned())])?;
+    }
+    if let Some(grace_ns) = asked.grace_ns {
+        let grace = format_duration(grace_ns);
+        stages
+            .stage(format_args!("grace: for {grace} after an entity is first seen, faults wait"))?;
+        stages.details([faults])?;
+    }
+    Ok(())
 }
 
 fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {

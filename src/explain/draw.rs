@@ -6,8 +6,10 @@ use std::fmt::Write;
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
 use crate::model::duration::{format_duration, format_offset};
 use crate::model::lane::RunOutcome;
+use crate::model::ledger::Staged;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
+use crate::rules::FLAPPING;
 
 /// So many columns are drawn.
 const COLUMNS: usize = 72;
@@ -77,6 +79,16 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
             text,
             format_args!("  {} repeating others: not looked at", observations(rule.repeated.len())),
         );
+    }
+    for (is_one, what) in [
+        (is_damped as fn(&Staged) -> bool, "by flap_damping"),
+        (|what| matches!(what, Staged::Spared { .. }), "in the grace of the entity"),
+    ] {
+        let of = rule.withheld.iter().filter(|withheld| withheld.record.noted.iter().any(is_one));
+        let count = of.count();
+        if count > 0 {
+            line(text, format_args!("  {} withheld {what}", observations(count)));
+        }
     }
     if !rule.waiting.is_empty() {
         let waiting = observations(rule.waiting.len());
@@ -343,6 +355,45 @@ fn established_in_words(rule: &Explained, run: &Run) -> (&'static str, String, S
         None => "no episode".to_owned(),
     };
     (ceased, part, expired)
+}
+
+fn is_damped(what: &Staged) -> bool {
+    matches!(what, Staged::Damped { passed: false, .. })
+}
+
+/// What a stage did with an observation, and what would have changed that.
+pub(super) fn staged_in_words(rule: &Explained, time: i64, what: Staged) -> String {
+    match what {
+        Staged::Damped { penalty, peak, until_ns, passed } => {
+            let damping = rule.stages.damping;
+            let (suppress, reuse) = damping.map_or((0.0, 0.0), |of| (of.suppress, of.reuse));
+            let (penalty, until) = (penalty.get(), clock(until_ns, time));
+            let only = if passed { " in test mode, which withholds nothing" } else { "" };
+            // Rounded up, so that it is true as it is written.
+            let peak = (peak.get() * 10.0).ceil() / 10.0;
+            format!(
+                "flap_damping{only}: the penalty is {penalty:.1} of {suppress} (suppress), and decays \
+                 to {reuse} (reuse) until {until}. Would have passed with suppress >= {peak:.1}"
+            )
+        }
+        Staged::Spared { first_ns, until_ns } => {
+            let (first, until) = (clock(first_ns, time), clock(until_ns, time));
+            let since = format_duration(time - first_ns);
+            format!(
+                "the entity was first seen at {first}, and its grace ends at {until}. Would have \
+                 passed with grace <= {since}"
+            )
+        }
+        Staged::Flapped { share } => {
+            let detection = rule.stages.detection;
+            let (high, low) = detection.map_or((0.0, 0.0), |of| (of.high, of.low));
+            format!(
+                "it counts as {FLAPPING}: the share of changes is {:.1} %, high is {high} and low is \
+                 {low}",
+                share.get()
+            )
+        }
+    }
 }
 
 /// With which `expire_after`, at least, a run that expired would have lasted; none if something

@@ -23,10 +23,11 @@ pub(crate) use traces::{Retraced, Seen};
 
 use self::traces::{Wanted, retrace};
 use crate::model::lane::RunOutcome;
+use crate::model::ledger::Staged;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
 use crate::replay::{Failure, Log};
-use crate::rules::Rules;
+use crate::rules::{Rules, Stages};
 use crate::sources::InputError;
 use crate::sources::intake::Traced;
 
@@ -76,6 +77,9 @@ pub struct Explained {
     pub keep_ns: BTreeMap<String, i64>,
     /// How long the entity may be silent.
     pub expire_after_ns: i64,
+    /// What it does before it holds.
+    #[serde(skip)]
+    pub stages: Stages,
     /// Within which time an observation of equal state and values is a repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dedup_within_ns: Option<i64>,
@@ -86,6 +90,9 @@ pub struct Explained {
     /// Observations that repeat others to the rule, which does not look at them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repeated: Vec<Repeated>,
+    /// Observations that were withheld before they were held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// Observations from the future, which wait for their time.
     pub waiting: Vec<Waiting>,
 }
@@ -155,6 +162,9 @@ pub struct Observed {
     /// The record.
     #[serde(flatten)]
     pub origin: Origin,
+    /// What stages said of it.
+    #[serde(serialize_with = "stages", skip_serializing_if = "Vec::is_empty")]
+    pub noted: Vec<Staged>,
 }
 
 /// Where a record stands in the logs.
@@ -177,6 +187,16 @@ impl fmt::Display for Origin {
         write!(f, "{}:{}", printable(&self.file), self.line)?;
         self.element.map_or(Ok(()), |element| write!(f, ", element {element}"))
     }
+}
+
+/// An observation that a stage withheld; what it says of it stands with the record.
+#[derive(Clone, Debug, Serialize)]
+pub struct Withheld {
+    /// Which state.
+    pub state: String,
+    /// The observation.
+    #[serde(flatten)]
+    pub record: Observed,
 }
 
 /// An observation whose instant has not come.
@@ -275,6 +295,32 @@ pub fn explain(
     let wanted = Wanted { entities: [entity.into()].into(), lines: [].into() };
     let retraced = retrace(rules, logs, wanted, Traced::Matched, until_ns)?;
     Ok(retraced.explanation(rules, entity))
+}
+
+/// What a stage says of an observation.
+#[derive(Serialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+enum Said {
+    FlapDamping { penalty: f64, peak: f64, suppressed_until: String, passed: bool },
+    Grace { first_seen: String, grace_until: String },
+    FlapDetection { share: f64 },
+}
+
+#[expect(clippy::ptr_arg, reason = "serde hands over a reference to the field")]
+fn stages<S: Serializer>(noted: &Vec<Staged>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(noted.iter().map(|what| match *what {
+        Staged::Damped { penalty, peak, until_ns, passed } => Said::FlapDamping {
+            penalty: penalty.get(),
+            peak: peak.get(),
+            suppressed_until: format_rfc3339(until_ns),
+            passed,
+        },
+        Staged::Spared { first_ns, until_ns } => Said::Grace {
+            first_seen: format_rfc3339(first_ns),
+            grace_until: format_rfc3339(until_ns),
+        },
+        Staged::Flapped { share } => Said::FlapDetection { share: share.get() },
+    }))
 }
 
 fn instant<S: Serializer>(nanos: &i64, serializer: S) -> Result<S::Ok, S::Error> {

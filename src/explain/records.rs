@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use smol_str::SmolStr;
 
-use super::draw::run_in_words;
+use super::draw::{run_in_words, staged_in_words};
 use super::locate::{Located, NotJudged, PassedOver, Said};
 use super::traces::{Became, Retraced, Wanted, retrace};
 use super::{Explained, Explanation, Observed, Origin, Reason};
@@ -358,6 +358,11 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
         };
         let words = run_in_words(rule, run, explanation.known_at);
         lines.push(format!("{place}, to rule {name}, {role} a run: {words}"));
+        let seen = &run.observations[number];
+        for what in &seen.noted {
+            let words = staged_in_words(rule, seen.time, *what);
+            lines.push(format!("{place}, to rule {name}: {words}"));
+        }
     }
     for repeated in rule.repeated.iter().filter(|repeated| is_it(&repeated.record)) {
         let (first, after) = (&repeated.repeats, format_duration(repeated.after_ns));
@@ -371,6 +376,13 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
             "{place}, to rule {name}, repeats {first}, of equal state and values and {after} before \
              it, and was not looked at; within is {within}{otherwise}"
         ));
+    }
+    for withheld in rule.withheld.iter().filter(|withheld| is_it(&withheld.record)) {
+        for what in withheld.record.noted.iter().filter(|what| what.is_withheld()) {
+            let words = staged_in_words(rule, withheld.record.time, *what);
+            lines
+                .push(format!("{place}, to rule {name}, {} was withheld: {words}", withheld.state));
+        }
     }
     if rule.waiting.iter().any(|waiting| is_it(&waiting.record)) {
         lines.push(format!("{place}, to rule {name}, waits for its time"));
@@ -409,8 +421,8 @@ fn fates<'r>(
     let mut rows = Vec::new();
     for explained in &explanation.rules {
         let number = explained.number;
-        let states = &rules.signals[rules.rules[number].signal].states;
-        let state_number = |name: &str| states.iter().position(|state| state.name == name);
+        let signal = &rules.signals[rules.rules[number].signal];
+        let state_number = |name: &str| signal.state_names().position(|state| state == name);
         let mut push = |state: &str, fate: Fate| {
             let state = state_number(state).unwrap_or_default() as u16;
             rows.push(FateRow::new(rules, number as u16, state, &fate));
@@ -420,6 +432,11 @@ fn fates<'r>(
         }
         for repeated in explained.repeated.iter().filter(|repeated| is_it(&repeated.record)) {
             push(&repeated.state, Fate::Repeated);
+        }
+        for withheld in explained.withheld.iter().filter(|withheld| is_it(&withheld.record)) {
+            for what in withheld.record.noted.iter().filter(|what| what.is_withheld()) {
+                push(&withheld.state, Fate::Withheld(*what));
+            }
         }
         for run in &explained.runs {
             let Some(of_run) = run.observations.iter().position(is_it) else { continue };
@@ -433,6 +450,8 @@ fn fates<'r>(
                 &run.state,
                 Fate::InRun {
                     first: of_run == 0,
+                    state: state_number(&run.state).unwrap_or_default() as u16,
+                    noted: run.observations[of_run].noted.clone(),
                     since_ns: run.since,
                     until_ns: run.until,
                     outcome: run.outcome,

@@ -7,10 +7,10 @@ use smol_str::SmolStr;
 
 use super::{
     Amending, Announced, Explained, Explanation, Kept, NotUsed, Observed, Origin, Reason, Repeated,
-    Run, Waiting,
+    Run, Waiting, Withheld,
 };
 use crate::model::lane::{self, LaneStory};
-use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Trace};
+use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Staged, Trace};
 use crate::model::sighting::Position;
 use crate::pipeline::{Gathered, Update};
 use crate::replay::memory::{How, collect};
@@ -91,6 +91,7 @@ impl Seen {
                         Trace::Read { entity, .. } => entity,
                         Trace::Observed { lane, .. }
                         | Trace::Repeated { lane, .. }
+                        | Trace::Staged { lane, .. }
                         | Trace::Decided { lane, .. } => &lane.entity,
                     };
                     let of = self.entities.entry(entity.clone()).or_default();
@@ -269,8 +270,9 @@ impl Traces {
     fn rule(&self, rules: &Rules, number: usize, names: &[String]) -> Option<Explained> {
         let rule = &rules.rules[number];
         let signal = &rules.signals[rule.signal];
-        let state = |state: u16| signal.states[usize::from(state)].name.to_string();
+        let state = |state: u16| signal.state_name(state).to_string();
         let (mut seen, mut repeats) = (BTreeMap::new(), BTreeSet::new());
+        let mut noted: BTreeMap<&Place, Vec<Staged>> = BTreeMap::new();
         let mut decisions = Vec::new();
         for trace in self.traces.keys() {
             match trace {
@@ -282,13 +284,26 @@ impl Traces {
                 Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
                     repeats.insert(place);
                 }
+                Trace::Staged { lane, place, what } if usize::from(lane.rule) == number => {
+                    noted.entry(place).or_default().push(*what);
+                }
                 Trace::Decided { lane, decision } if usize::from(lane.rule) == number => {
                     decisions.push(decision);
                 }
                 _ => {}
             }
         }
+        for (place, (_, record)) in &mut seen {
+            record.noted = noted.remove(place).unwrap_or_default();
+        }
         let (observed, repeated) = without_repeats(seen, &repeats, state);
+        let is_withheld =
+            |(_, record): &(u16, Observed)| record.noted.iter().any(|what| what.is_withheld());
+        let (withheld, observed): (Vec<_>, Vec<_>) = observed.into_iter().partition(is_withheld);
+        let withheld: Vec<_> = withheld
+            .into_iter()
+            .map(|(of, record)| Withheld { state: state(of), record })
+            .collect();
         let mut observed = observed.into_iter();
 
         let story = LaneStory::new(decisions);
@@ -322,20 +337,29 @@ impl Traces {
         let episodes = story.episodes.iter().map(announced).collect();
         let waiting = |(of, record)| Waiting { state: state(of), record };
         let waiting: Vec<Waiting> = observed.map(waiting).collect();
-        let states = || signal.states.iter().map(|state| state.name.to_string());
-        let keeps = states().zip(rule.keep_ns.iter().copied());
-        let seen = !runs.is_empty() || !waiting.is_empty() || !repeated.is_empty();
+        let others = signal.made.iter().filter(|made| rule.stages.makes().all(|own| own != **made));
+        let others: Vec<_> = others.collect();
+        let of = |durations: &[i64]| {
+            let all = signal.state_names().zip(durations.iter().copied());
+            let own = all.filter(|(name, _)| !others.contains(name));
+            own.map(|(name, nanos)| (name.to_string(), nanos)).collect::<BTreeMap<_, _>>()
+        };
+        let mut keep_ns = of(&rule.keep_ns);
+        keep_ns.retain(|_, keep| *keep > 0);
+        let seen = [runs.len(), waiting.len(), repeated.len(), withheld.len()] != [0; 4];
         seen.then(|| Explained {
             rule: rule.name.to_string(),
             number,
             signal: signal.name.to_string(),
-            hold_ns: states().zip(rule.hold_ns.iter().copied()).collect(),
-            keep_ns: keeps.filter(|(_, keep)| *keep > 0).collect(),
+            hold_ns: of(&rule.hold_ns),
+            keep_ns,
             expire_after_ns: rule.expire_after_ns,
+            stages: rule.stages.clone(),
             dedup_within_ns: rule.dedup.as_ref().map(|dedup| dedup.within_ns),
             runs,
             episodes,
             repeated,
+            withheld,
             waiting,
         })
     }
@@ -385,5 +409,6 @@ fn observed(
         raw_time,
         arrival: known.arrival_ns,
         origin: Origin { partition, file, line, element },
+        noted: Vec::new(),
     }
 }

@@ -85,7 +85,7 @@ impl Catalog {
         let names: Vec<_> = rules.rules.iter().map(|rule| rule.name.clone()).collect();
         let (signal_ranks, rule_ranks) = (ranks(&signals), ranks(&names));
         let state_names = |signal: usize| -> Vec<SmolStr> {
-            rules.signals[signal].states.iter().map(|state| state.name.clone()).collect()
+            rules.signals[signal].state_names().cloned().collect()
         };
         let ranks_of_rule = rules.rules.iter().zip(&rule_ranks).map(|(rule, rank)| Ranks {
             signal: signal_ranks[rule.signal],

@@ -1,5 +1,6 @@
 //! What became of records.
 
+use limbeck_operators::finite::Finite;
 use limbeck_operators::machines::hold_down::Decision;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -52,6 +53,12 @@ pub enum Count {
     Kept(u16),
     /// An observation in a run that had not lasted when observations ceased.
     Expired(u16),
+    /// An observation that a rule's flap damping withheld.
+    Damped(u16),
+    /// An observation that it would have withheld, but for its test mode.
+    WouldDamp(u16),
+    /// An observation that a rule withheld in the grace of its entity.
+    Spared(u16),
     /// An observation that a rule had not decided on at the end.
     Pending(u16),
 }
@@ -65,6 +72,9 @@ impl Count {
             Self::HeldDown(rule) => rank(rule).map(Self::HeldDown),
             Self::Kept(rule) => rank(rule).map(Self::Kept),
             Self::Expired(rule) => rank(rule).map(Self::Expired),
+            Self::Damped(rule) => rank(rule).map(Self::Damped),
+            Self::WouldDamp(rule) => rank(rule).map(Self::WouldDamp),
+            Self::Spared(rule) => rank(rule).map(Self::Spared),
             Self::Pending(rule) => rank(rule).map(Self::Pending),
             _ => None,
         }
@@ -118,6 +128,15 @@ pub enum Trace {
         /// Which.
         place: Place,
     },
+    /// What a rule did with an observation before it was held.
+    Staged {
+        /// To whom.
+        lane: TracedLane,
+        /// Which.
+        place: Place,
+        /// What.
+        what: Staged,
+    },
     /// What a rule made of its observations.
     Decided {
         /// To whom.
@@ -125,6 +144,41 @@ pub enum Trace {
         /// The decision; states by their numbers.
         decision: Decision<u16>,
     },
+}
+
+/// What is done with an observation before it is held, with the numbers that decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Staged {
+    /// It changed too often.
+    Damped {
+        /// The penalty at its instant.
+        penalty: Finite,
+        /// The largest since the entity is suppressed.
+        peak: Finite,
+        /// Until when it is, unless it changes again.
+        until_ns: i64,
+        /// Whether it passed all the same.
+        passed: bool,
+    },
+    /// Its entity had just been seen for the first time.
+    Spared {
+        /// When.
+        first_ns: i64,
+        /// When its grace ends.
+        until_ns: i64,
+    },
+    /// It passed as one of an entity that flaps.
+    Flapped {
+        /// The share of changes, in percent.
+        share: Finite,
+    },
+}
+
+impl Staged {
+    /// Whether it was kept from what follows.
+    pub fn is_withheld(self) -> bool {
+        matches!(self, Self::Damped { passed: false, .. } | Self::Spared { .. })
+    }
 }
 
 /// A rule, by its number in the rule file, and an entity.

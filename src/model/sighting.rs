@@ -171,6 +171,9 @@ pub trait Shown: Data {
 
     /// What is carried beside a state.
     fn detail(state: &Self::State) -> SharedDetail;
+
+    /// A state, with what is carried beside it, if that is observed.
+    fn of(state: u16, detail: &SharedDetail) -> Self::State;
 }
 
 /// The state alone, in a whole word, so that an observation moves in words.
@@ -201,6 +204,10 @@ impl Shown for u64 {
 
     fn detail(_: &u16) -> SharedDetail {
         None
+    }
+
+    fn of(state: u16, _: &SharedDetail) -> u16 {
+        state
     }
 }
 
@@ -250,6 +257,10 @@ impl Shown for Noted {
 
     fn detail(state: &Self) -> SharedDetail {
         state.detail.clone()
+    }
+
+    fn of(state: u16, detail: &SharedDetail) -> Self {
+        Self { state, key: 0, detail: detail.clone() }
     }
 }
 

@@ -1,21 +1,23 @@
 //! From what rules observe to what they decide: a timeline for each group of rules.
 
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 use differential_dataflow::{AsCollection, VecCollection};
+use limbeck_operators::Machine;
 use limbeck_operators::machines::dedup::{Dedup, Verdict};
-use limbeck_operators::machines::hold_down::{Cut, Decision, HoldDown, Holds, Missed};
-use limbeck_operators::timeline::{Timeline, Timing};
+use limbeck_operators::machines::hold_down::{Cut, Decision};
+use limbeck_operators::stage::Told;
+use limbeck_operators::timeline::{Revised, Timeline, Timing};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
 use timely::dataflow::operators::{Concatenate, OkErr};
 
+use super::asked::{Lanes, Noted, hold_down, staged_machine};
 use super::saved::Saving;
 use super::tally::tally;
 use super::{Lane, Options, Update};
 use crate::model::episode::{Catalog, Episode};
-use crate::model::ledger::{Count, Entry, Place, Trace, TracedLane};
+use crate::model::ledger::{Count, Entry, Place, Staged, Trace, TracedLane};
 use crate::model::sighting::{Observation, Shown};
 use crate::rules::{Rule, Rules};
 
@@ -113,12 +115,12 @@ pub(super) fn lanes<'scope, S: Shown>(
         let to = (&mut decided, &mut *saving);
         match staged {
             false => {
-                let holds = RuleHolds::<S, ()>(Rc::clone(&rules), PhantomData);
-                hold(part, ends.clone(), (&rules, holds), timing, options, to);
+                let machine = hold_down::<S, ()>(&rules, options);
+                decide(part, ends, (&rules, machine), timing, options, to);
             }
             true => {
-                let holds = RuleHolds::<S, Option<i64>>(Rc::clone(&rules), PhantomData);
-                hold(part, ends.clone(), (&rules, holds), timing, options, to);
+                let machine = staged_machine::<S>(&rules, options);
+                decide(part, ends, (&rules, machine), timing, options, to);
             }
         }
     }
@@ -170,22 +172,43 @@ fn without_repeats<'scope, S: Shown>(
     scope.concatenate([passed, others]).as_collection()
 }
 
-/// Holds states down until they have lasted.
-fn hold<'scope, S: Shown>(
+/// What a machine says of a lane: what its stages do, and what is decided.
+trait Outcome<S: Shown>: Sized {
+    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)>;
+}
+
+impl<S: Shown> Outcome<S> for Decision<S::State> {
+    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)> {
+        Ok(self)
+    }
+}
+
+impl<S: Shown, N: Into<Noted<S>>, O: Outcome<S>> Outcome<S> for Told<N, O> {
+    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)> {
+        match self {
+            Self::Noted(note) => {
+                let Noted(observation, what) = note.into();
+                Err((observation, what))
+            }
+            Self::Passed(told) => told.outcome(),
+        }
+    }
+}
+
+/// Folds observations until it is said what lasts, with a machine that ends in hold-down.
+fn decide<'scope, S: Shown, M>(
     observed: Observed<'scope, S>,
-    ends: Ends<'scope>,
-    (rules, holds): (&Rc<Lanes>, impl Holds<Lane, S::State>),
+    ends: &Ends<'scope>,
+    (rules, machine): (&Rc<Lanes>, M),
     timing: Timing,
     options: Options,
     (decided, saving): (&mut Decided<'scope>, &mut Saving),
-) {
-    let mut machine = HoldDown::<Lane, Observation<S>, _>::new(holds);
-    if options.traced {
-        machine = machine.telling_runs();
-    }
+) where
+    M: Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>>,
+{
     let lanes = saving
         .timeline(Timeline::new("hold-down", machine, timing))
-        .ending_at(ends)
+        .ending_at(ends.clone())
         .build_local(observed);
     // Lateness is judged before, exactly: nothing can be too late for the timeline.
     lanes.errs.inspect(|rejected| panic!("an event in time was rejected: {rejected:?}"));
@@ -193,91 +216,55 @@ fn hold<'scope, S: Shown>(
     if options.traced {
         decided.ledgers.push(oks.clone().map(|((Lane { entity, rule, .. }, told), at, diff)| {
             let lane = TracedLane { rule: rule as u16, entity };
-            let decision = told.value.map(|state| S::number(&state));
-            (Entry::Trace(Box::new(Trace::Decided { lane, decision })), at, diff)
+            let trace = match told.value.outcome() {
+                Ok(decision) => {
+                    let decision = decision.map(|state| S::number(&state));
+                    Trace::Decided { lane, decision }
+                }
+                Err((Observation { event_time_ns, tie, .. }, what)) => {
+                    Trace::Staged { lane, place: Place { event_time_ns, tie }, what }
+                }
+            };
+            (Entry::Trace(Box::new(trace)), at, diff)
         }));
     }
     let of = Rc::clone(rules);
-    let (episodes, counts) = oks.ok_err(move |((lane, told), at, diff)| {
-        let rule = lane.rule();
+    let (episodes, counts) = oks.ok_err(move |((lane, Revised { value, revision }), at, diff)| {
+        let number = lane.rule();
+        let rank = of.rank(number);
         let count = |what: Count, observations: u32| Err((what, at, diff * observations as isize));
-        match told.value {
-            Decision::Sustained(sustained) => {
-                let state = S::number(&sustained.state);
-                let (signal, rule, state) = of.catalog.ranks(rule, state);
-                let episode = Episode {
-                    since_ns: sustained.since,
-                    entity: lane.entity,
-                    signal,
-                    rule,
-                    state,
-                    until_ns: sustained.until,
-                    decided_ns: sustained.decided,
-                    expired: sustained.expired,
-                    revision: told.revision,
-                    detail: S::detail(&sustained.state),
-                };
-                Ok((episode, at, diff))
-            }
-            Decision::Absorbed(run) => {
+        let sustained = match value.outcome() {
+            Ok(Decision::Sustained(sustained)) => sustained,
+            Ok(Decision::Absorbed(run)) => {
                 let by = match run.by {
                     Cut::Contrary => Count::HeldDown,
                     Cut::Kept { .. } => Count::Kept,
                     Cut::Silence => Count::Expired,
                 };
-                count(by(of.rank(rule)), run.observations)
+                return count(by(rank), run.observations);
             }
-            Decision::Undecided(waiting) => count(Count::Pending(of.rank(rule)), waiting),
-            Decision::Run(_) => count(Count::Pending(of.rank(rule)), 0),
-        }
+            Ok(Decision::Undecided(waiting)) => return count(Count::Pending(rank), waiting),
+            Ok(Decision::Run(_)) => return count(Count::Pending(rank), 0),
+            Err((_, Staged::Damped { passed: false, .. })) => return count(Count::Damped(rank), 1),
+            Err((_, Staged::Damped { .. })) => return count(Count::WouldDamp(rank), 1),
+            Err((_, Staged::Spared { .. })) => return count(Count::Spared(rank), 1),
+            Err((_, Staged::Flapped { .. })) => return count(Count::Pending(rank), 0),
+        };
+        let (signal, rule, state) = of.catalog.ranks(number, S::number(&sustained.state));
+        let episode = Episode {
+            since_ns: sustained.since,
+            entity: lane.entity,
+            signal,
+            rule,
+            state,
+            until_ns: sustained.until,
+            decided_ns: sustained.decided,
+            expired: sustained.expired,
+            revision,
+            detail: S::detail(&sustained.state),
+        };
+        Ok((episode, at, diff))
     });
     decided.episodes.push(episodes);
     decided.ledgers.push(tally(counts.filter(|(.., diff)| *diff != 0)));
-}
-
-/// What the machines ask of the rules, by their numbers.
-struct Lanes {
-    catalog: Catalog,
-    ranks: Vec<u16>,
-    hold_ns: Vec<Vec<i64>>,
-    keep_ns: Vec<Vec<i64>>,
-    expire_after_ns: Vec<i64>,
-    dedup_ns: Vec<Option<i64>>,
-}
-
-impl Lanes {
-    fn new(rules: &Rules, catalog: Catalog) -> Self {
-        let each = || rules.rules.iter();
-        Self {
-            ranks: catalog.rule_ranks(),
-            catalog,
-            hold_ns: each().map(|rule| rule.hold_ns.clone()).collect(),
-            keep_ns: each().map(|rule| rule.keep_ns.clone()).collect(),
-            expire_after_ns: each().map(|rule| rule.expire_after_ns).collect(),
-            dedup_ns: each().map(|rule| Some(rule.dedup.as_ref()?.within_ns)).collect(),
-        }
-    }
-
-    fn rank(&self, rule: usize) -> u16 {
-        self.ranks[rule]
-    }
-}
-
-/// With what is remembered of states that are missed.
-struct RuleHolds<S, M>(Rc<Lanes>, PhantomData<fn() -> (S, M)>);
-
-impl<S: Shown, M: Missed> Holds<Lane, S::State> for RuleHolds<S, M> {
-    type Missed = M;
-
-    fn hold(&self, lane: &Lane, state: &S::State) -> i64 {
-        self.0.hold_ns[lane.rule()][usize::from(S::number(state))]
-    }
-
-    fn keep(&self, lane: &Lane, state: &S::State) -> i64 {
-        self.0.keep_ns[lane.rule()][usize::from(S::number(state))]
-    }
-
-    fn expire_after(&self, lane: &Lane) -> i64 {
-        self.0.expire_after_ns[lane.rule()]
-    }
 }

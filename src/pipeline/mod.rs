@@ -12,6 +12,7 @@
 //! [dedup](limbeck_operators::machines::dedup) where the rule has one. Rules that amend for longer
 //! than others have timelines of their own, so that the others need not keep what they keep.
 
+mod asked;
 mod lanes;
 mod observations;
 mod saved;

@@ -154,6 +154,27 @@ pub(crate) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<
     found
 }
 
+/// A finite number that is at least `least`.
+pub(super) fn number(node: &Node, what: &str, least: f64, problems: &mut Problems) -> Option<f64> {
+    let text = text(node, what, problems)?;
+    let found = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= least);
+    if found.is_none() {
+        let message = format!("{what} is a finite number, {least} at least, not `{text}`");
+        problems.error(&node.span, message);
+    }
+    found
+}
+
+/// Whether something is so.
+pub(super) fn truth(node: &Node, what: &str, problems: &mut Problems) -> Option<bool> {
+    let text = text(node, what, problems)?;
+    let found = text.parse().ok();
+    if found.is_none() {
+        problems.error(&node.span, format!("{what} is true or false, not `{text}`"));
+    }
+    found
+}
+
 /// Reports what is wrong within the text of a node.
 pub(crate) fn without_faults<T>(
     result: Result<T, Vec<Fault>>,

@@ -30,7 +30,10 @@ impl Rules {
     /// A state that no rule names, where one names the others.
     fn lint_unnamed(&self, index: usize, signal: &Signal, list: &mut Vec<Diagnostic>) {
         let on: Vec<_> = self.rules.iter().filter(|rule| rule.signal == index).collect();
-        let named = |rule: &Rule| rule.hold_spans.iter().flatten().count();
+        let named = |rule: &Rule| {
+            let spans = rule.hold_spans.iter().take(signal.states.len());
+            spans.flatten().count()
+        };
         let Some(rule) = on.iter().find(|rule| named(rule) > 1) else { return };
         for (number, state) in signal.states.iter().enumerate() {
             if on.iter().all(|rule| rule.hold_spans[number].is_none()) {
@@ -141,6 +144,11 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
         if !message.is_empty() {
             warn(list, &filter.span(), message, help);
         }
+    }
+    if rule.stages.faults.contains(&true) && !rule.stages.need_faults() {
+        let message = format!("the rule `{}` has faults that nothing asks for", rule.name);
+        let help = "`flap_damping` and `grace` do; add one of them, or remove `faults`";
+        warn(list, &rule.span, message, help);
     }
     if rule.hold_ns.iter().all(|hold| *hold == 0) && !rule.is_staged() {
         let message = format!("the rule `{}` holds nothing back", rule.name);

@@ -17,6 +17,7 @@ mod remarks;
 mod route;
 pub(crate) mod schema;
 mod source;
+mod stages;
 mod template;
 mod written;
 pub(crate) mod yaml;
@@ -38,6 +39,7 @@ pub use source::{
     Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
     TimeForm, TimeFormat, TimeFormatError, TimeUnit,
 };
+pub use stages::{FLAPPING, Stages, UNKNOWN};
 pub use template::{Piece, Template};
 pub use written::{Unchanged, Written, WrittenRule};
 
@@ -95,9 +97,22 @@ pub struct Signal {
     pub value: Option<Expression>,
     /// The first state that fits a record is observed; at least one.
     pub states: Vec<State>,
+    /// The names of the states that rules on it make, numbered behind these.
+    pub made: Vec<SmolStr>,
 }
 
 impl Signal {
+    /// The names of all states, those that rules make behind the others.
+    pub fn state_names(&self) -> impl Iterator<Item = &SmolStr> {
+        self.states.iter().map(|state| &state.name).chain(&self.made)
+    }
+
+    /// The name of a state, by its number.
+    pub fn state_name(&self, state: u16) -> &SmolStr {
+        let (state, own) = (usize::from(state), self.states.len());
+        self.states.get(state).map_or_else(|| &self.made[state - own], |state| &state.name)
+    }
+
     /// Whether it carries more of a record than its state.
     pub fn has_detail(&self) -> bool {
         !self.labels.is_empty() || self.value.is_some()
@@ -153,12 +168,14 @@ pub struct Rule {
     pub filter: Option<Condition>,
     /// What it takes for a repeat.
     pub dedup: Option<Dedup>,
-    /// How long each state of the signal must last, by the state's index.
+    /// How long each state of the signal must last, by the state's number.
     pub hold_ns: Vec<i64>,
     /// The bytes of the rule file each hold is written in; none for a state without.
     pub hold_spans: Vec<Option<Range<usize>>>,
     /// How long each state of the signal lasts after it was missed, likewise.
     pub keep_ns: Vec<i64>,
+    /// What is done before that.
+    pub stages: Stages,
     /// How late a record may be to amend what was said; at least the lateness.
     pub amend_within_ns: i64,
     /// An entity without observations for this long expires.
@@ -181,7 +198,7 @@ pub struct Dedup {
 impl Rule {
     /// Whether it takes more than hold-down to say what lasts.
     pub fn is_staged(&self) -> bool {
-        self.keep_ns.iter().any(|keep| *keep > 0)
+        self.stages.are_any() || self.keep_ns.iter().any(|keep| *keep > 0)
     }
 }
 

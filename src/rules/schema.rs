@@ -215,6 +215,32 @@ fn rule() -> Value {
             "description": "How long each state must last to count; at once if not given.",
             "type": "object", "additionalProperties": reference("duration"),
         }),
+        "absent" => described(
+            object(&read::ABSENT_FIELDS, &read::ABSENT_FIELDS, |field| match field {
+                "after" => reference("duration"),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            }),
+            "Without observations for so long an entity is unknown, a state with its own hold.",
+        ),
+        "flap_damping" => {
+            described(flap_damping(), "What changes too often is withheld (RFC 2439).")
+        }
+        "flap_detection" => described(
+            object(&read::DETECTION_FIELDS, &[], |field| match field {
+                "weights" => described(
+                    json!({ "enum": read::WEIGHTS.map(|(name, _)| name) }),
+                    "Whose weights of changes, and thresholds; icinga if not given.",
+                ),
+                "high" | "low" => described(number(), "A share of changes in percent."),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            }),
+            "What changes too often in 21 observations is flapping, a state with its own hold.",
+        ),
+        "faults" => json!({
+            "description": "Which states are faults, to flap_damping and grace.",
+            "type": "array", "minItems": 1, "items": scalar(),
+        }),
+        "grace" => duration("For so long after an entity was first seen its faults wait."),
         "keep" => json!({
             "description": "How long each state lasts at least after it was first missed; not at \
                             all if not given.",
@@ -241,6 +267,23 @@ fn rule() -> Value {
         "expire_after" => duration("As that of the file, for this rule."),
         "labels" => described(reference("texts"), "Labels of all its episodes."),
         "annotations" => described(reference("texts"), "Texts of all its episodes."),
+        other => unreachable!("the schema says nothing of the field {other}"),
+    })
+}
+
+fn flap_damping() -> Value {
+    object(&read::DAMPING_FIELDS, &[], |field| match field {
+        "fault" => described(number(), "The penalty of a change to a fault; 1000 if not given."),
+        "return" => described(number(), "That of a change from a fault to none; 0 if not given."),
+        "change" => described(number(), "That of any other change; 500 if not given."),
+        "suppress" => described(number(), "A penalty above it suppresses; 2000 if not given."),
+        "reuse" => described(number(), "One that has decayed to it does not; 750 if not given."),
+        "half_life" => duration("Within this time a penalty decays by half; 15m if not given."),
+        "max" => duration("For so long after its last change at most; 1h if not given."),
+        "test" => described(
+            json!({ "enum": [true, false, "true", "false"] }),
+            "Whether nothing is withheld: what would be is counted.",
+        ),
         other => unreachable!("the schema says nothing of the field {other}"),
     })
 }
@@ -358,6 +401,12 @@ fn scalar() -> Value {
 fn count() -> Value {
     json!({ "anyOf": [
         { "type": "integer", "minimum": 1 }, { "type": "string", "pattern": "^[0-9]+$" },
+    ] })
+}
+
+fn number() -> Value {
+    json!({ "anyOf": [
+        { "type": "number" }, { "type": "string", "pattern": "^[0-9.eE+-]+$" },
     ] })
 }
 

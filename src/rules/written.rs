@@ -54,6 +54,7 @@ impl Written {
         let has_detail = dedups || rules.iter().any(|rule| signals[rule.signal].has_detail());
         let corrects = sources.iter().any(|source| source.skew == Skew::Correct);
         let longest = rules.iter().map(|rule| rule.amend_within_ns).max().filter(|_| corrects);
+        let made: Vec<_> = signals.iter().map(|signal| &signal.made).collect();
         let filter = |node: &Node| fixed_hash(&field(node, "where"));
         let of_rule = |(rule, node): (&Rule, &Node)| {
             // Which values of its labels come first depends on what the other rules look at.
@@ -68,7 +69,7 @@ impl Written {
             WrittenRule { name, hash, amend_within_ns: *amend_within_ns, staged }
         };
         Self {
-            base: fixed_hash(&(base, dedups, has_detail, longest)),
+            base: fixed_hash(&(base, dedups, has_detail, longest, made)),
             rules: rules.iter().zip(nodes).map(of_rule).collect(),
             routes: fixed_hash(&routes.collect::<Vec<_>>()),
         }

@@ -6,7 +6,7 @@
 
 mod row;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use limbeck_operators::machines::hold_down::Decision;
@@ -20,7 +20,9 @@ use super::{AtomicFile, OutputDir, OutputError, Sorter};
 use crate::durable::Disk;
 use crate::model::episode::Catalog;
 use crate::model::lane::LaneStory;
-use crate::model::ledger::{DeadLetter, Disposition, Known, Mark, Place, Trace, TracedLane};
+use crate::model::ledger::{
+    DeadLetter, Disposition, Known, Mark, Place, Staged, Trace, TracedLane,
+};
 use crate::model::sighting::Position;
 use crate::rules::Rules;
 
@@ -68,6 +70,7 @@ impl SavedFates {
 enum OfLane {
     Decided(Decision<u16>),
     Repeated(Place),
+    Staged(Place, Staged),
     Observed { place: Place, state: u16, position: Position, known: Known },
 }
 
@@ -152,6 +155,9 @@ impl Fates {
             }
             Trace::Repeated { lane, place } => {
                 self.lanes.push((lane, OfLane::Repeated(place)), diff)
+            }
+            Trace::Staged { lane, place, what } => {
+                self.lanes.push((lane, OfLane::Staged(place, what)), diff)
             }
             Trace::Decided { lane, decision } => {
                 self.lanes.push((lane, OfLane::Decided(decision)), diff)
@@ -273,6 +279,7 @@ struct Teller<'c> {
     lane: TracedLane,
     decisions: Vec<Decision<u16>>,
     repeated: BTreeSet<Place>,
+    staged: BTreeMap<Place, Vec<Staged>>,
     /// Made when the first observation comes.
     story: Option<LaneStory>,
     /// The run that is next, and how many of its observations have been.
@@ -281,8 +288,8 @@ struct Teller<'c> {
 
 impl<'c> Teller<'c> {
     fn new(catalog: &'c Catalog, lane: TracedLane) -> Self {
-        let (decisions, repeated) = (Vec::new(), BTreeSet::new());
-        Self { catalog, lane, decisions, repeated, story: None, at: (0, 0) }
+        let (decisions, repeated, staged) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        Self { catalog, lane, decisions, repeated, staged, story: None, at: (0, 0) }
     }
 
     fn take(&mut self, of_lane: OfLane) -> Option<(RecordKey, OfRecord)> {
@@ -291,10 +298,15 @@ impl<'c> Teller<'c> {
             OfLane::Repeated(place) => {
                 self.repeated.insert(place);
             }
+            OfLane::Staged(place, what) => self.staged.entry(place).or_default().push(what),
             OfLane::Observed { place, state, position, known } => {
+                let noted = self.staged.remove(&place).unwrap_or_default();
                 let fate = match self.repeated.remove(&place) {
                     true => Fate::Repeated,
-                    false => self.next(),
+                    false => match noted.iter().find(|what| what.is_withheld()) {
+                        Some(what) => Fate::Withheld(*what),
+                        None => self.next(noted),
+                    },
                 };
                 let key = RecordKey::new(position, &known);
                 return Some((key, OfRecord::Fate { rule: self.lane.rule, state, fate }));
@@ -304,7 +316,7 @@ impl<'c> Teller<'c> {
     }
 
     /// The fate of the next observation that is in a run.
-    fn next(&mut self) -> Fate {
+    fn next(&mut self, noted: Vec<Staged>) -> Fate {
         let Self { decisions, story, at, catalog, lane, .. } = self;
         let story = story.get_or_insert_with(|| LaneStory::new(&*decisions));
         while story.runs.get(at.0).is_some_and(|run| run.observations == at.1) {
@@ -312,7 +324,7 @@ impl<'c> Teller<'c> {
         }
         let Some(run) = story.runs.get(at.0) else { return Fate::Waiting };
         at.1 += 1;
-        Fate::in_run(story, run, at.1 == 1, |episode| {
+        Fate::in_run(story, run, at.1 == 1, noted, |episode| {
             let ranks = catalog.ranks(usize::from(lane.rule), episode.state);
             catalog.id_of(ranks, &lane.entity, episode.since)
         })

@@ -90,7 +90,7 @@ impl History {
             let signal = &rules.signals[rule.signal];
             let of_rule = OfRule {
                 number,
-                states: signal.states.iter().map(|state| state.name.clone()).collect(),
+                states: signal.state_names().cloned().collect(),
                 labels: signal.labels.iter().map(|label| label.name.clone()).collect(),
                 has_detail: signal.has_detail(),
             };

@@ -33,6 +33,9 @@ pub struct Summary {
     pub updates: u64,
     /// Observations in no episode, by rule and reason.
     pub suppressed: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// Observations that stages in test mode would have suppressed, likewise.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub would_suppress: BTreeMap<String, BTreeMap<&'static str, u64>>,
     /// What became of the observations of each rule; together they are all.
     pub fates: BTreeMap<String, RuleFates>,
     /// Values of labels beyond those that are told apart.
@@ -68,6 +71,8 @@ impl Summary {
             let (rule, reason) = match what {
                 Count::HeldDown(rule) => (*rule, Some("hold")),
                 Count::Kept(rule) => (*rule, Some("keep")),
+                Count::Damped(rule) => (*rule, Some("flap_damping")),
+                Count::Spared(rule) => (*rule, Some("grace")),
                 Count::Expired(rule) => (*rule, Some("expired")),
                 Count::Repeated(rule) => (*rule, Some("dedup")),
                 Count::Observed(rule) | Count::Pending(rule) => (*rule, None),
@@ -85,6 +90,14 @@ impl Summary {
                 _ => of_rule.observed = *count,
             }
         }
+        let would_suppress = counts.iter().filter_map(|(what, count)| match what {
+            Count::WouldDamp(rule) if *count > 0 => {
+                let reasons = BTreeMap::from([("flap_damping", *count)]);
+                Some((catalog.rule_name(*rule).to_owned(), reasons))
+            }
+            _ => None,
+        });
+        let would_suppress = would_suppress.collect();
         for of_rule in fates.values_mut() {
             of_rule.in_episodes = of_rule.observed - of_rule.suppressed - of_rule.pending;
         }
@@ -99,6 +112,7 @@ impl Summary {
             condition_errors: count(Count::ConditionError),
             label_overflows: count(Count::LabelOverflow),
             suppressed,
+            would_suppress,
             fates,
             complete: count(Count::Damaged) == 0,
             ..Self::default()

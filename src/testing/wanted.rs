@@ -87,7 +87,7 @@ pub(super) const EPISODE_FIELDS: [&str; 13] = [
     "value",
     "schema",
 ];
-pub(super) const FATE_FIELDS: [&str; 17] = [
+pub(super) const FATE_FIELDS: [&str; 27] = [
     "entity",
     "time",
     "arrival",
@@ -105,6 +105,16 @@ pub(super) const FATE_FIELDS: [&str; 17] = [
     "lasted",
     "hold",
     "within",
+    "keep",
+    "missed",
+    "as",
+    "would",
+    "penalty",
+    "suppress",
+    "suppressed_until",
+    "share",
+    "first_seen",
+    "grace_until",
 ];
 pub(super) const DELIVERY_FIELDS: [&str; 18] = [
     "to",
@@ -128,9 +138,21 @@ pub(super) const DELIVERY_FIELDS: [&str; 18] = [
 ];
 pub(super) const DEAD_LETTER_FIELDS: [&str; 4] = ["line", "column", "reason", "record"];
 /// What of these are instants, ...
-const TIMES: [&str; 7] = ["since", "until", "decided", "time", "arrival", "raw_time", "at"];
+const TIMES: [&str; 11] = [
+    "since",
+    "until",
+    "decided",
+    "time",
+    "arrival",
+    "raw_time",
+    "at",
+    "missed",
+    "suppressed_until",
+    "first_seen",
+    "grace_until",
+];
 /// ... lengths of time, ...
-const DURATIONS: [&str; 3] = ["lasted", "hold", "within"];
+const DURATIONS: [&str; 4] = ["lasted", "hold", "within", "keep"];
 /// ... and texts by name.
 const TEXTS: [&str; 2] = ["labels", "annotations"];
 

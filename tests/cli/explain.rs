@@ -169,7 +169,14 @@ fn what_was_kept_down_says_so() {
 {"at":1195,"e":"h","x":1}
 "#;
     let said = said_of(&rules, log, 1..=6);
-    expect![[r#""#]].assert_eq(&said);
+    expect![[r#"
+        l.ndjson:1, to rule r, begins a run: 1970-01-01T00:16:40.000Z down for 30s; announced at once (1 observation)
+        l.ndjson:2, to rule r, begins a run: 1970-01-01T00:17:10.000Z up for 1m; hold is 10s; over at 00:18:10.000Z (1 observation), but down was kept for 1m after it was missed, since 00:17:10.000Z. Would have counted with keep < 1m
+        l.ndjson:3, to rule r, begins a run: 1970-01-01T00:18:10.000Z down for 10s; continues the episode since 00:16:40.000Z (1 observation)
+        l.ndjson:4, to rule r, begins a run: 1970-01-01T00:18:20.000Z up for 1m10s; announced at 00:19:20.000Z, from 00:19:20.000Z on: until then down was kept (1 observation)
+        l.ndjson:5, to rule r, begins a run: 1970-01-01T00:19:30.000Z down for 10s; announced at once (1 observation)
+        l.ndjson:6, to rule r, begins a run: 1970-01-01T00:19:40.000Z up, pending until 00:20:40.000Z; hold is 10s; the state before is kept until then (2 observations)
+    "#]].assert_eq(&said);
 }
 
 /// The silence, too, counts for the hold; and both would have decided otherwise.

@@ -18,6 +18,8 @@ pub(crate) struct Observation {
     pub(crate) state: usize,
     /// The logical time of its arrival.
     pub(crate) known_at: i128,
+    /// Whether nobody observed it: a deadline made it.
+    pub(crate) made: bool,
 }
 
 /// An episode without its names.
@@ -44,6 +46,10 @@ pub(crate) struct Suppressed {
     pub(crate) expired: usize,
     /// Repeats of others.
     pub(crate) dedup: usize,
+    /// Withheld for changing too often.
+    pub(crate) damped: usize,
+    /// Withheld since their entity had just been seen for the first time.
+    pub(crate) spared: usize,
 }
 
 impl Add for Suppressed {
@@ -55,6 +61,8 @@ impl Add for Suppressed {
             keep: self.keep + other.keep,
             expired: self.expired + other.expired,
             dedup: self.dedup + other.dedup,
+            damped: self.damped + other.damped,
+            spared: self.spared + other.spared,
         }
     }
 }
@@ -67,6 +75,8 @@ struct Run<'a> {
     /// Where its history expires.
     expires: i128,
     hold: i128,
+    /// Whether a deadline made something where it starts: it counts when that instant is over.
+    waits: bool,
 }
 
 /// How long states are held, kept, and remembered.
@@ -77,6 +87,14 @@ pub(crate) struct Waits<'a> {
     /// By state.
     pub(crate) keep_ns: &'a [i64],
     pub(crate) expire_after_ns: i64,
+    /// Of states that are made.
+    pub(crate) hold_made_ns: i64,
+}
+
+impl Waits<'_> {
+    pub(crate) fn hold_ns(&self, state: usize) -> i64 {
+        self.hold_ns.get(state).copied().unwrap_or(self.hold_made_ns)
+    }
 }
 
 /// When a run takes the place of what was before it.
@@ -144,6 +162,12 @@ impl Run<'_> {
             && self.contrary().is_none_or(|contrary| takes.is_before(contrary))
             && takes.is_before(self.expires)
             && takes.is_before(clock)
+            && !(self.waits && self.start() == clock)
+    }
+
+    /// How many observations it has, without those that were made.
+    fn observed(&self) -> usize {
+        self.observations.iter().filter(|observation| !observation.made).count()
     }
 }
 
@@ -168,14 +192,29 @@ pub(crate) fn without_repeats(
     (passed, repeats)
 }
 
-/// Splits observations where none came for as long as `expire_after`.
-fn between_gaps(observations: &[Observation], expire_after: i64) -> Vec<&[Observation]> {
-    let gap = |a: &Observation, b: &Observation| b.time >= a.time + i128::from(expire_after);
-    observations.chunk_by(|a, b| !gap(a, b)).collect()
+/// Splits observations where none came for as long as `expire_after`; each part with its last one. What
+/// was made is none, unless a part begins with it.
+pub(crate) fn lives(
+    observations: &[Observation],
+    expire_after: i64,
+) -> Vec<(&[Observation], i128)> {
+    let mut lives = Vec::new();
+    let (mut from, mut last): (usize, Option<i128>) = (0, None);
+    for (at, observation) in observations.iter().enumerate() {
+        let ended = last.filter(|last| observation.time >= last + i128::from(expire_after));
+        if let Some(ended) = ended {
+            lives.push((&observations[from..at], ended));
+            (from, last) = (at, None);
+        }
+        if !observation.made || last.is_none() {
+            last = Some(observation.time);
+        }
+    }
+    lives.extend(last.map(|last| (&observations[from..], last)));
+    lives
 }
 
-fn runs<'a>(history: &'a [Observation], hold_ns: &[i64], expire_after: i64) -> Vec<Run<'a>> {
-    let last = history.last().expect("a history has observations");
+fn runs<'a>(history: &'a [Observation], last: i128, waits: Waits<'_>) -> Vec<Run<'a>> {
     let mut runs = Vec::new();
     let mut end = 0;
     for observations in history.chunk_by(|a, b| a.state == b.state) {
@@ -183,8 +222,9 @@ fn runs<'a>(history: &'a [Observation], hold_ns: &[i64], expire_after: i64) -> V
         runs.push(Run {
             observations,
             later: &history[end..],
-            expires: last.time + i128::from(expire_after),
-            hold: i128::from(hold_ns[observations[0].state]),
+            expires: last + i128::from(waits.expire_after_ns),
+            hold: i128::from(waits.hold_ns(observations[0].state)),
+            waits: history.iter().any(|o| o.made && o.time == observations[0].time),
         });
     }
     runs
@@ -210,17 +250,19 @@ fn kept_until(
 
 /// Each run of one history with its place among the episodes, which are put into `spans`.
 fn judge(
-    history: &[Observation],
+    (history, last): (&[Observation], i128),
     waits: Waits<'_>,
     clock: i128,
     mut each: impl FnMut(&Run<'_>, Option<i128>),
 ) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut open: Option<Span> = None;
-    for run in runs(history, waits.hold_ns, waits.expire_after_ns) {
+    let mut unobserved = false;
+    for run in runs(history, last, waits) {
         let kept = open.as_ref().and_then(|span| kept_until(span, &run, history, waits.keep_ns));
         each(&run, kept);
         let takes = run.takes(kept);
+        unobserved = run.is_established(clock, takes) && run.observed() == 0;
         if !run.is_established(clock, takes) {
             continue;
         }
@@ -240,10 +282,12 @@ fn judge(
             source: run.observations[0].source.clone(),
         });
     }
-    let last = history.last().expect("a history has observations").time;
-    let expired = last + i128::from(waits.expire_after_ns) <= clock;
+    let expires = last + i128::from(waits.expire_after_ns);
+    let expired = expires <= clock;
+    // What nobody observed ends when it is forgotten.
+    let end = if unobserved { expires } else { last };
     spans.extend(open.map(|span| match expired {
-        true => Span { until: Some(last.max(span.since)), expired, ..span },
+        true => Span { until: Some(end.max(span.since)), expired, ..span },
         false => span,
     }));
     spans
@@ -251,7 +295,7 @@ fn judge(
 
 /// The episodes of these observations (in order, all known) when the clock stands at `clock`.
 pub(crate) fn spans(observations: &[Observation], waits: Waits<'_>, clock: i128) -> Vec<Span> {
-    let histories = between_gaps(observations, waits.expire_after_ns).into_iter();
+    let histories = lives(observations, waits.expire_after_ns).into_iter();
     histories.flat_map(|history| judge(history, waits, clock, |_, _| ())).collect()
 }
 
@@ -264,10 +308,10 @@ pub(crate) fn suppressed(
     let mut suppressed = Suppressed::default();
     let Some(end) = end.map(i128::from) else { return suppressed };
     let reached = observations.partition_point(|observation| observation.time <= end);
-    for history in between_gaps(&observations[..reached], waits.expire_after_ns) {
+    for history in lives(&observations[..reached], waits.expire_after_ns) {
         judge(history, waits, end, |run, kept| {
             let takes = run.takes(kept);
-            let count = run.observations.len();
+            let count = run.observed();
             match run.contrary() {
                 _ if !run.has_length() || run.is_cut_short() => suppressed.hold += count,
                 Some(contrary) if !takes.is_before(contrary) => suppressed.keep += count,

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::damage::damaged;
 use super::lines::{Draft, escaped, quoted, spelt};
+use super::stages::{Damping, Detection, Stages};
 use super::{DAY, MS, RuleSpec, S, SignalSpec, Spec};
 
 /// 2026-01-01T00:00:00Z.
@@ -169,6 +170,40 @@ fn spec(random: &mut Random) -> Spec {
     spec
 }
 
+/// Stages of a rule, now and then.
+fn stages(rule: &RuleSpec, expire_after_ns: i64, random: &mut Random) -> Stages {
+    let mut stages = Stages::default();
+    stages.faults = vec![false; rule.hold_ns.len()];
+    stages.faults[rule.hold_ns.len() - 1] = true;
+    stages.hold_made_ns = *random.pick(&[0, 0, 100 * MS, S, 3 * S]);
+    if random.chance(40) {
+        let after = *random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S]);
+        stages.absent_after_ns = Some(after).filter(|after| *after < expire_after_ns);
+    }
+    if random.chance(40) {
+        let half_life_ns = *random.pick(&[100 * MS, S, 3 * S, 60 * S]);
+        stages.damping = Some(Damping {
+            fault: *random.pick(&[1000.0, 1000.0, 700.0]),
+            back: *random.pick(&[0.0, 0.0, 300.0]),
+            change: *random.pick(&[500.0, 1000.0]),
+            suppress: *random.pick(&[800.0, 1200.5, 2000.0]),
+            reuse: 750.0,
+            half_life_ns,
+            max_ns: half_life_ns * (2 + random.up_to(2)),
+            test: random.chance(20),
+        });
+    }
+    if random.chance(40) {
+        let high = *random.pick(&[5.9, 10.0, 20.0]);
+        let low = *random.pick(&[0.0, 5.8, 5.9]);
+        stages.detection = Some(Detection { nagios: random.chance(50), high, low });
+    }
+    if random.chance(30) {
+        stages.grace_ns = Some(*random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S]));
+    }
+    stages
+}
+
 /// What rules can say beyond hold.
 fn more(spec: &mut Spec, random: &mut Random) {
     let lateness_ns = spec.lateness_ns;
@@ -191,6 +226,10 @@ fn more(spec: &mut Spec, random: &mut Random) {
         let least = rule.amend_within_ns.unwrap_or(lateness_ns) + S;
         if random.chance(30) || least > spec.expire_after_ns {
             rule.expire_after_ns = Some(least.max(*random.pick(&[2 * S, 8 * S, 20 * S])));
+        }
+        if random.chance(50) {
+            let expire_after_ns = rule.expire_after_ns.unwrap_or(spec.expire_after_ns);
+            rule.stages = stages(rule, expire_after_ns, random);
         }
     }
 }
@@ -226,6 +265,15 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
             .filter(|(index, (_, hold))| *index == 0 || **hold != 0 || random.chance(50))
             .map(|(_, (state, hold))| format!("{state}: {}", duration(*hold)))
             .collect();
+        let made = rule.stages.hold_made_ns;
+        let made = [
+            ("flapping", rule.stages.detection.is_some()),
+            ("unknown", rule.stages.absent_after_ns.is_some()),
+        ]
+        .into_iter()
+        .filter(|(_, is_made)| *is_made)
+        .map(|(name, _)| format!("{name}: {}", duration(made)));
+        let holds: Vec<_> = holds.into_iter().chain(made).collect();
         let signal = &spec.signals[rule.signal].name;
         yaml.push_str(&format!("  - name: {}\n    signal: {signal}\n", rule.name));
         yaml.push_str(&format!("    hold: {{ {} }}\n", holds.join(", ")));
@@ -235,6 +283,7 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
         if !keeps.is_empty() {
             yaml.push_str(&format!("    keep: {{ {} }}\n", keeps.join(", ")));
         }
+        push_stages(&mut yaml, rule, states);
         if let Some(source) = &rule.source {
             yaml.push_str(&format!("    where: labels.by == {source:?}\n"));
         }
@@ -252,6 +301,36 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
         }
     }
     yaml
+}
+
+fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
+    let Stages { faults, absent_after_ns, damping, detection, grace_ns, .. } = &rule.stages;
+    if damping.is_some() || grace_ns.is_some() {
+        let faults = states.iter().zip(faults).filter(|(_, fault)| **fault);
+        let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
+        yaml.push_str(&format!("    faults: [{}]\n", faults.join(", ")));
+    }
+    if let Some(after) = absent_after_ns {
+        yaml.push_str(&format!("    absent: {{ after: {} }}\n", duration(*after)));
+    }
+    if let Some(damping) = damping {
+        let Damping { fault, back, change, suppress, reuse, half_life_ns, max_ns, test } = damping;
+        yaml.push_str(&format!(
+            "    flap_damping: {{ fault: {fault}, return: {back}, change: {change}, suppress: \
+             {suppress}, reuse: {reuse}, half_life: {}, max: {}, test: {test} }}\n",
+            duration(*half_life_ns),
+            duration(*max_ns)
+        ));
+    }
+    if let Some(Detection { nagios, high, low }) = detection {
+        let weights = if *nagios { "nagios" } else { "icinga" };
+        yaml.push_str(&format!(
+            "    flap_detection: {{ weights: {weights}, high: {high}, low: {low} }}\n"
+        ));
+    }
+    if let Some(grace) = grace_ns {
+        yaml.push_str(&format!("    grace: {}\n", duration(*grace)));
+    }
 }
 
 fn duration(nanos: i64) -> String {

@@ -6,6 +6,7 @@
 //! - [`decode`]: one line to a record, or why it is a dead letter;
 //! - [`intake`]: arrival, the clock, and one disposition for each record;
 //! - [`accounts`]: what is told of each source, and what its clock makes of event times;
+//! - [`stages`]: what rules do with observations before they are held;
 //! - [`hold`]: the episodes that hold for given observations and a given clock;
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
@@ -25,6 +26,7 @@ pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod logs;
 pub(crate) mod published;
+pub(crate) mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,6 +36,7 @@ use serde_json::Value;
 pub(crate) use accounts::Account;
 pub(crate) use hold::{Observation, Suppressed, Waits};
 pub(crate) use intake::{Disposition, Used};
+use stages::{Passed, Stages};
 
 /// One millisecond.
 pub(crate) const MS: i64 = 1_000_000;
@@ -83,6 +86,7 @@ pub(crate) struct RuleSpec {
     pub(crate) hold_ns: Vec<i64>,
     /// Likewise.
     pub(crate) keep_ns: Vec<i64>,
+    pub(crate) stages: Stages,
     /// The only source it observes: `where` on the label that has it.
     pub(crate) source: Option<String>,
     /// For how long an observation of equal state and source is a repeat.
@@ -104,7 +108,17 @@ impl RuleSpec {
 
     fn waits(&self, spec: &Spec) -> Waits<'_> {
         let expire_after_ns = self.expire_after_ns(spec);
-        Waits { hold_ns: &self.hold_ns, keep_ns: &self.keep_ns, expire_after_ns }
+        let hold_made_ns = self.stages.hold_made_ns;
+        Waits { hold_ns: &self.hold_ns, keep_ns: &self.keep_ns, expire_after_ns, hold_made_ns }
+    }
+
+    /// What passes of what is known, when the clock stands at `clock`.
+    fn pass(&self, spec: &Spec, known: Vec<Observation>, clock: i128) -> Passed {
+        if !self.stages.are_any() {
+            return Passed { observations: known, ..Passed::default() };
+        }
+        let come = known.into_iter().filter(|o| o.time <= clock).collect();
+        self.stages.pass(come, self.expire_after_ns(spec), clock)
     }
 }
 
@@ -172,8 +186,10 @@ pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
             let (passed, repeats) = hold::without_repeats(history.clone(), rule.dedup_ns);
             let come = |o: &&Observation| intake.end.is_some_and(|end| o.time <= i128::from(end));
             let dedup = repeats.iter().filter(come).count();
-            let held = hold::suppressed(&passed, rule.waits(spec), intake.end);
-            sum + held + Suppressed { dedup, ..Suppressed::default() }
+            let clock = intake.end.map_or(i128::MIN, i128::from);
+            let Passed { observations, damped, spared, .. } = rule.pass(spec, passed, clock);
+            let held = hold::suppressed(&observations, rule.waits(spec), intake.end);
+            sum + held + Suppressed { dedup, damped, spared, ..Suppressed::default() }
         });
         (rule.name.clone(), total)
     });
@@ -222,6 +238,7 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
                 sequence: record.sequence.clone(),
                 id: record.id.clone(),
                 raw: *raw,
+                made: false,
                 state,
                 known_at: floor_to_tick(*arrival, spec.tick_ns),
             });
@@ -245,13 +262,14 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
             }
             let known: Vec<_> = history.iter().filter(|o| o.known_at <= at).cloned().collect();
             let (known, _) = hold::without_repeats(known, rule.dedup_ns);
+            let known = rule.pass(spec, known, clock).observations;
             let spans = hold::spans(&known, rule.waits(spec), clock);
             episodes.extend(spans.into_iter().map(|span| Episode {
                 since: nanos(span.since),
                 entity: entity.clone(),
                 signal: signal.name.clone(),
                 rule: rule.name.clone(),
-                state: signal.states[span.state].clone(),
+                state: stages::name(&signal.states, span.state),
                 until: span.until.map(nanos),
                 decided: nanos(span.decided),
                 expired: span.expired,
@@ -281,6 +299,32 @@ pub(crate) fn logical_times(spec: &Spec, histories: &Histories, end: i64) -> BTr
                 .filter(|deadline| *deadline <= i128::from(end));
             times.extend(deadlines.map(|deadline| ceil_to_tick(deadline, spec.tick_ns)));
             times.insert(observation.known_at);
+        }
+        times.extend(made_times(spec, rule, history, end));
+    }
+    times
+}
+
+/// The logical times at which something may change because of what a deadline makes: whatever is
+/// known, then or later.
+fn made_times(spec: &Spec, rule: &RuleSpec, history: &[Observation], end: i64) -> BTreeSet<i128> {
+    let mut times = BTreeSet::new();
+    if !rule.stages.are_any() {
+        return times;
+    }
+    let end = i128::from(end);
+    let learnt: BTreeSet<_> = history.iter().map(|observation| observation.known_at).collect();
+    for at in learnt {
+        let known: Vec<_> = history.iter().filter(|o| o.known_at <= at).cloned().collect();
+        let (known, _) = hold::without_repeats(known, rule.dedup_ns);
+        for observation in rule.pass(spec, known, end).observations {
+            let waits = rule.hold_ns.iter().chain(&rule.keep_ns).chain([&rule.stages.hold_made_ns]);
+            let waits = waits.copied().chain([rule.expire_after_ns(spec)]);
+            // The last instant of a keep, and that at which something is made, are over one later.
+            let each = waits.flat_map(|wait| [wait, wait + 1]).chain([0, 1]);
+            let deadlines = each.map(|wait| observation.time + i128::from(wait));
+            let deadlines = deadlines.filter(|deadline| *deadline <= end);
+            times.extend(deadlines.map(|deadline| ceil_to_tick(deadline, spec.tick_ns)));
         }
     }
     times

@@ -4,6 +4,7 @@
 mod route;
 mod rule;
 mod signal;
+mod stages;
 
 use self::signal::ReadSignal;
 use super::condition::{Condition, Expression, Fault, Paths, Wanted};
@@ -12,6 +13,7 @@ use super::expression::{Labels, Sees};
 use super::fields::{self, Fields};
 use super::known::Known;
 use super::source::{ReadSource, Source, read_path};
+use super::stages::number_made;
 use super::yaml::{self, Node, Value};
 use super::{Rule, Rules, Written};
 
@@ -21,6 +23,7 @@ pub(super) use self::route::{
 pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
+pub(super) use self::stages::{ABSENT_FIELDS, DAMPING_FIELDS, DETECTION_FIELDS, WEIGHTS};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
@@ -119,9 +122,10 @@ impl Reader<'_> {
         let span = |name| fields.get(name).map_or(start.start..start.start + 1, |n| n.span.clone());
         let sources: Vec<_> =
             sources.into_iter().map(|named| named.value?.source).collect::<Option<_>>()?;
-        let signals: Vec<_> =
+        let mut signals: Vec<_> =
             signals.into_iter().map(|named| named.value?.signal).collect::<Option<_>>()?;
-        let rules: Vec<_> = rules.into_iter().collect::<Option<_>>()?;
+        let mut rules: Vec<_> = rules.into_iter().collect::<Option<_>>()?;
+        number_made(&mut signals, &mut rules);
         let written = match (&root.value, fields.get("rules").map(|node| &node.value)) {
             (Value::Map(entries), Some(Value::Seq(nodes))) => {
                 Written::new(entries, nodes, (&sources, &signals, &rules))

@@ -14,11 +14,16 @@ use super::signal::ReadSignal;
 use super::{Defaults, Named, Reader, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 10] = [
+pub(in crate::rules) const FIELDS: [&str; 15] = [
     "name",
     "signal",
     "where",
     "dedup",
+    "absent",
+    "flap_damping",
+    "flap_detection",
+    "faults",
+    "grace",
     "hold",
     "keep",
     "amend_within",
@@ -64,6 +69,8 @@ impl Reader<'_> {
             None => Some(None),
         };
         let states = read.and_then(|read| read.state_names.as_deref());
+        let states = Self::known_states(&fields, states);
+        let states = states.as_deref();
         let holds = self.by_state(fields.get("hold"), ("`hold`", "a hold"), states);
         let keeps = self.by_state(fields.get("keep"), ("`keep`", "a keep"), states);
         let dedup = match fields.get("dedup") {
@@ -72,6 +79,8 @@ impl Reader<'_> {
         };
         let amend_within_ns = self.amend_within(&fields, defaults.lateness_ns);
         let expire_after_ns = self.expire_after(&fields, defaults.expire_after_ns);
+        let at = name_node.map_or(&node.span, |name| &name.span);
+        let stages = self.stages(&fields, at, states, expire_after_ns);
         let labels = self.texts(fields.get("labels"), "`labels`", known_labels);
         let annotations = self.texts(fields.get("annotations"), "`annotations`", known_labels);
         let (hold_ns, hold_spans) = holds?.into_iter().unzip();
@@ -85,6 +94,7 @@ impl Reader<'_> {
             hold_ns,
             hold_spans,
             keep_ns,
+            stages: stages?,
             amend_within_ns: amend_within_ns?,
             expire_after_ns: expire_after_ns?,
             labels: labels?,

@@ -89,6 +89,7 @@ impl Reader<'_> {
                 labels: labels?,
                 value: value?,
                 states: states?,
+                made: Vec::new(),
             })
         })();
         Some(ReadSignal { state_names, label_names, known, schema: read_schema, signal })

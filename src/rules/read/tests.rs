@@ -379,167 +379,167 @@ routes:
         &text,
         &expect![[r#"
             error: `a/b` cannot be the name of a sink
-              --> rules.yaml:23:3
+              --> rules.yaml:24:3
                |
-            23 |   a/b: { webhook: { url: http://h } }
+            24 |   a/b: { webhook: { url: http://h } }
                |   ^^^
                |
                = help: letters, digits, _ and -
 
             error: a sink is either a `webhook` or an `alertmanager`
-              --> rules.yaml:24:3
+              --> rules.yaml:25:3
                |
-            24 |   both: { webhook: { url: http://h }, alertmanager: { url: http://h } }
+            25 |   both: { webhook: { url: http://h }, alertmanager: { url: http://h } }
                |   ^^^^
                |
                = help: add `webhook: { url: https://... }`
 
             error: the URL has credentials in it
-              --> rules.yaml:27:12
+              --> rules.yaml:28:12
                |
-            27 |       url: https://user:secret@h/
+            28 |       url: https://user:secret@h/
                |            ^^^^^^^^^^^^^^^^^^^^^^
                |
                = help: send them in a header
 
             error: the header `Host` is set by limbeck
-              --> rules.yaml:28:18
+              --> rules.yaml:29:18
                |
-            28 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
+            29 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
                |                  ^^^^
                |
                = help: remove it; add others
 
             error: `a b` cannot be the name of a header
-              --> rules.yaml:28:27
+              --> rules.yaml:29:27
                |
-            28 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
+            29 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
                |                           ^^^^^
                |
                = help: letters, digits and -
 
             error: the value of `X-A` cannot be sent in a header
-              --> rules.yaml:28:42
+              --> rules.yaml:29:42
                |
-            28 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
+            29 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
                |                                          ^^^
                |
                = help: letters of ASCII, on one line
 
             error: the header `x-a` is repeated
-              --> rules.yaml:28:47
+              --> rules.yaml:29:47
                |
-            28 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
+            29 |       headers: { Host: h, "a b": c, X-A: "ä", x-a: { env: A, file: B } }
                |                                               ^^^
                |
                = help: keep one of the two
 
             error: `timeout` must be above zero
-              --> rules.yaml:29:16
+              --> rules.yaml:30:16
                |
-            29 |       timeout: 0s
+            30 |       timeout: 0s
                |                ^^
 
             error: `webhook` has no field `resolve_after`
-              --> rules.yaml:30:7
+              --> rules.yaml:31:7
                |
-            30 |       resolve_after: 1d
+            31 |       resolve_after: 1d
                |       ^^^^^^^^^^^^^
                |
                = help: known: `url`, `headers`, `timeout`
 
             error: `127.0.0.1:9093` is not a URL
-              --> rules.yaml:31:34
+              --> rules.yaml:32:34
                |
-            31 |   alerts: { alertmanager: { url: 127.0.0.1:9093 } }
+            32 |   alerts: { alertmanager: { url: 127.0.0.1:9093 } }
                |                                  ^^^^^^^^^^^^^^
                |
                = help: write https://HOST/PATH, or http://
 
             error: there is no label `zon`, of any signal or rule
-              --> rules.yaml:33:15
+              --> rules.yaml:34:15
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |               ^^^^^^^
                |
                = help: did you mean `zone`?
 
             error: unknown state `dwn`
-              --> rules.yaml:33:24
+              --> rules.yaml:34:24
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |                        ^^^^^^^^^^^
                |
                = help: did you mean `down`?
 
             error: unknown rule `x`
-              --> rules.yaml:33:37
+              --> rules.yaml:34:37
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |                                     ^^^^^^^^
                |
                = help: known: `plain`, `r`
 
             error: unknown signal `y`
-              --> rules.yaml:33:47
+              --> rules.yaml:34:47
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |                                               ^^^^^^^^^^
                |
                = help: the only signal is `health`
 
             error: `zone` is not a matcher
-              --> rules.yaml:33:59
+              --> rules.yaml:34:59
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |                                                           ^^^^^^
                |
                = help: write NAME = "VALUE", or !=, =~, !~
 
             error: not a valid pattern: unclosed group
-              --> rules.yaml:33:76
+              --> rules.yaml:34:76
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |                                                                            ^^^
                |
                = help: a regular expression for the whole text, as a|b or web-.*
 
             error: unknown sink `hok`
-              --> rules.yaml:33:87
+              --> rules.yaml:34:87
                |
-            33 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
+            34 |   - { match: [zon = a, state = dwn, rule = x, signal = y, "zone", 'zone =~ "("'], to: hok }
                |                                                                                       ^^^
                |
                = help: did you mean `hook`?
 
             error: a route needs `to`
-              --> rules.yaml:34:5
+              --> rules.yaml:35:5
                |
-            34 |   - { on: [open], too: hook }
+            35 |   - { on: [open], too: hook }
                |     ^^^^^^^^^^^^^^^^^^^^^^^^^
                |
                = help: add `to: SINK`
 
             error: unknown kind `open`
-              --> rules.yaml:34:12
+              --> rules.yaml:35:12
                |
-            34 |   - { on: [open], too: hook }
+            35 |   - { on: [open], too: hook }
                |            ^^^^
                |
                = help: did you mean `opened`?
 
             error: a route has no field `too`
-              --> rules.yaml:34:19
+              --> rules.yaml:35:19
                |
-            34 |   - { on: [open], too: hook }
+            35 |   - { on: [open], too: hook }
                |                   ^^^
                |
                = help: did you mean `to`?
 
             error: `on` needs at least one kind
-              --> rules.yaml:35:11
+              --> rules.yaml:36:11
                |
-            35 |   - { on: [], to: hook }
+            36 |   - { on: [], to: hook }
                |           ^^
                |
                = help: leave it out for all of them, or write [opened, closed, correction]

@@ -5,18 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::duration::format_duration;
 use crate::model::lane::{LaneStory, Run, RunOutcome};
-use crate::model::ledger::{Disposition, Known, Unmatched};
+use crate::model::ledger::{Disposition, Known, Staged, Unmatched};
 use crate::model::time::format_rfc3339;
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 
 /// What a rule made of an observation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Fate {
     /// It repeats another to the rule, which did not look at it.
     Repeated,
+    /// It was withheld before it was held.
+    Withheld(Staged),
     /// It is of a run, as the first or a later one, which began an episode, or lies within one.
     InRun {
         first: bool,
+        /// Which state it counts as.
+        state: u16,
+        /// What was said of it before.
+        noted: Vec<Staged>,
         since_ns: i64,
         until_ns: Option<i64>,
         outcome: RunOutcome,
@@ -35,14 +41,15 @@ impl Fate {
         story: &LaneStory,
         run: &Run,
         first: bool,
+        noted: Vec<Staged>,
         id_of: impl Fn(&Sustained<u16>) -> u128,
     ) -> Self {
-        let Run { since_ns, until_ns, outcome, missed_ns, .. } = *run;
+        let Run { state, since_ns, until_ns, outcome, missed_ns, .. } = *run;
         let episode = story.episode_of(run);
         let kept = episode.and_then(|episode| Some((episode.state, missed_ns?)));
         let begins = episode.is_some_and(|episode| run.begins(episode.since));
         let episode = episode.map(id_of);
-        Self::InRun { first, since_ns, until_ns, outcome, kept, episode, begins }
+        Self::InRun { first, state, noted, since_ns, until_ns, outcome, kept, episode, begins }
     }
 }
 
@@ -118,13 +125,16 @@ impl<'r> Row<'r> {
 }
 
 /// A fate as it is written.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct FateRow<'r> {
     rule: &'r str,
     state: &'r str,
     fate: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'static str>,
+    /// The state that it counts as, if that is another.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    counts_as: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     episode: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +151,23 @@ pub(crate) struct FateRow<'r> {
     missed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<String>,
+    /// Of flap damping, that it would have withheld it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppress: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed_until: Option<String>,
+    /// Of flap detection, the share of changes in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
+    /// Of a grace, when its entity was first seen, and when it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seen: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_until: Option<String>,
 }
 
 impl<'r> FateRow<'r> {
@@ -150,56 +177,80 @@ impl<'r> FateRow<'r> {
         let signal = &rules.signals[rule.signal];
         let mut row = FateRow {
             rule: &rule.name,
-            state: &signal.states[usize::from(state)].name,
+            state: signal.state_name(state),
             fate: "suppressed",
-            by: None,
-            episode: None,
-            since: None,
-            until: None,
-            lasted: None,
-            hold: None,
-            keep: None,
-            missed: None,
-            within: None,
+            ..FateRow::default()
         };
-        let (first, since_ns, until_ns, outcome, kept, episode, begins) = match fate {
+        match fate {
             Fate::Repeated => {
                 row.by = Some("dedup");
                 row.within = rule.dedup.as_ref().map(|dedup| format_duration(dedup.within_ns));
-                return row;
             }
-            Fate::Waiting => {
-                row.fate = "pending";
-                return row;
+            Fate::Withheld(what) => row.by = Some(row.note(rule, *what)),
+            Fate::Waiting => row.fate = "pending",
+            Fate::InRun { state: of, noted, .. } => {
+                row.counts_as = (*of != state).then(|| signal.state_name(*of).as_str());
+                for what in noted {
+                    row.note(rule, *what);
+                }
+                row.in_run(rule, fate);
             }
-            Fate::InRun { first, since_ns, until_ns, outcome, kept, episode, begins } => {
-                (*first, *since_ns, *until_ns, *outcome, *kept, *episode, *begins)
-            }
+        }
+        row
+    }
+
+    fn in_run(&mut self, rule: &Rule, fate: &Fate) {
+        let Fate::InRun {
+            first, state, since_ns, until_ns, outcome, kept, episode, begins, ..
+        } = fate
+        else {
+            return;
         };
-        let hold = format_duration(rule.hold_ns[usize::from(state)]);
-        row.episode = episode.map(|id| format!("{id:032x}"));
+        let (since_ns, until_ns) = (*since_ns, *until_ns);
+        self.episode = episode.map(|id| format!("{id:032x}"));
         match outcome {
             RunOutcome::Established => {
-                row.fate = if first && begins { "first" } else { "repeat" };
-                return row;
+                self.fate = if *first && *begins { "first" } else { "repeat" };
+                return;
             }
-            RunOutcome::Pending => (row.fate, row.episode) = ("pending", None),
+            RunOutcome::Pending => (self.fate, self.episode) = ("pending", None),
             RunOutcome::HeldDown => {
-                row.fate = if episode.is_some() { "blip" } else { "suppressed" };
-                row.by = Some("hold");
+                self.fate = if episode.is_some() { "blip" } else { "suppressed" };
+                self.by = Some("hold");
             }
             RunOutcome::KeptDown => {
-                row.fate = "blip";
-                row.by = Some("keep");
-                row.missed = kept.map(|(_, missed_ns)| format_rfc3339(missed_ns));
-                row.keep = kept.map(|(of, _)| format_duration(rule.keep_ns[usize::from(of)]));
+                self.fate = "blip";
+                self.by = Some("keep");
+                self.missed = kept.map(|(_, missed_ns)| format_rfc3339(missed_ns));
+                self.keep = kept.map(|(of, _)| format_duration(rule.keep_ns[usize::from(of)]));
             }
-            RunOutcome::Expired => (row.by, row.episode) = (Some("expired"), None),
+            RunOutcome::Expired => (self.by, self.episode) = (Some("expired"), None),
         }
-        row.since = Some(format_rfc3339(since_ns));
-        row.until = until_ns.map(format_rfc3339);
-        row.lasted = until_ns.map(|until| format_duration(until - since_ns));
-        row.hold = Some(hold);
-        row
+        self.since = Some(format_rfc3339(since_ns));
+        self.until = until_ns.map(format_rfc3339);
+        self.lasted = until_ns.map(|until| format_duration(until - since_ns));
+        self.hold = Some(format_duration(rule.hold_ns[usize::from(*state)]));
+    }
+
+    /// What was done with it before, and by what.
+    fn note(&mut self, rule: &Rule, what: Staged) -> &'static str {
+        match what {
+            Staged::Damped { penalty, until_ns, passed, .. } => {
+                self.would = passed.then_some("flap_damping");
+                self.penalty = Some(penalty.get());
+                self.suppress = rule.stages.damping.map(|damping| damping.suppress);
+                self.suppressed_until = Some(format_rfc3339(until_ns));
+                "flap_damping"
+            }
+            Staged::Spared { first_ns, until_ns } => {
+                self.first_seen = Some(format_rfc3339(first_ns));
+                self.grace_until = Some(format_rfc3339(until_ns));
+                "grace"
+            }
+            Staged::Flapped { share } => {
+                self.share = Some(share.get());
+                "flap_detection"
+            }
+        }
     }
 }

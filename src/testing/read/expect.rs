@@ -244,8 +244,8 @@ impl Reader<'_> {
             "signal" => rules.signals.iter().map(|signal| signal.name.as_str()).collect(),
             "to" => rules.sinks.iter().map(|sink| sink.name.as_str()).collect(),
             _ => {
-                let states = rules.signals.iter().flat_map(|signal| &signal.states);
-                states.map(|state| state.name.as_str()).collect()
+                let states = rules.signals.iter().flat_map(|signal| signal.state_names());
+                states.map(|state| state.as_str()).collect()
             }
         };
         Some(names.into_iter().map(str::to_owned).collect())

@@ -1,0 +1,205 @@
+//! What the machines ask of the rules, by their numbers, and how the machines of lanes are put together.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use limbeck_operators::machines::absent::{Absent, Misses, Nothing};
+use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
+use limbeck_operators::machines::flap_detection::{Detection, Detects, FlapDetection, Flapped};
+use limbeck_operators::machines::grace::{Grace, Graces, Spared};
+use limbeck_operators::machines::hold_down::{HoldDown, Holds, Missed};
+use limbeck_operators::stage::Then;
+
+use super::{Lane, Options};
+use crate::model::detail::{Detail, SharedDetail};
+use crate::model::episode::Catalog;
+use crate::model::ledger::Staged;
+use crate::model::sighting::{Observation, Shown};
+use crate::rules::{Rules, Stages};
+
+/// What the machines ask of the rules, by their numbers.
+pub(super) struct Lanes {
+    pub(super) catalog: Catalog,
+    ranks: Vec<u16>,
+    hold_ns: Vec<Vec<i64>>,
+    keep_ns: Vec<Vec<i64>>,
+    expire_after_ns: Vec<i64>,
+    pub(super) dedup_ns: Vec<Option<i64>>,
+    stages: Vec<Stages>,
+    /// What is carried beside a state that nobody observed.
+    unobserved: Vec<SharedDetail>,
+}
+
+impl Lanes {
+    pub(super) fn new(rules: &Rules, catalog: Catalog) -> Self {
+        let each = || rules.rules.iter();
+        let unobserved = each().map(|rule| {
+            let signal = &rules.signals[rule.signal];
+            signal.has_detail().then(|| {
+                let labels = signal.labels.iter().map(|_| "".into()).collect();
+                Arc::new(Detail { labels, value: None })
+            })
+        });
+        Self {
+            ranks: catalog.rule_ranks(),
+            catalog,
+            hold_ns: each().map(|rule| rule.hold_ns.clone()).collect(),
+            keep_ns: each().map(|rule| rule.keep_ns.clone()).collect(),
+            expire_after_ns: each().map(|rule| rule.expire_after_ns).collect(),
+            dedup_ns: each().map(|rule| Some(rule.dedup.as_ref()?.within_ns)).collect(),
+            stages: each().map(|rule| rule.stages.clone()).collect(),
+            unobserved: unobserved.collect(),
+        }
+    }
+
+    pub(super) fn rank(&self, rule: usize) -> u16 {
+        self.ranks[rule]
+    }
+}
+
+/// Hold-down, with what is remembered of states that are missed.
+pub(super) fn hold_down<S: Shown, M: Missed>(
+    rules: &Rc<Lanes>,
+    options: Options,
+) -> HoldDown<Lane, Observation<S>, Asked<S, M>> {
+    let machine = HoldDown::new(Asked::of(rules));
+    if options.traced { machine.telling_runs() } else { machine }
+}
+
+type Held<S> = HoldDown<Lane, Observation<S>, Asked<S, Option<i64>>>;
+type Staging<S> = Asked<S, Option<i64>>;
+
+/// Hold-down behind all stages, in the one order there is.
+pub(super) fn staged_machine<S: Shown>(
+    rules: &Rc<Lanes>,
+    options: Options,
+) -> Then<
+    Absent<Staging<S>>,
+    Then<
+        FlapDamping<Staging<S>>,
+        Then<FlapDetection<Staging<S>>, Then<Grace<Staging<S>>, Held<S>>>,
+    >,
+> {
+    let asked = || Asked::<S, Option<i64>>::of(rules);
+    let machine = Then::new(Grace::new(asked()), hold_down(rules, options));
+    let machine = Then::new(FlapDetection::new(asked()), machine);
+    let machine = Then::new(FlapDamping::new(asked()), machine);
+    Then::new(Absent::new(asked()), machine)
+}
+
+/// Asks the rules.
+pub(super) struct Asked<S, M>(Rc<Lanes>, PhantomData<fn() -> (S, M)>);
+
+impl<S, M> Asked<S, M> {
+    fn of(rules: &Rc<Lanes>) -> Self {
+        Self(Rc::clone(rules), PhantomData)
+    }
+
+    fn stages(&self, lane: &Lane) -> &Stages {
+        &self.0.stages[lane.rule()]
+    }
+
+    fn expires(&self, lane: &Lane) -> i64 {
+        self.0.expire_after_ns[lane.rule()]
+    }
+}
+
+impl<S: Shown, M: Missed> Holds<Lane, S::State> for Asked<S, M> {
+    type Missed = M;
+
+    fn hold(&self, lane: &Lane, state: &S::State) -> i64 {
+        self.0.hold_ns[lane.rule()][usize::from(S::number(state))]
+    }
+
+    fn keep(&self, lane: &Lane, state: &S::State) -> i64 {
+        self.0.keep_ns[lane.rule()][usize::from(S::number(state))]
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
+impl<S: Shown> Misses<Lane, S::State> for Staging<S> {
+    fn absent_after(&self, lane: &Lane) -> Option<i64> {
+        self.stages(lane).absent_after_ns
+    }
+
+    fn absent(&self, lane: &Lane) -> S::State {
+        S::of(self.stages(lane).unknown, &self.0.unobserved[lane.rule()])
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
+impl<S: Shown> Damps<Lane, S::State> for Staging<S> {
+    fn damping(&self, lane: &Lane) -> Option<&Damping> {
+        self.stages(lane).damping.as_ref()
+    }
+
+    fn is_fault(&self, lane: &Lane, state: &S::State) -> bool {
+        self.stages(lane).faults[usize::from(S::number(state))]
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
+impl<S: Shown> Detects<Lane, S::State> for Staging<S> {
+    fn detection(&self, lane: &Lane) -> Option<&Detection> {
+        self.stages(lane).detection.as_ref()
+    }
+
+    fn flapping(&self, lane: &Lane, state: &S::State) -> S::State {
+        S::of(self.stages(lane).flapping, &S::detail(state))
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
+impl<S: Shown> Graces<Lane, S::State> for Staging<S> {
+    fn grace(&self, lane: &Lane) -> Option<i64> {
+        self.stages(lane).grace_ns
+    }
+
+    fn is_fault(&self, lane: &Lane, state: &S::State) -> bool {
+        self.stages(lane).faults[usize::from(S::number(state))]
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
+/// What a stage says of an observation.
+pub(super) struct Noted<S>(pub(super) Observation<S>, pub(super) Staged);
+
+impl<S> From<Nothing> for Noted<S> {
+    fn from(nothing: Nothing) -> Self {
+        match nothing {}
+    }
+}
+
+impl<S> From<Damped<Observation<S>>> for Noted<S> {
+    fn from(Damped { event, penalty, peak, until, passed }: Damped<Observation<S>>) -> Self {
+        Self(event, Staged::Damped { penalty, peak, until_ns: until, passed })
+    }
+}
+
+impl<S> From<Flapped<Observation<S>>> for Noted<S> {
+    fn from(Flapped { event, share }: Flapped<Observation<S>>) -> Self {
+        Self(event, Staged::Flapped { share })
+    }
+}
+
+impl<S> From<Spared<Observation<S>>> for Noted<S> {
+    fn from(Spared { event, first, until }: Spared<Observation<S>>) -> Self {
+        Self(event, Staged::Spared { first_ns: first, until_ns: until })
+    }
+}

@@ -1,0 +1,91 @@
+//! What a rule does with its observations before they are held, in the order in which it is done.
+
+use limbeck_operators::machines::flap_damping::Damping;
+use limbeck_operators::machines::flap_detection::Detection;
+use smol_str::SmolStr;
+
+use super::{Rule, Signal};
+
+/// The state of an entity that flaps.
+pub const FLAPPING: &str = "flapping";
+/// The state of an entity that is absent.
+pub const UNKNOWN: &str = "unknown";
+
+/// The stages of a rule: none if it says nothing of them.
+#[derive(Clone, Debug, Default)]
+pub struct Stages {
+    /// Which states are faults, by their index; none where that does not matter.
+    pub faults: Vec<bool>,
+    /// Without observations for how long an entity is absent.
+    pub absent_after_ns: Option<i64>,
+    /// How changes are damped.
+    pub damping: Option<Damping>,
+    /// When an entity flaps.
+    pub detection: Option<Detection>,
+    /// For how long after an entity was first seen its faults wait.
+    pub grace_ns: Option<i64>,
+    /// The indices of the states that are made, where they are.
+    pub flapping: u16,
+    /// Likewise.
+    pub unknown: u16,
+}
+
+impl Stages {
+    /// Whether there are any.
+    pub fn are_any(&self) -> bool {
+        let Self { absent_after_ns, damping, detection, grace_ns, .. } = self;
+        absent_after_ns.or(*grace_ns).is_some() || damping.is_some() || detection.is_some()
+    }
+
+    /// Whether any of them asks which states are faults.
+    pub fn need_faults(&self) -> bool {
+        self.damping.is_some() || self.grace_ns.is_some()
+    }
+
+    /// The states that are made, beside those of the signal.
+    pub fn makes(&self) -> impl Iterator<Item = SmolStr> {
+        let flapping = self.detection.is_some().then_some(FLAPPING);
+        let unknown = self.absent_after_ns.is_some().then_some(UNKNOWN);
+        flapping.into_iter().chain(unknown).map(SmolStr::new_static)
+    }
+}
+
+/// Numbers the states that rules make, behind those of their signals. Until then the durations of a
+/// rule are those of the states of its signal, and of what it makes itself.
+pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
+    for (number, signal) in signals.iter_mut().enumerate() {
+        let on = || rules.iter().filter(|rule| rule.signal == number);
+        let mut made: Vec<_> = on().flat_map(|rule| rule.stages.makes()).collect();
+        made.retain(|name| signal.states.iter().all(|state| state.name != *name));
+        made.sort();
+        made.dedup();
+        signal.made = made;
+    }
+    for rule in rules {
+        let signal = &signals[rule.signal];
+        let own: Vec<_> = own_states(signal, &rule.stages);
+        let at = |name: &SmolStr| own.iter().position(|own| own == name);
+        let all: Vec<_> = signal.state_names().map(|name| at(name)).collect();
+        let of =
+            |durations: &[i64]| all.iter().map(|at| at.map_or(0, |at| durations[at])).collect();
+        (rule.hold_ns, rule.keep_ns) = (of(&rule.hold_ns), of(&rule.keep_ns));
+        let spans = all.iter().map(|at| at.and_then(|at| rule.hold_spans[at].clone()));
+        rule.hold_spans = spans.collect();
+        let number = |name: &str| {
+            signal.state_names().position(|known| known == name).unwrap_or_default() as u16
+        };
+        (rule.stages.flapping, rule.stages.unknown) = (number(FLAPPING), number(UNKNOWN));
+        rule.stages.faults.resize(all.len(), false);
+    }
+}
+
+/// The states of a signal, and behind them those that a rule makes itself.
+fn own_states(signal: &Signal, stages: &Stages) -> Vec<SmolStr> {
+    let mut own: Vec<_> = signal.states.iter().map(|state| state.name.clone()).collect();
+    for name in stages.makes() {
+        if !own.contains(&name) {
+            own.push(name);
+        }
+    }
+    own
+}

@@ -1,0 +1,241 @@
+//! What a rule does with its observations before they are held: each stage by its definition, from
+//! scratch, in the one order they are done in.
+
+use super::hold::{Observation, lives};
+
+/// The number of a state that rules make, behind those of any signal.
+pub(crate) const FLAPPING: usize = 100;
+/// Likewise.
+pub(crate) const UNKNOWN: usize = 101;
+
+/// The stages of a rule.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stages {
+    /// By state.
+    pub(crate) faults: Vec<bool>,
+    pub(crate) absent_after_ns: Option<i64>,
+    pub(crate) damping: Option<Damping>,
+    pub(crate) detection: Option<Detection>,
+    pub(crate) grace_ns: Option<i64>,
+    /// How long the states that are made must last.
+    pub(crate) hold_made_ns: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Damping {
+    pub(crate) fault: f64,
+    pub(crate) back: f64,
+    pub(crate) change: f64,
+    pub(crate) suppress: f64,
+    pub(crate) reuse: f64,
+    pub(crate) half_life_ns: i64,
+    pub(crate) max_ns: i64,
+    pub(crate) test: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Detection {
+    pub(crate) nagios: bool,
+    pub(crate) high: f64,
+    pub(crate) low: f64,
+}
+
+/// What comes of observations, and how many were withheld on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) damped: usize,
+    pub(crate) would_damp: usize,
+    pub(crate) spared: usize,
+}
+
+/// The name of a state.
+pub(crate) fn name(states: &[String], state: usize) -> String {
+    match state {
+        FLAPPING => "flapping".to_owned(),
+        UNKNOWN => "unknown".to_owned(),
+        state => states[state].clone(),
+    }
+}
+
+impl Stages {
+    pub(crate) fn are_any(&self) -> bool {
+        self.absent_after_ns.or(self.grace_ns).is_some()
+            || self.damping.is_some()
+            || self.detection.is_some()
+    }
+
+    /// What passes of observations (in order, none after `clock`).
+    pub(crate) fn pass(
+        &self,
+        observations: Vec<Observation>,
+        expire_after: i64,
+        clock: i128,
+    ) -> Passed {
+        let mut passed = Passed { observations, ..Passed::default() };
+        self.absent(&mut passed, expire_after, clock);
+        self.damp(&mut passed, expire_after, clock);
+        self.detect(&mut passed, expire_after);
+        self.spare(&mut passed, expire_after, clock);
+        passed
+    }
+
+    fn is_fault(&self, state: usize) -> bool {
+        self.faults.get(state).copied().unwrap_or(false)
+    }
+
+    /// Where nothing follows an observation in time.
+    fn absent(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
+        let Some(after) = self.absent_after_ns.filter(|after| *after <= expire_after) else {
+            return;
+        };
+        let seen = passed.observations.clone();
+        for (at, observation) in seen.iter().enumerate() {
+            let made = observation.time + i128::from(after);
+            let next = seen.get(at + 1).map(|next| next.time);
+            if made <= clock && next.is_none_or(|next| next >= made) {
+                let nobody = Observation { source: String::new(), ..observation.clone() };
+                insert(&mut passed.observations, made_of(&nobody, made, UNKNOWN));
+            }
+        }
+    }
+
+    fn damp(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
+        let Some(damping) = self.damping else { return };
+        let (mut withheld, mut made) = (Vec::new(), Vec::new());
+        for life in observed(&passed.observations, expire_after) {
+            let mut damp = Damp { damping, penalty: 0.0, at: 0, until: None, passed: None };
+            let mut before: Option<&Observation> = None;
+            for (place, observation) in &life {
+                if let Some(before) = before {
+                    let instant_begins = before.time < observation.time;
+                    made.extend(damp.reuse(before, observation.time).filter(|_| instant_begins));
+                    if before.state != observation.state {
+                        let add =
+                            match (self.is_fault(before.state), self.is_fault(observation.state)) {
+                                (false, true) => damping.fault,
+                                (true, false) => damping.back,
+                                _ => damping.change,
+                            };
+                        damp.add(add, observation.time);
+                    }
+                }
+                match (damp.until, damp.passed) {
+                    (Some(_), Some(passed)) if passed != observation.state => withheld.push(*place),
+                    _ => damp.passed = Some(observation.state),
+                }
+                before = Some(observation);
+            }
+            let last = before.expect("a life has observations");
+            made.extend(damp.reuse(last, clock.min(last.time + i128::from(expire_after))));
+        }
+        if damping.test {
+            passed.would_damp = withheld.len();
+        } else {
+            passed.damped = withheld.len();
+            replace(&mut passed.observations, &withheld, made);
+        }
+    }
+
+    fn detect(&self, passed: &mut Passed, expire_after: i64) {
+        let Some(Detection { nagios, high, low }) = self.detection else { return };
+        let mut turned = Vec::new();
+        for life in observed(&passed.observations, expire_after) {
+            let mut flaps = false;
+            for (index, (place, _)) in life.iter().enumerate() {
+                // The weights of Nagios times 76, those of Icinga times 50: 0 is the latest change.
+                let changes = (0..20.min(index))
+                    .filter(|age| life[index - age].1.state != life[index - age - 1].1.state);
+                let share = match nagios {
+                    true => changes.map(|age| 95 - 2 * age).sum::<usize>() as f64 * 5.0 / 76.0,
+                    false => changes.map(|age| 59 - age).sum::<usize>() as f64 / 10.0,
+                };
+                flaps = match (flaps, nagios) {
+                    (true, _) => share > low,
+                    (false, true) => share >= high,
+                    (false, false) => share > high,
+                };
+                if flaps {
+                    turned.push(*place);
+                }
+            }
+        }
+        for place in turned {
+            passed.observations[place].state = FLAPPING;
+        }
+    }
+
+    fn spare(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
+        let Some(grace) = self.grace_ns else { return };
+        let (mut withheld, mut made) = (Vec::new(), Vec::new());
+        for life in observed(&passed.observations, expire_after) {
+            let over = life[0].1.time + i128::from(grace);
+            let within: Vec<_> = life.iter().filter(|(_, o)| o.time < over).collect();
+            let faults = within.iter().filter(|(_, o)| self.is_fault(o.state));
+            withheld.extend(faults.map(|(place, _)| *place));
+            let expires = life[life.len() - 1].1.time + i128::from(expire_after);
+            let (_, last) = within[within.len() - 1];
+            if self.is_fault(last.state) && over <= clock && over <= expires {
+                made.push(made_of(last, over, last.state));
+            }
+        }
+        passed.spared = withheld.len();
+        replace(&mut passed.observations, &withheld, made);
+    }
+}
+
+struct Damp {
+    damping: Damping,
+    penalty: f64,
+    at: i128,
+    until: Option<i128>,
+    passed: Option<usize>,
+}
+
+impl Damp {
+    fn add(&mut self, add: f64, time: i128) {
+        let Damping { suppress, reuse, half_life_ns, max_ns, .. } = self.damping;
+        let half_life = half_life_ns as f64;
+        let left = self.penalty * libm::exp2(-((time - self.at) as f64) / half_life);
+        let left = if left < reuse / 2.0 { 0.0 } else { left };
+        self.penalty = (left + add).min(reuse * libm::exp2(max_ns as f64 / half_life));
+        self.at = time;
+        if self.until.is_some() || self.penalty > suppress {
+            let after = libm::ceil(libm::log2(self.penalty / reuse) * half_life).max(1.0);
+            self.until = Some(time + i128::from(after as i64));
+        }
+    }
+
+    /// What is handed on where a suppression ends until `time`, if anything.
+    fn reuse(&mut self, last: &Observation, time: i128) -> Option<Observation> {
+        let until = self.until.filter(|until| *until <= time)?;
+        self.until = None;
+        let waits = self.passed.replace(last.state) != Some(last.state);
+        waits.then(|| made_of(last, until, last.state))
+    }
+}
+
+fn made_of(of: &Observation, time: i128, state: usize) -> Observation {
+    Observation { time, state, made: true, ..of.clone() }
+}
+
+/// Puts what a deadline makes before all that comes then or later.
+fn insert(observations: &mut Vec<Observation>, made: Observation) {
+    let at = observations.partition_point(|observation| observation.time < made.time);
+    observations.insert(at, made);
+}
+
+fn replace(observations: &mut Vec<Observation>, withheld: &[usize], made: Vec<Observation>) {
+    let mut place = 0..;
+    observations.retain(|_| !withheld.contains(&place.next().expect("without end")));
+    made.into_iter().for_each(|made| insert(observations, made));
+}
+
+/// What was observed, not made, with its place; split where nothing was for `expire_after`.
+fn observed(observations: &[Observation], expire_after: i64) -> Vec<Vec<(usize, Observation)>> {
+    let seen: Vec<_> = observations.iter().cloned().enumerate().filter(|(_, o)| !o.made).collect();
+    let only: Vec<_> = seen.iter().map(|(_, o)| o.clone()).collect();
+    let mut seen = seen.into_iter();
+    let lives = lives(&only, expire_after).into_iter();
+    lives.map(|(life, _)| seen.by_ref().take(life.len()).collect()).collect()
+}
