@@ -205,6 +205,12 @@ fn the_logs_meet_every_edge() {
         meet("expired", expired().count());
         meet("expired while waiting", expected.suppressed.values().map(|s| s.expired).sum());
         meet("suppressed", expected.suppressed.values().map(|s| s.hold).sum());
+        meet("kept", expected.suppressed.values().map(|s| s.keep).sum());
+        meet("damped", expected.suppressed.values().map(|s| s.damped).sum());
+        meet("in a grace", expected.suppressed.values().map(|s| s.spared).sum());
+        let of = |state: &str| expected.episodes.iter().filter(|e| e.state == state).count();
+        meet("flapping", of("flapping"));
+        meet("unknown", of("unknown"));
         meet("several partitions", case.partitions.len() - 1);
 
         let intake = oracle::intake::intake(&case.spec, &case.partitions);
