@@ -162,6 +162,9 @@ pub struct Observed {
     /// The record.
     #[serde(flatten)]
     pub origin: Origin,
+    /// Which state it shows to a rule, by its number.
+    #[serde(skip)]
+    pub shows: u16,
     /// What stages said of it.
     #[serde(serialize_with = "stages", skip_serializing_if = "Vec::is_empty")]
     pub noted: Vec<Staged>,

@@ -423,19 +423,18 @@ fn fates<'r>(
         let number = explained.number;
         let signal = &rules.signals[rules.rules[number].signal];
         let state_number = |name: &str| signal.state_names().position(|state| state == name);
-        let mut push = |state: &str, fate: Fate| {
-            let state = state_number(state).unwrap_or_default() as u16;
-            rows.push(FateRow::new(rules, number as u16, state, &fate));
+        let mut push = |record: &Observed, fate: Fate| {
+            rows.push(FateRow::new(rules, number as u16, record.shows, &fate));
         };
         for waiting in explained.waiting.iter().filter(|waiting| is_it(&waiting.record)) {
-            push(&waiting.state, Fate::Waiting);
+            push(&waiting.record, Fate::Waiting);
         }
         for repeated in explained.repeated.iter().filter(|repeated| is_it(&repeated.record)) {
-            push(&repeated.state, Fate::Repeated);
+            push(&repeated.record, Fate::Repeated);
         }
         for withheld in explained.withheld.iter().filter(|withheld| is_it(&withheld.record)) {
             for what in withheld.record.noted.iter().filter(|what| what.is_withheld()) {
-                push(&withheld.state, Fate::Withheld(*what));
+                push(&withheld.record, Fate::Withheld(*what));
             }
         }
         for run in &explained.runs {
@@ -447,7 +446,7 @@ fn fates<'r>(
                 Some(catalog.id_of(ranks, &explanation.entity, since))
             });
             push(
-                &run.state,
+                &run.observations[of_run],
                 Fate::InRun {
                     first: of_run == 0,
                     state: state_number(&run.state).unwrap_or_default() as u16,

@@ -293,7 +293,8 @@ impl Traces {
                 _ => {}
             }
         }
-        for (place, (_, record)) in &mut seen {
+        for (place, ((_, state), record)) in &mut seen {
+            record.shows = *state;
             record.noted = noted.remove(place).unwrap_or_default();
         }
         let (observed, repeated) = without_repeats(seen, &repeats, state);
@@ -409,6 +410,7 @@ fn observed(
         raw_time,
         arrival: known.arrival_ns,
         origin: Origin { partition, file, line, element },
+        shows: 0,
         noted: Vec::new(),
     }
 }

@@ -10,7 +10,8 @@
 //! tick alone. State: per entity, the fingerprints inside the lateness; per entity and rule, a
 //! [hold-down](limbeck_operators::machines::hold_down), and a
 //! [dedup](limbeck_operators::machines::dedup) where the rule has one. Rules that amend for longer
-//! than others have timelines of their own, so that the others need not keep what they keep.
+//! than others have timelines of their own, so that the others need not keep what they keep; so have
+//! rules with [stages](limbeck_operators::stage) before hold-down, or states that are kept.
 
 mod asked;
 mod lanes;

@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::read::{CASE_FIELDS, COUNTS, EXPECT_FIELDS, FILE_FIELDS, SERIES_FIELDS, VIEW_FIELDS};
+use super::read::{
+    BY_RULE, CASE_FIELDS, COUNTS, EXPECT_FIELDS, FILE_FIELDS, SERIES_FIELDS, VIEW_FIELDS,
+};
 use super::wanted::{Reads, View};
 
 /// The JSON Schema (draft 2020-12) of a test file.
@@ -128,7 +130,7 @@ fn counts() -> Value {
         "additionalProperties": { "type": "object", "additionalProperties": number },
     });
     let mut counts = object(&COUNTS, &[], |field| match field {
-        "suppressed" | "fates" => by_rule.clone(),
+        field if BY_RULE.contains(&field) => by_rule.clone(),
         _ => number.clone(),
     });
     counts["description"] = json!("As in summary.json; what is not named is not looked at.");

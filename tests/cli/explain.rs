@@ -179,6 +179,33 @@ fn what_was_kept_down_says_so() {
     "#]].assert_eq(&said);
 }
 
+/// What stages withheld, made, or counted as something else.
+#[test]
+fn what_is_done_before_a_hold_says_so() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { states: { up: data.x == 1, down: data.x == 0 } } }\n\
+           rules:\n  \
+           - { name: r, signal: a, faults: [down], grace: 10s, absent: { after: 2h },\n      \
+               flap_damping: { suppress: 900, max: 30m }, hold: { down: 5s } }\n  \
+           - { name: f, signal: a, flap_detection: { high: 5.9, low: 0 } }\n";
+    let log = r#"
+{"at":1000,"e":"h","x":0}
+{"at":1004,"e":"h","x":1}
+{"at":1100,"e":"h","x":0}
+{"at":1160,"e":"h","x":1}
+"#;
+    let said = said_of(&rules, log, 1..=4);
+    expect![[r#""#]].assert_eq(&said);
+    let place = Place::new();
+    place.write("r.yaml", rules.as_bytes());
+    place.write("l.ndjson", log.trim_start().as_bytes());
+    let ran = place.run("explain --rules r.yaml --log l.ndjson h");
+    expect![[r#""#]].assert_eq(&ran.said);
+    let ran = place.run("check --plan r.yaml");
+    let (_, plan) = ran.said.split_once("5. duplicates").expect("stages");
+    expect![[r#""#]].assert_eq(plan);
+}
+
 /// The silence, too, counts for the hold; and both would have decided otherwise.
 #[test]
 fn what_expired_says_so() {

@@ -64,6 +64,56 @@ fn everything_a_rule_can_say_is_read() {
 }
 
 #[test]
+fn what_is_done_before_a_hold_is_read() {
+    let text = r#"version: 1
+signals: { s: { states: { up: data.up, down: "!data.up" } }, t: { states: { unknown: data.x } } }
+rules:
+  - { name: all, signal: s, faults: [down], absent: { after: 5m }, flap_damping: { max: 30m },
+      flap_detection: { weights: nagios }, grace: 2m, hold: { flapping: 1m, unknown: 2m, down: 3m } }
+  - { name: none, signal: s, hold: { down: 1s } }
+  - { name: own, signal: t, absent: { after: 1s }, hold: { unknown: 4s } }
+"#;
+    let rules = Rules::parse("rules.yaml", text).unwrap_or_else(|errors| panic!("{errors}"));
+    let names = |signal: usize| rules.signals[signal].state_names().cloned().collect::<Vec<_>>();
+    assert_eq!(names(0), ["up", "down", "flapping", "unknown"]);
+    // What the signal has already is not made.
+    assert_eq!(names(1), ["unknown"]);
+    let [all, none, own] = &rules.rules[..] else { panic!("three rules") };
+    assert_eq!(
+        all.hold_ns.iter().map(|hold| hold / 60_000_000_000).collect::<Vec<_>>(),
+        [0, 3, 1, 2]
+    );
+    assert_eq!(none.hold_ns, [0, 1_000_000_000, 0, 0]);
+    assert_eq!((&own.hold_ns[..], own.stages.unknown), (&[4_000_000_000][..], 0));
+    assert_eq!((all.stages.flapping, all.stages.unknown), (2, 3));
+    assert_eq!(all.stages.faults, [false, true, false, false]);
+    let damping = all.stages.damping.expect("it is damped");
+    assert_eq!((damping.fault, damping.suppress, damping.ceiling()), (1000.0, 2000.0, 3000.0));
+    let detection = all.stages.detection.expect("flaps are detected");
+    assert_eq!((detection.high, detection.low), (30.0, 20.0));
+    assert!(all.is_staged() && own.is_staged() && !none.is_staged());
+}
+
+#[test]
+fn what_contradicts_itself_before_a_hold_is_pointed_at() {
+    errors(
+        r#"version: 1
+signals: { s: { states: { up: data.up, down: "!data.up" } } }
+rules:
+  - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+  - { name: b, signal: s, faults: [down, dwon], flap_damping: { suppress: 20000, test: perhaps } }
+  - { name: c, signal: s, faults: [up, down], flap_damping: { reuse: 2500 } }
+  - { name: d, signal: s, faults: [down], flap_damping: { suppress: 20000 } }
+  - { name: e, signal: s, flap_detection: { weights: nagos, high: 101, low: 20 } }
+  - { name: f, signal: s, flap_detection: { high: 20, low: NaN }, absent: { after: 0s } }
+  - { name: g, signal: s, flap_detection: { high: 20 }, absent: { after: 1h }, expire_after: 1h }
+  - { name: h, signal: s, hold: { flapping: 1s }, keep: { donw: 1s }, absent: 5m }
+"#,
+        &expect![[r#""#]],
+    );
+}
+
+#[test]
 fn what_labels_and_rules_cannot_say_is_pointed_at() {
     errors(
         r#"version: 1

@@ -15,8 +15,10 @@ pub(in crate::testing) const EXPECT_FIELDS: [&str; 9] =
 pub(in crate::testing) const VIEW_FIELDS: [&str; 2] = ["contains", "none"];
 /// What restricts an expectation to some rows.
 const OF: [&str; 3] = ["entity", "rule", "signal"];
-/// The counts of the summary; the last two are by rule, and by reason or fate.
-pub(in crate::testing) const COUNTS: [&str; 14] = [
+/// Those of the counts that are by rule, and by reason or fate.
+pub(in crate::testing) const BY_RULE: [&str; 3] = ["suppressed", "would_suppress", "fates"];
+/// The counts of the summary.
+pub(in crate::testing) const COUNTS: [&str; 15] = [
     "records",
     "used",
     "late",
@@ -30,6 +32,7 @@ pub(in crate::testing) const COUNTS: [&str; 14] = [
     "updates",
     "notifications",
     "suppressed",
+    "would_suppress",
     "fates",
 ];
 const DISPOSITIONS: [&str; 5] = ["used", "late", "duplicate", "unmatched", "dead-letter"];
@@ -278,8 +281,7 @@ impl Reader<'_> {
                 self.problems.unknown(&key.span, "rule", name, &names);
                 continue;
             }
-            let by_rule =
-                matches!(path.first().map_or(name, |first| first), "suppressed" | "fates");
+            let by_rule = BY_RULE.contains(&path.first().map_or(name, |first| first));
             path.push(name.to_owned());
             match by_rule && path.len() < 3 {
                 true => self.counts(node, path, counts),

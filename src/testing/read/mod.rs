@@ -21,7 +21,7 @@ use crate::sources::intake::Matcher;
 #[cfg(test)]
 pub(super) use self::case::as_json;
 pub(super) use self::case::{CASE_FIELDS, SERIES_FIELDS};
-pub(super) use self::expect::{COUNTS, EXPECT_FIELDS, VIEW_FIELDS};
+pub(super) use self::expect::{BY_RULE, COUNTS, EXPECT_FIELDS, VIEW_FIELDS};
 
 pub(super) const FILE_FIELDS: [&str; 3] = ["rules", "start", "cases"];
 /// Midnight of a Thursday, from which a case counts if it says nothing else: 2026-01-01.
