@@ -135,6 +135,7 @@ fn every_record_has_one_fate_and_the_numbers_that_decided_it() {
                         assert!(run.until.is_some_and(|until| until >= last.time), "{run:?}");
                         suppressed[which] += run.observations.len();
                     }
+                    RunOutcome::KeptDown => panic!("nothing is kept: {run:?}"),
                     RunOutcome::Expired => assert_eq!(run.until, Some(last.time), "{run:?}"),
                     RunOutcome::Pending => assert!(lasted < run.hold_ns, "{run:?}"),
                 }

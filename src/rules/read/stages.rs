@@ -137,6 +137,25 @@ impl Reader<'_> {
             Some(node) => fields::truth(node, "`test`", self.problems),
             None => Some(false),
         };
+        let span = |name: &str| fields.get(name).map_or(&node.span, |node| &node.span);
+        if let (Some(suppress), Some(reuse)) = (suppress, reuse) {
+            if reuse == 0.0 {
+                let message = "`reuse` must be above zero: a penalty never decays to nothing";
+                self.problems.error(span("reuse"), message);
+                return None;
+            }
+            if reuse >= suppress {
+                let message = format!("`reuse`, {reuse}, must be below `suppress`, {suppress}");
+                let help =
+                    "what is suppressed would be used again at once; lower it, or raise the other";
+                self.problems.error_help(span("reuse"), message, help);
+                return None;
+            }
+        }
+        if [fault, back, change] == [Some(0.0); 3] {
+            let message = "nothing adds to the penalty: `fault`, `return` and `change` are 0";
+            self.problems.error(&node.span, message);
+        }
         let damping = Damping {
             fault: fault?,
             back: back?,
@@ -147,21 +166,7 @@ impl Reader<'_> {
             max: max?,
             observes: observes?,
         };
-        let span = |name: &str| fields.get(name).map_or(&node.span, |node| &node.span);
-        let Damping { suppress, reuse, .. } = damping;
-        if reuse == 0.0 {
-            let message = "`reuse` must be above zero: a penalty never decays to nothing";
-            self.problems.error(span("reuse"), message);
-            return None;
-        }
-        if reuse >= suppress {
-            let message = format!("`reuse`, {reuse}, must be below `suppress`, {suppress}");
-            let help =
-                "what is suppressed would be used again at once; lower it, or raise the other";
-            self.problems.error_help(span("reuse"), message, help);
-            return None;
-        }
-        let ceiling = damping.ceiling();
+        let (ceiling, suppress) = (damping.ceiling(), damping.suppress);
         if suppress >= ceiling {
             let message = format!(
                 "nothing is ever suppressed: no penalty exceeds {ceiling:.1}, and `suppress` is \
@@ -170,11 +175,6 @@ impl Reader<'_> {
             let help =
                 "the ceiling is reuse x 2^(max / half_life): lower `suppress`, or raise `max`";
             self.problems.error_help(span("suppress"), message, help);
-            return None;
-        }
-        if [damping.fault, damping.back, damping.change].iter().all(|add| *add == 0.0) {
-            let message = "nothing adds to the penalty: `fault`, `return` and `change` are 0";
-            self.problems.error(&node.span, message);
         }
         Some(damping)
     }
@@ -211,7 +211,7 @@ impl Reader<'_> {
             let Detection { low, high, .. } = detection;
             let span = ["low", "high"].iter().find_map(|name| Some(&fields.get(name)?.span));
             let message = format!("`low`, {low}, is above `high`, {high}");
-            let help = "what flaps ends to at `low` or below";
+            let help = "at `low` or below a flap ends: lower it, or raise the other";
             self.problems.error_help(span.unwrap_or(&node.span), message, help);
         }
         Some(detection)

@@ -109,7 +109,143 @@ rules:
   - { name: g, signal: s, flap_detection: { high: 20 }, absent: { after: 1h }, expire_after: 1h }
   - { name: h, signal: s, hold: { flapping: 1s }, keep: { donw: 1s }, absent: 5m }
 "#,
-        &expect![[r#""#]],
+        &expect![[r#"
+            error: `flap_damping` needs to know which states are faults
+             --> rules.yaml:4:13
+              |
+            4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+              |             ^
+              |
+              = help: add `faults: [STATE]`
+
+            error: `grace` needs to know which states are faults
+             --> rules.yaml:4:13
+              |
+            4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+              |             ^
+              |
+              = help: add `faults: [STATE]`
+
+            error: `grace` must be above zero: no fault would wait
+             --> rules.yaml:4:34
+              |
+            4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+              |                                  ^^
+
+            error: `fault` is a finite number, 0 at least, not `inf`
+             --> rules.yaml:4:74
+              |
+            4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+              |                                                                          ^^^
+
+            error: `half_life` must be above zero: nothing would be suppressed
+             --> rules.yaml:4:90
+              |
+            4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+              |                                                                                          ^^
+
+            error: unknown state `dwon`
+             --> rules.yaml:5:42
+              |
+            5 |   - { name: b, signal: s, faults: [down, dwon], flap_damping: { suppress: 20000, test: perhaps } }
+              |                                          ^^^^
+              |
+              = help: did you mean `down`?
+
+            error: `test` is true or false, not `perhaps`
+             --> rules.yaml:5:88
+              |
+            5 |   - { name: b, signal: s, faults: [down, dwon], flap_damping: { suppress: 20000, test: perhaps } }
+              |                                                                                        ^^^^^^^
+
+            error: every state is a fault: none is left to return to
+             --> rules.yaml:6:35
+              |
+            6 |   - { name: c, signal: s, faults: [up, down], flap_damping: { reuse: 2500 } }
+              |                                   ^^^^^^^^^^
+
+            error: `reuse`, 2500, must be below `suppress`, 2000
+             --> rules.yaml:6:70
+              |
+            6 |   - { name: c, signal: s, faults: [up, down], flap_damping: { reuse: 2500 } }
+              |                                                                      ^^^^
+              |
+              = help: what is suppressed would be used again at once; lower it, or raise the other
+
+            error: nothing is ever suppressed: no penalty exceeds 12000.0, and `suppress` is 20000
+             --> rules.yaml:7:69
+              |
+            7 |   - { name: d, signal: s, faults: [down], flap_damping: { suppress: 20000 } }
+              |                                                                     ^^^^^
+              |
+              = help: the ceiling is reuse x 2^(max / half_life): lower `suppress`, or raise `max`
+
+            error: unknown weights `nagos`
+             --> rules.yaml:8:54
+              |
+            8 |   - { name: e, signal: s, flap_detection: { weights: nagos, high: 101, low: 20 } }
+              |                                                      ^^^^^
+              |
+              = help: did you mean `nagios`?
+
+            error: `high` is a share in percent, 100 at most, not 101
+             --> rules.yaml:8:67
+              |
+            8 |   - { name: e, signal: s, flap_detection: { weights: nagos, high: 101, low: 20 } }
+              |                                                                   ^^^
+
+            error: `low` is a finite number, 0 at least, not `NaN`
+             --> rules.yaml:9:60
+              |
+            9 |   - { name: f, signal: s, flap_detection: { high: 20, low: NaN }, absent: { after: 0s } }
+              |                                                            ^^^
+
+            error: `after` must be above zero: every entity would be absent at once
+             --> rules.yaml:9:84
+              |
+            9 |   - { name: f, signal: s, flap_detection: { high: 20, low: NaN }, absent: { after: 0s } }
+              |                                                                                    ^^
+
+            error: `low`, 25, is above `high`, 20
+              --> rules.yaml:10:51
+               |
+            10 |   - { name: g, signal: s, flap_detection: { high: 20 }, absent: { after: 1h }, expire_after: 1h }
+               |                                                   ^^
+               |
+               = help: what flaps ends to at `low` or below
+
+            error: an entity is forgotten before it is absent for so long
+              --> rules.yaml:10:74
+               |
+            10 |   - { name: g, signal: s, flap_detection: { high: 20 }, absent: { after: 1h }, expire_after: 1h }
+               |                                                                          ^^
+               |
+               = help: `after` must be below `expire_after`: lower it, or raise the other
+
+            error: unknown state `flapping`
+              --> rules.yaml:11:35
+               |
+            11 |   - { name: h, signal: s, hold: { flapping: 1s }, keep: { donw: 1s }, absent: 5m }
+               |                                   ^^^^^^^^
+               |
+               = help: known: `up`, `down`, `unknown`
+
+            error: unknown state `donw`
+              --> rules.yaml:11:59
+               |
+            11 |   - { name: h, signal: s, hold: { flapping: 1s }, keep: { donw: 1s }, absent: 5m }
+               |                                                           ^^^^
+               |
+               = help: did you mean `down`?
+
+            error: `absent` is a mapping, `key: value`, not text
+              --> rules.yaml:11:79
+               |
+            11 |   - { name: h, signal: s, hold: { flapping: 1s }, keep: { donw: 1s }, absent: 5m }
+               |                                                                               ^^
+
+            19 errors
+        "#]],
     );
 }
 
