@@ -40,23 +40,26 @@ impl Gate {
 }
 
 struct Numbers {
-    input: InputHandle<i64, CapacityContainerBuilder<Vec<u64>>>,
+    /// None when it is closed.
+    input: Option<InputHandle<i64, CapacityContainerBuilder<Vec<u64>>>>,
     taken: Arc<AtomicU64>,
 }
 
 impl Inputs<Vec<u64>> for Numbers {
     fn give(&mut self, mut batch: Vec<u64>) {
         self.taken.fetch_add(1, Ordering::SeqCst);
-        self.input.send_batch(&mut batch);
+        self.input.as_mut().unwrap().send_batch(&mut batch);
     }
 
     fn advance_to(&mut self, time: i64) {
-        self.input.advance_to(time);
-        self.input.flush();
+        let input = self.input.as_mut().unwrap();
+        input.advance_to(time);
+        input.flush();
     }
 
-    fn end(&mut self, clock: i64) {
-        assert_eq!(clock, BATCHES as i64);
+    fn end(&mut self, clock: Option<i64>) {
+        assert_eq!(clock, Some(BATCHES as i64));
+        self.input = None;
     }
 }
 
@@ -130,6 +133,7 @@ fn start(
                     });
                 }
             });
+            let input = Some(input);
             (Numbers { input, taken: Arc::clone(&taken) }, added.probe().0)
         });
         if worker.index() == WORKERS - 1 {
