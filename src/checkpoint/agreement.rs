@@ -252,3 +252,6 @@ impl<T: Clone> Gate<T> {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;
