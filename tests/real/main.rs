@@ -161,6 +161,7 @@ fn upptime() {
                 raw: None,
                 state: states.iter().position(|state| probe["status"] == *state)?,
                 known_at: 0,
+                made: false,
             };
             Some(Shown { signal: 0, entity: text("slug"), observation })
         },
@@ -204,6 +205,7 @@ fn bgp() {
                     raw: None,
                     state,
                     known_at: 0,
+                    made: false,
                 };
                 Some(Shown { signal, entity: line["entity"].as_str()?.to_owned(), observation })
             },
