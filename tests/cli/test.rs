@@ -164,8 +164,23 @@ fn a_backtest_exits_with_what_it_found() {
     let ran =
         place.run("backtest --rules rules.yaml --against slow.yaml --log probes.ndjson --out diff");
     ran.assert(1, &[]);
-    expect_test::expect![[""]].assert_eq(&ran.said);
-    expect_test::expect![[""]].assert_eq(
+    expect_test::expect![[r#"
+        A rules.yaml: 6 episodes
+        B slow.yaml: 4 episodes
+
+        signal     state    same  only A  only B  since -  since +  until -  until +  decided -  decided +
+        readiness  ready       2       1       0        0        0        0        1          0          0
+        readiness  unready     0       1       0        0        0        0        0          0          1
+        all                    2       2       0        0        0        0        1          0          1
+
+        2 the same, 2 only in A, 0 only in B, 2 moved (- earlier, + later in B)
+    "#]].assert_eq(&ran.said);
+    expect_test::expect![[r#"
+        {"difference":"moved","entity":"shop/cart-0","signal":"readiness","state":"ready","a":{"id":"67be961cadce6c95d0e69604e6615d71","rule":"pod-readiness","since":"2026-01-01T00:00:00.000Z","until":"2026-01-01T00:01:30.000Z","decided":"2026-01-01T00:00:10.000Z","reason":"changed"},"b":{"id":"67be961cadce6c95d0e69604e6615d71","rule":"pod-readiness","since":"2026-01-01T00:00:00.000Z","until":null,"decided":"2026-01-01T00:00:10.000Z","reason":null},"later_ns":{"until":null}}
+        {"difference":"only-a","entity":"shop/cart-0","signal":"readiness","state":"ready","a":{"id":"5cf26df6eb8d58e21949c4d3dbeb5efe","rule":"pod-readiness","since":"2026-01-01T00:02:00.000Z","until":null,"decided":"2026-01-01T00:02:10.000Z","reason":null}}
+        {"difference":"only-a","entity":"shop/cart-0","signal":"readiness","state":"unready","a":{"id":"37e7ae5abb87259622562f58510bd387","rule":"pod-readiness","since":"2026-01-01T00:01:30.000Z","until":"2026-01-01T00:02:00.000Z","decided":"2026-01-01T00:02:00.000Z","reason":"changed"}}
+        {"difference":"moved","entity":"shop/cart-1","signal":"readiness","state":"unready","a":{"id":"59b04d05d7db39de83e082a0465d8727","rule":"pod-readiness","since":"2026-01-01T00:00:30.000Z","until":"2026-01-01T00:01:15.000Z","decided":"2026-01-01T00:01:00.000Z","reason":"changed"},"b":{"id":"59b04d05d7db39de83e082a0465d8727","rule":"pod-readiness","since":"2026-01-01T00:00:30.000Z","until":"2026-01-01T00:01:15.000Z","decided":"2026-01-01T00:01:10.000Z","reason":"changed"},"later_ns":{"decided":10000000000}}
+    "#]].assert_eq(
         &std::fs::read_to_string(place.path("diff/differences.ndjson")).expect("a file"),
     );
     let ran =
