@@ -406,7 +406,7 @@ pub(crate) fn fate_rows(rules: &Rules, retraced: &Retraced) -> Vec<serde_json::V
             rows.push(((origin.partition, origin.line, origin.element), row));
         }
     }
-    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    rows.sort_by_key(|(place, _)| *place);
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
