@@ -4,7 +4,6 @@ use std::fmt::{self, Write};
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::{Detection, Weights};
-use smol_str::SmolStr;
 
 use crate::model::duration::format_duration;
 use crate::rules::{
@@ -129,16 +128,12 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     }
     push_stages(&mut stages, signal, rule)?;
     stages.stage("hold: a state counts once it has lasted")?;
-    let own = |name: &SmolStr| {
-        signal.made.iter().all(|made| made != name) || rule.stages.makes().any(|made| made == *name)
-    };
-    let names = || signal.state_names().zip(0..).filter(|(name, _)| own(name));
-    let holds = names().map(|(name, number): (_, usize)| {
+    let holds = rule.own_states(signal).map(|(number, name)| {
         let hold = rule.hold_ns[number];
         (&**name, if hold == 0 { "at once".to_owned() } else { format_duration(hold) })
     });
     stages.details(holds)?;
-    let keeps = names().map(|(name, number)| (&**name, rule.keep_ns[number]));
+    let keeps = rule.own_states(signal).map(|(number, name)| (&**name, rule.keep_ns[number]));
     let keeps: Vec<_> = keeps.filter(|(_, keep)| *keep > 0).collect();
     if !keeps.is_empty() {
         stages.stage("keep: a state lasts so long after it was first missed; a return resets")?;

@@ -128,7 +128,12 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     // A record has as many as there are rules that look at it, and so may a late one.
     let observed: u64 = summary.fates.values().map(|of_rule| of_rule.observed).sum();
     let per_episode = (observed as f64 / summary.episodes.max(1) as f64).round();
-    let suppressed: u64 = summary.suppressed.values().flat_map(|reasons| reasons.values()).sum();
+    let reasons = || summary.suppressed.values().flatten();
+    let is_withheld = |reason: &str| matches!(reason, "flap_damping" | "grace");
+    let of = |withheld: bool| -> u64 {
+        let of = reasons().filter(|(reason, _)| is_withheld(reason) == withheld);
+        of.map(|(_, count)| count).sum()
+    };
     let mut row = |count: u64, what: &str| {
         if count > 0 {
             writeln!(text, "{:>16}  {what}", grouped(count)).expect("a String takes every write");
@@ -147,7 +152,8 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
         row(summary.used, "records used");
         row(observed, "observations by the rules");
     }
-    row(suppressed, "of them in runs that did not last");
+    row(of(false), "of them in runs that did not last");
+    row(of(true), "of them withheld: what changes too often, or was just seen first");
     let noun = if summary.episodes == 1 { "episode" } else { "episodes" };
     let plural = if per_episode == 1.0 { "" } else { "s" };
     row(summary.episodes, &format!("{noun}: one for {per_episode} observation{plural}"));

@@ -378,10 +378,13 @@ pub(super) fn staged_in_words(rule: &Explained, time: i64, what: Staged) -> Stri
         }
         Staged::Spared { first_ns, until_ns } => {
             let (first, until) = (clock(first_ns, time), clock(until_ns, time));
-            let since = format_duration(time - first_ns);
+            let otherwise = match time - first_ns {
+                0 => "without grace".to_owned(),
+                since => format!("with grace <= {}", format_duration(since)),
+            };
             format!(
                 "the entity was first seen at {first}, and its grace ends at {until}. Would have \
-                 passed with grace <= {since}"
+                 passed {otherwise}"
             )
         }
         Staged::Flapped { share } => {

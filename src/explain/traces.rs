@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use limbeck_operators::machines::hold_down::Sustained;
+use limbeck_operators::machines::hold_down::{Decision, Sustained};
 use smol_str::SmolStr;
 
 use super::{
@@ -266,11 +266,8 @@ impl Traces {
         (not_used, amending)
     }
 
-    /// What a rule made of the entity, if it observed it.
-    fn rule(&self, rules: &Rules, number: usize, names: &[String]) -> Option<Explained> {
-        let rule = &rules.rules[number];
-        let signal = &rules.signals[rule.signal];
-        let state = |state: u16| signal.state_name(state).to_string();
+    /// What is told of a rule.
+    fn of_rule(&self, number: usize, names: &[String]) -> OfRule<'_> {
         let (mut seen, mut repeats) = (BTreeMap::new(), BTreeSet::new());
         let mut noted: BTreeMap<&Place, Vec<Staged>> = BTreeMap::new();
         let mut decisions = Vec::new();
@@ -279,7 +276,8 @@ impl Traces {
                 Trace::Observed { lane, place, state, key, position, known }
                     if usize::from(lane.rule) == number =>
                 {
-                    seen.insert(place, ((*key, *state), self.observed(known, *position, names)));
+                    let record = self.observed(known, *position, names);
+                    seen.insert(place, ((*key, *state), Observed { shows: *state, ..record }));
                 }
                 Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
                     repeats.insert(place);
@@ -293,18 +291,25 @@ impl Traces {
                 _ => {}
             }
         }
-        for (place, ((_, state), record)) in &mut seen {
-            record.shows = *state;
+        for (place, (_, record)) in &mut seen {
             record.noted = noted.remove(place).unwrap_or_default();
         }
+        OfRule { seen, repeats, decisions }
+    }
+
+    /// What a rule made of the entity, if it observed it.
+    fn rule(&self, rules: &Rules, number: usize, names: &[String]) -> Option<Explained> {
+        let rule = &rules.rules[number];
+        let signal = &rules.signals[rule.signal];
+        let state = |state: u16| signal.state_name(state).to_string();
+        let OfRule { seen, repeats, decisions } = self.of_rule(number, names);
         let (observed, repeated) = without_repeats(seen, &repeats, state);
         let is_withheld =
             |(_, record): &(u16, Observed)| record.noted.iter().any(|what| what.is_withheld());
         let (withheld, observed): (Vec<_>, Vec<_>) = observed.into_iter().partition(is_withheld);
-        let withheld: Vec<_> = withheld
-            .into_iter()
-            .map(|(of, record)| Withheld { state: state(of), record })
-            .collect();
+        let withheld = withheld.into_iter();
+        let withheld: Vec<_> =
+            withheld.map(|(of, record)| Withheld { state: state(of), record }).collect();
         let mut observed = observed.into_iter();
 
         let story = LaneStory::new(decisions);
@@ -338,14 +343,11 @@ impl Traces {
         let episodes = story.episodes.iter().map(announced).collect();
         let waiting = |(of, record)| Waiting { state: state(of), record };
         let waiting: Vec<Waiting> = observed.map(waiting).collect();
-        let others = signal.made.iter().filter(|made| rule.stages.makes().all(|own| own != **made));
-        let others: Vec<_> = others.collect();
         let of = |durations: &[i64]| {
-            let all = signal.state_names().zip(durations.iter().copied());
-            let own = all.filter(|(name, _)| !others.contains(name));
-            own.map(|(name, nanos)| (name.to_string(), nanos)).collect::<BTreeMap<_, _>>()
+            let own = rule.own_states(signal);
+            own.map(|(number, name)| (name.to_string(), durations[number])).collect()
         };
-        let mut keep_ns = of(&rule.keep_ns);
+        let mut keep_ns: BTreeMap<_, _> = of(&rule.keep_ns);
         keep_ns.retain(|_, keep| *keep > 0);
         let seen = [runs.len(), waiting.len(), repeated.len(), withheld.len()] != [0; 4];
         seen.then(|| Explained {
@@ -364,6 +366,13 @@ impl Traces {
             waiting,
         })
     }
+}
+
+/// What is told of a rule, of one entity.
+struct OfRule<'t> {
+    seen: SeenByPlace<'t>,
+    repeats: BTreeSet<&'t Place>,
+    decisions: Vec<&'t Decision<u16>>,
 }
 
 type SeenByPlace<'p> = BTreeMap<&'p Place, ((u64, u16), Observed)>;

@@ -79,6 +79,21 @@ pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
     }
 }
 
+impl Rule {
+    /// The states that it knows: those of its signal, and those that it makes itself, by number.
+    pub fn own_states<'s>(
+        &self,
+        signal: &'s Signal,
+    ) -> impl Iterator<Item = (usize, &'s SmolStr)> + use<'s> {
+        let makes: Vec<_> = self.stages.makes().collect();
+        let states = signal.states.len();
+        let is_own = move |(number, name): &(usize, &SmolStr)| {
+            *number < states || makes.iter().any(|made| made == *name)
+        };
+        signal.state_names().enumerate().filter(is_own)
+    }
+}
+
 /// The states of a signal, and behind them those that a rule makes itself.
 fn own_states(signal: &Signal, stages: &Stages) -> Vec<SmolStr> {
     let mut own: Vec<_> = signal.states.iter().map(|state| state.name.clone()).collect();

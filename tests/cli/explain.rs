@@ -195,15 +195,90 @@ fn what_is_done_before_a_hold_says_so() {
 {"at":1160,"e":"h","x":1}
 "#;
     let said = said_of(&rules, log, 1..=4);
-    expect![[r#""#]].assert_eq(&said);
+    expect![[r#"
+        l.ndjson:1, to rule r, down was withheld: the entity was first seen at 00:16:40.000Z, and its grace ends at 00:16:50.000Z. Would have passed without grace
+        l.ndjson:1, to rule f, begins a run: 1970-01-01T00:16:40.000Z down for 4s; announced at once (1 observation)
+        l.ndjson:2, to rule r, begins a run: 1970-01-01T00:16:44.000Z up since then; announced at once (2 observations)
+        l.ndjson:2, to rule f, begins a run: 1970-01-01T00:16:44.000Z up for 1m36s; announced at once (1 observation)
+        l.ndjson:3, to rule r, down was withheld: flap_damping: the penalty is 1000.0 of 900 (suppress), and decays to 750 (reuse) until 00:24:33.533749351Z. Would have passed with suppress >= 1000.0
+        l.ndjson:3, to rule f, begins a run: 1970-01-01T00:18:20.000Z flapping since then; announced at once (2 observations)
+        l.ndjson:3, to rule f: it counts as flapping: the share of changes is 11.7 %, high is 5.9 and low is 0
+        l.ndjson:4, to rule r, is observation 2 of a run: 1970-01-01T00:16:44.000Z up since then; announced at once (2 observations)
+        l.ndjson:4, to rule f, is observation 2 of a run: 1970-01-01T00:18:20.000Z flapping since then; announced at once (2 observations)
+        l.ndjson:4, to rule f: it counts as flapping: the share of changes is 17.4 %, high is 5.9 and low is 0
+    "#]].assert_eq(&said);
     let place = Place::new();
     place.write("r.yaml", rules.as_bytes());
     place.write("l.ndjson", log.trim_start().as_bytes());
     let ran = place.run("explain --rules r.yaml --log l.ndjson h");
-    expect![[r#""#]].assert_eq(&ran.said);
+    expect![[r#"
+        h, as known at 1970-01-01T00:19:20.000Z
+
+        rule r on a; hold: down 5s, unknown none, up none
+          observed  2                                                                      2
+          runs      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+          episodes  222222222222222222222222222222222222222222222222222222222222222222222222
+                    1970-01-01T00:16:44.000Z                        1970-01-01T00:19:20.000Z
+          0 down, 1 unknown, 2 up, * several; ━ lasted, ╌ held down, ┄ pending
+          1970-01-01T00:16:44.000Z up since then; announced at once (2 observations)
+          1 observation withheld by flap_damping
+          1 observation withheld in the grace of the entity
+
+        rule f on a; hold: down none, flapping none, up none
+          observed  du                                          f                          f
+          runs      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+          episodes  duuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuffffffffffffffffffffffffffff
+                    1970-01-01T00:16:40.000Z                        1970-01-01T00:19:20.000Z
+          d down, f flapping, u up, * several; ━ lasted, ╌ held down, ┄ pending
+          1970-01-01T00:16:40.000Z down for 4s; announced at once (1 observation)
+          1970-01-01T00:16:44.000Z up for 1m36s; announced at once (1 observation)
+          1970-01-01T00:18:20.000Z flapping since then; announced at once (2 observations)
+    "#]]
+    .assert_eq(&ran.said);
     let ran = place.run("check --plan r.yaml");
     let (_, plan) = ran.said.split_once("5. duplicates").expect("stages");
-    expect![[r#""#]].assert_eq(plan);
+    expect![[r#"
+        : of equal records the first counts, the others are left out
+          6. absent: after 2h without observations it is unknown
+          7. flap_damping: what changes too often is withheld until it is quiet
+               faults     down
+               penalties  1000 a fault, 0 a return, 500 another change
+               suppress   above 900, until it has decayed to 750
+               half-life  15m
+               ceiling    3000.0: 30m at most
+          8. grace: for 10s after an entity is first seen, faults wait
+               faults  down
+          9. hold: a state counts once it has lasted
+               up       at once
+               down     5s
+               unknown  at once
+          10. expiry: after 7d without observations an entity is forgotten
+          11. output: episodes of r by entity
+
+        rule f
+          1. source p: JSON objects
+               event time  at (s)
+               arrival     the event time
+               subject     e
+               source      "z"
+               type        "t"
+               duplicates  by content: equal in all but the arrival
+          2. signal a: records with a subject
+          3. state: the first that holds; a record without any is unmatched
+               up    data.x == 1 (native)
+               down  data.x == 0 (native)
+          4. late: what arrives more than 0s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. flap_detection: flapping above 5.9 % of changes in 21 observations, until 0 %
+               weights  icinga
+          7. hold: a state counts once it has lasted
+               up        at once
+               down      at once
+               flapping  at once
+          8. expiry: after 7d without observations an entity is forgotten
+          9. output: episodes of f by entity
+    "#]]
+    .assert_eq(plan);
 }
 
 /// The silence, too, counts for the hold; and both would have decided otherwise.

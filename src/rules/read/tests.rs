@@ -132,6 +132,14 @@ rules:
             4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
               |                                  ^^
 
+            error: `reuse`, 3000, must be below `suppress`, 2000
+             --> rules.yaml:4:61
+              |
+            4 |   - { name: a, signal: s, grace: 0s, flap_damping: { reuse: 3000, fault: inf, half_life: 0s } }
+              |                                                             ^^^^
+              |
+              = help: what is suppressed would be used again at once; lower it, or raise the other
+
             error: `fault` is a finite number, 0 at least, not `inf`
              --> rules.yaml:4:74
               |
@@ -212,7 +220,7 @@ rules:
             10 |   - { name: g, signal: s, flap_detection: { high: 20 }, absent: { after: 1h }, expire_after: 1h }
                |                                                   ^^
                |
-               = help: what flaps ends to at `low` or below
+               = help: at `low` or below a flap ends: lower it, or raise the other
 
             error: an entity is forgotten before it is absent for so long
               --> rules.yaml:10:74
@@ -244,7 +252,7 @@ rules:
             11 |   - { name: h, signal: s, hold: { flapping: 1s }, keep: { donw: 1s }, absent: 5m }
                |                                                                               ^^
 
-            19 errors
+            20 errors
         "#]],
     );
 }
