@@ -90,8 +90,7 @@ impl Node {
 /// Reads one document; `None` if nothing of it can be used.
 pub(crate) fn load(file: &str, problems: &mut Problems) -> Option<Node> {
     if file.len() > BYTES_MAX {
-        let message =
-            format!("the file has more than {BYTES_MAX} bytes, which is the most that is read");
+        let message = format!("a file has at most {BYTES_MAX} bytes; this one has more");
         problems.error(&(0..0), message);
         return None;
     }

@@ -322,7 +322,7 @@ impl Reader {
             for step in 0..item.count {
                 let at = match (time.filter(|_| first), self.last_ns, self.every_ns) {
                     (Some(time), ..) => Some(time),
-                    _ if item.again => self.last_ns,
+                    _ if item.again => self.last_ns.or(Some(0)),
                     (_, None, _) => Some(0),
                     (_, Some(last), Some(every)) => last.checked_add(every),
                     (_, Some(_), None) => None,
