@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use limbeck_operators::Machine;
 use limbeck_operators::machines::absent::{Absent, Misses, Nothing};
 use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
 use limbeck_operators::machines::flap_detection::{Detection, Detects, FlapDetection, Flapped};
 use limbeck_operators::machines::grace::{Grace, Graces, Spared};
-use limbeck_operators::machines::hold_down::{HoldDown, Holds, Missed};
-use limbeck_operators::stage::Then;
+use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds, Missed};
+use limbeck_operators::stage::{Then, Told};
 
 use super::{Lane, Options};
 use crate::model::detail::{Detail, SharedDetail};
@@ -67,22 +68,15 @@ pub(super) fn hold_down<S: Shown, M: Missed>(
     if options.traced { machine.telling_runs() } else { machine }
 }
 
-type Held<S> = HoldDown<Lane, Observation<S>, Asked<S, Option<i64>>>;
 type Staging<S> = Asked<S, Option<i64>>;
 
 /// Hold-down behind all stages, in the one order there is.
 pub(super) fn staged_machine<S: Shown>(
     rules: &Rc<Lanes>,
     options: Options,
-) -> Then<
-    Absent<Staging<S>>,
-    Then<
-        FlapDamping<Staging<S>>,
-        Then<FlapDetection<Staging<S>>, Then<Grace<Staging<S>>, Held<S>>>,
-    >,
-> {
+) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
     let asked = || Asked::<S, Option<i64>>::of(rules);
-    let machine = Then::new(Grace::new(asked()), hold_down(rules, options));
+    let machine = Then::new(Grace::new(asked()), hold_down::<S, Option<i64>>(rules, options));
     let machine = Then::new(FlapDetection::new(asked()), machine);
     let machine = Then::new(FlapDamping::new(asked()), machine);
     Then::new(Absent::new(asked()), machine)
@@ -174,6 +168,29 @@ impl<S: Shown> Graces<Lane, S::State> for Staging<S> {
 
     fn expire_after(&self, lane: &Lane) -> i64 {
         self.expires(lane)
+    }
+}
+
+/// What a machine says of a lane: what its stages do, and what is decided.
+pub(super) trait Outcome<S: Shown>: Sized {
+    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)>;
+}
+
+impl<S: Shown> Outcome<S> for Decision<S::State> {
+    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)> {
+        Ok(self)
+    }
+}
+
+impl<S: Shown, N: Into<Noted<S>>, O: Outcome<S>> Outcome<S> for Told<N, O> {
+    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)> {
+        match self {
+            Self::Noted(note) => {
+                let Noted(observation, what) = note.into();
+                Err((observation, what))
+            }
+            Self::Passed(told) => told.outcome(),
+        }
     }
 }
 

@@ -6,13 +6,12 @@ use differential_dataflow::{AsCollection, VecCollection};
 use limbeck_operators::Machine;
 use limbeck_operators::machines::dedup::{Dedup, Verdict};
 use limbeck_operators::machines::hold_down::{Cut, Decision};
-use limbeck_operators::stage::Told;
 use limbeck_operators::timeline::{Revised, Timeline, Timing};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
 use timely::dataflow::operators::{Concatenate, OkErr};
 
-use super::asked::{Lanes, Noted, hold_down, staged_machine};
+use super::asked::{Lanes, Outcome, hold_down, staged_machine};
 use super::saved::Saving;
 use super::tally::tally;
 use super::{Lane, Options, Update};
@@ -170,29 +169,6 @@ fn without_repeats<'scope, S: Shown>(
         ));
     }
     scope.concatenate([passed, others]).as_collection()
-}
-
-/// What a machine says of a lane: what its stages do, and what is decided.
-trait Outcome<S: Shown>: Sized {
-    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)>;
-}
-
-impl<S: Shown> Outcome<S> for Decision<S::State> {
-    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)> {
-        Ok(self)
-    }
-}
-
-impl<S: Shown, N: Into<Noted<S>>, O: Outcome<S>> Outcome<S> for Told<N, O> {
-    fn outcome(self) -> Result<Decision<S::State>, (Observation<S>, Staged)> {
-        match self {
-            Self::Noted(note) => {
-                let Noted(observation, what) = note.into();
-                Err((observation, what))
-            }
-            Self::Passed(told) => told.outcome(),
-        }
-    }
 }
 
 /// Folds observations until it is said what lasts, with a machine that ends in hold-down.

@@ -65,7 +65,7 @@ pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
         let signal = &signals[rule.signal];
         let own: Vec<_> = own_states(signal, &rule.stages);
         let at = |name: &SmolStr| own.iter().position(|own| own == name);
-        let all: Vec<_> = signal.state_names().map(|name| at(name)).collect();
+        let all: Vec<_> = signal.state_names().map(at).collect();
         let of =
             |durations: &[i64]| all.iter().map(|at| at.map_or(0, |at| durations[at])).collect();
         (rule.hold_ns, rule.keep_ns) = (of(&rule.hold_ns), of(&rule.keep_ns));
