@@ -172,10 +172,10 @@ fn spec(random: &mut Random) -> Spec {
 
 /// Stages of a rule, now and then.
 fn stages(rule: &RuleSpec, expire_after_ns: i64, random: &mut Random) -> Stages {
-    let mut stages = Stages::default();
-    stages.faults = vec![false; rule.hold_ns.len()];
-    stages.faults[rule.hold_ns.len() - 1] = true;
-    stages.hold_made_ns = *random.pick(&[0, 0, 100 * MS, S, 3 * S]);
+    let mut faults = vec![false; rule.hold_ns.len()];
+    faults[rule.hold_ns.len() - 1] = true;
+    let hold_made_ns = *random.pick(&[0, 0, 100 * MS, S, 3 * S]);
+    let mut stages = Stages { faults, hold_made_ns, ..Stages::default() };
     if random.chance(40) {
         let after = *random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S]);
         stages.absent_after_ns = Some(after).filter(|after| *after < expire_after_ns);
