@@ -107,42 +107,35 @@ impl Links {
         Self { cluster: cluster.clone(), sockets }
     }
 
-    /// Tells the others from where all go on, does so itself, and has all begin when each is ready.
+    /// Tells the others from where all go on, and has all begin when each of them is ready.
     ///
     /// # Errors
-    /// Why this process cannot, or another.
+    /// [`Failure::Processes`], if one cannot.
     pub(super) fn lead(
         &self,
         checkpoint: Option<Vec<u8>>,
-        go_on: impl FnOnce() -> Result<(), Failure>,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
         let parts: Vec<_> = checkpoint.into_iter().collect();
-        self.tell_all(&Told::GoOn, &parts)?;
-        let stop = |process: usize, reason: &str| {
-            let reason = format!("{} cannot take part: {reason}", self.cluster.name(process));
-            // One that is gone need not hear it.
-            let _ = self.tell_all(&Told::Stop(reason.clone()), &[]);
-            Failure::Processes(reason)
-        };
-        go_on().inspect_err(|failure| drop(stop(0, &failure.to_string())))?;
-        for (process, _) in &self.sockets {
-            match self.wait(*process, interrupt)? {
-                (Said::Ready(Ok(())), _) => {}
-                (Said::Ready(Err(reason)) | Said::Leave(reason), _) => {
-                    return Err(stop(*process, &reason));
-                }
-                _ => return Err(stop(*process, "it says something else than that it is ready")),
-            }
+        for (process, socket) in &self.sockets {
+            send(socket, &Told::GoOn, &parts).map_err(|error| self.lost(*process, &error))?;
         }
-        self.tell_all(&Told::Start, &[])
-    }
-
-    fn tell_all(&self, told: &Told, parts: &[Vec<u8>]) -> Result<(), Failure> {
-        let tell = |(process, socket): &(usize, TcpStream)| {
-            send(socket, told, parts).map_err(|error| self.lost(*process, &error))
-        };
-        self.sockets.iter().map(tell).fold(Ok(()), Result::and)
+        for (process, _) in &self.sockets {
+            let reason = match self.wait(*process, interrupt)? {
+                (Said::Ready(Ok(())), _) => continue,
+                (Said::Ready(Err(reason)) | Said::Leave(reason), _) => reason,
+                _ => "it says something else than that it is ready".to_owned(),
+            };
+            let reason = format!("{} cannot take part: {reason}", self.cluster.name(*process));
+            for (_, socket) in &self.sockets {
+                let _ = send(socket, &Told::Stop(reason.clone()), &[]);
+            }
+            return Err(Failure::Processes(reason));
+        }
+        for (process, socket) in &self.sockets {
+            send(socket, &Told::Start, &[]).map_err(|error| self.lost(*process, &error))?;
+        }
+        Ok(())
     }
 
     /// Goes on from where the first process says, and begins when all are ready.

@@ -13,8 +13,7 @@ use crate::pipeline::RestoredFlow;
 use crate::rules::Rules;
 use crate::sinks::report::{Keep, Restored};
 use crate::sinks::{OutputDir, OutputError};
-use crate::sources::InputError;
-use crate::sources::intake::{Partition, SavedIntake, go_on, lead_to};
+use crate::sources::intake::{Partition, go_on, lead_to};
 
 /// How a replay is saved.
 pub(super) struct Saving {
@@ -73,28 +72,6 @@ pub(super) struct Resuming {
     pub(super) resumed: Option<Resumed>,
     /// The checkpoint that is gone on with, for other processes.
     shared: Option<Vec<u8>>,
-    /// Where the partitions are to go on, if they do not yet.
-    place: Option<Place>,
-}
-
-/// What is remembered of the partitions of a process, and how it is of use.
-struct Place {
-    at: i64,
-    intake: SavedIntake,
-    /// Whether they are read from their starts all the same.
-    anew: bool,
-}
-
-impl Place {
-    /// Has partitions go on there, which may take long: files are read up to it.
-    fn take(self, partitions: &mut [Partition]) -> Result<(), InputError> {
-        let Self { at, intake, anew } = self;
-        if anew {
-            lead_to(partitions, at, &intake);
-            return Ok(());
-        }
-        go_on(partitions, at, intake)
-    }
 }
 
 impl Resuming {
@@ -117,10 +94,9 @@ impl Resuming {
         options: &Options,
         partitions: &mut [Partition],
     ) -> Result<(), Failure> {
-        let (shared, place) = (self.shared.take(), self.place.take());
+        let shared = self.shared.take();
         if share(options).process == 0 {
-            let go_on = || place.map_or(Ok(()), |place| Ok(place.take(partitions)?));
-            return links.lead(shared, go_on, &options.interrupt);
+            return links.lead(shared, &options.interrupt);
         }
         let go_on = |bytes: Option<Vec<u8>>| {
             let Some(plan) = &options.checkpoint else { return Ok(()) };
@@ -132,9 +108,8 @@ impl Resuming {
             if let Some(bytes) = bytes {
                 let checkpoint =
                     Checkpoint::parse(&plan.dir, &bytes).map_err(Failure::Checkpoint)?;
-                let going_on = go_on_with(checkpoint, plan, rules, options)?;
+                let going_on = go_on_with(checkpoint, plan, rules, options, partitions)?;
                 (self.flow, self.resumed) = (Some(going_on.flow), Some(going_on.resumed));
-                going_on.place.take(partitions)?;
             }
             let from_ns = self.since_ns().or(options.from_ns);
             Ok(options.logs.iter().try_for_each(|log| log.has_all_from(from_ns))?)
@@ -165,14 +140,10 @@ pub(super) fn resume(
         let asked = Asked { asked, written, not_before: None };
         let keeper = Keeper::start(plan, asked, share, cutters);
         let saving = Saving { keeper, folder: None };
-        return Ok((
-            Resuming { saving, flow: None, resumed: None, shared: None, place: None },
-            None,
-        ));
+        return Ok((Resuming { saving, flow: None, resumed: None, shared: None }, None));
     }
     let lock = OutputDir::create_on(&plan.disk, &plan.dir)?;
     let (mut resumed, mut flow, mut restored) = (None, None, Restored::Nothing);
-    let mut place = None;
     let mut shared = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)?;
     let parse = |bytes: &Vec<u8>| Checkpoint::parse(&plan.dir, bytes);
     let checkpoint = shared.as_ref().map(parse).transpose().map_err(Failure::Checkpoint)?;
@@ -190,9 +161,9 @@ pub(super) fn resume(
                 .extend((!differs_in.iter().any(|name| name == RULES)).then(|| RULES.to_owned()));
         }
         if differs_in.is_empty() {
-            let going_on = go_on_with(checkpoint, plan, rules, options)?;
+            let going_on = go_on_with(checkpoint, plan, rules, options, partitions)?;
             (flow, restored) = (Some(going_on.flow), going_on.restored);
-            (resumed, place) = (Some(going_on.resumed), Some(going_on.place));
+            resumed = Some(going_on.resumed);
         } else {
             resumed = Some(Resumed::Not { differs_in });
         }
@@ -217,11 +188,7 @@ pub(super) fn resume(
     });
     let folder = Some(Folder { plan: plan.clone(), _lock: lock });
     let shared = shared.filter(|_| share.processes > 1);
-    // The others are met before that: they do not wait for ever.
-    if let Some(place) = place.take_if(|_| share.processes == 1) {
-        place.take(partitions)?;
-    }
-    Ok((Resuming { saving: Saving { keeper, folder }, flow, resumed, shared, place }, keep))
+    Ok((Resuming { saving: Saving { keeper, folder }, flow, resumed, shared }, keep))
 }
 
 /// What a process goes on with.
@@ -229,7 +196,6 @@ struct GoingOn {
     resumed: Resumed,
     flow: RestoredFlow,
     restored: Restored,
-    place: Place,
 }
 
 /// Goes on with a checkpoint, from its time or, where rules are others now, from the start.
@@ -238,23 +204,25 @@ fn go_on_with(
     plan: &Plan,
     rules: &Rules,
     options: &Options,
+    partitions: &mut [Partition],
 ) -> Result<GoingOn, Failure> {
     let Checkpoint { at, written, intake, outputs, flow, .. } = checkpoint;
     let Share { process, processes } = share(options);
     let intake = intake.share(process, processes);
     let flow = RestoredFlow::new(at, flow);
-    let place = Place { at, intake, anew: written != rules.written };
-    if !place.anew {
+    if written == rules.written {
         let records = outputs.records();
+        go_on(partitions, at, intake)?;
         let restored = Restored::All(outputs);
-        return Ok(GoingOn { resumed: Resumed::From { at, records }, flow, restored, place });
+        return Ok(GoingOn { resumed: Resumed::From { at, records }, flow, restored });
     }
     let unchanged = rules.unchanged(&written);
+    lead_to(partitions, at, &intake);
     let damaged = |detail| Failure::Checkpoint(Damaged { path: plan.dir.clone(), detail });
     let flow = flow.of_rules(&unchanged, rules).map_err(damaged)?;
     let [unchanged_names, rebuilt] = [true, false].map(|is| unchanged.names(is));
     let resumed = Resumed::Rules { at, unchanged: unchanged_names, rebuilt };
-    Ok(GoingOn { resumed, flow, restored: Restored::Rules(outputs, unchanged), place })
+    Ok(GoingOn { resumed, flow, restored: Restored::Rules(outputs, unchanged) })
 }
 
 fn cleared(plan: &Plan) -> Result<(), OutputError> {
