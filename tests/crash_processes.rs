@@ -88,7 +88,8 @@ fn one_of_several_processes() {
     let rules = Rules::parse("rules.yaml", &yaml).unwrap_or_else(|all| panic!("{all}"));
     let disk = if process == 0 { task.disk() } else { Disk::default() };
     // One that is killed before it has come is not waited for.
-    let wait = if task.kill.is_some() { Duration::from_secs(1) } else { LONG };
+    let dies = task.kill.is_some_and(|(victim, _)| victim > 0);
+    let wait = if dies { Duration::from_secs(1) } else { LONG };
     let cluster = Cluster { hosts: task.hosts.clone(), process, wait };
     let options = Options {
         logs: task.logs.iter().map(|path| Log::file(path, 0)).collect(),

@@ -350,11 +350,13 @@ fn leave(
     if let Some(interrupted) = outcome.damaged.iter().find(is_interrupt) {
         carrying.leave(interrupted.exit_code(), &INTERRUPTED);
     }
-    // Whoever saves has failed; or the writer has, and then nobody saves any more either.
-    let saving = saving.filter(|saving| saving.keeper.has_failed());
-    let failure = saving.and_then(|saving| saving.finish().err());
-    let of_writer = || Some(Failure::Output(writing?.finish().err()?));
-    let failure = failure.or_else(of_writer);
+    // The writer has failed, or whoever saves.
+    let has_failed = saving.as_ref().is_some_and(|saving| saving.keeper.has_failed());
+    let failure = match (saving.filter(|_| has_failed), writing) {
+        (Some(saving), _) => saving.finish().err(),
+        (None, Some(writing)) => writing.finish().err().map(Failure::Output),
+        (None, None) => None,
+    };
     let failure = failure.unwrap_or_else(|| Failure::Worker("it stopped".to_owned()));
     carrying.leave(failure.exit_code(), &failure)
 }
