@@ -1,12 +1,12 @@
-//! Several processes that replay together, of which one is killed or loses its disk: all are
-//! started again, with other numbers of processes and workers, and the outputs are those of one
-//! that never stopped.
+//! Several processes that replay together, of which one is killed or loses its disk: all are started
+//! again, with other numbers of processes and workers, and the outputs are those of one that never
+//! stopped.
 //!
-//! Each seed has a named point of what the first process writes, a log of the oracle's, and a
-//! victim: there the disk crashes, or is full, or one of the processes is killed. What is left goes
-//! on, or crashes again. Where the log is over before the point is passed, the next one is taken.
-//! The processes are this test itself, started once more. `LIMBECK_SEEDS=FROM..TO` takes other
-//! seeds, of many every tenth.
+//! Each seed has a named point of what the first process writes, a log of the oracle's, and a victim:
+//! there the disk crashes, or is full, or one of the processes is killed. What is left goes on, or
+//! crashes again. Where the log is over before the point is passed, the next one is taken. The
+//! processes are this test itself, started once more. `LIMBECK_SEEDS=FROM..TO` takes other seeds, of
+//! many every tenth.
 
 mod common;
 mod oracle;

@@ -82,8 +82,7 @@ impl<B> Drop for Feed<B> {
     }
 }
 
-/// Has a worker cut what it remembers, past the batches that wait for it, and when these have
-/// ended.
+/// Has a worker cut what it remembers, past the batches that wait for it, and when these have ended.
 #[derive(Clone, Debug)]
 pub struct Cutter {
     cuts: Sender<i64>,
@@ -146,8 +145,8 @@ enum Stage {
 }
 
 impl<B> Intake<B> {
-    /// Runs the worker until the feed has ended and all has flown through, from whichever worker.
-    /// If the feed is dropped before it has ended, until then: the caller drops its inputs. Must be
+    /// Runs the worker until the feed has ended and all has flown through, from whichever worker. If
+    /// the feed is dropped before it has ended, until then: the caller drops its inputs. Must be
     /// called on the worker's own thread.
     pub fn drive(self, worker: &mut Worker, inputs: &mut impl Inputs<B>, probe: &ProbeHandle<i64>) {
         self.worker.get_or_init(std::thread::current);

@@ -11,8 +11,8 @@
 //! and every worker knows of it, those too whose logs have ended. One cut is agreed on at a time.
 //! No step waits for the flow: a process answers [Ask](Order::Ask) at once, or when the block that
 //! is being judged has been; workers note a cut past their queues. A reader that waits for a pipe,
-//! for its workers, or has ended does not keep others waiting. State: where the agreement is, of
-//! the leader ([`Council`]) and of each reader ([`Gate`]).
+//! for its workers, or has ended does not keep others waiting. State: where the agreement is, of the
+//! leader ([`Council`]) and of each reader ([`Gate`]).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -192,8 +192,8 @@ impl<T: Clone> Gate<T> {
         asked.then_some(Answer::Judged(state.next))
     }
 
-    /// Has the reader wait, if it is not on its way to a cut, until it has been asked and may go
-    /// on. Whether it does.
+    /// Has the reader wait, if it is not on its way to a cut, until it has been asked and may go on.
+    /// Whether it does.
     pub(super) fn hold(&self) -> bool {
         let mut state = self.state();
         let holds = !state.over && !state.cutting && state.cut.is_none();

@@ -1,28 +1,42 @@
-//! Who takes part in cuts.
+//! Who takes part in a cut, and puts a checkpoint together.
 //!
-//! Guarantees: each process and worker gives its part of a cut once; what takes part waits for the
-//! disk nowhere. State: what is on its way to the leader.
+//! Guarantees: a checkpoint is written when all its parts are there, of every process and worker,
+//! and never of two cuts. What takes part waits for the disk nowhere. State: the parts of one
+//! checkpoint, as the leader gets them.
 //!
 //! Every process has a [`Member`], which stands between its reader, its workers and the leader. The
 //! leader, a thread of the process that writes the outputs, hears of its own member and of others
 //! alike; what comes from these, and goes to them, is [carried](crate::replay) by whoever has the
 //! connections.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use limbeck_operators::intake::Cutter;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::{Answer, Council, Gate, Order};
-use super::leader::{Asked, Event, Leader, Parts};
-use super::{Every, Plan};
+use super::{Checkpoint, Every, NAME, Plan, file, remove_others};
 use crate::pipeline::SavedFlow;
+use crate::rules::Written;
 use crate::sinks::OutputError;
 use crate::sinks::report::UnsavedOutputs;
 use crate::sources::intake::{SavedIntake, Saver};
+
+/// What a replay is asked for, and since when there is more to save than the last checkpoint has.
+#[derive(Clone)]
+pub struct Asked {
+    /// Names, with hashes of what they are.
+    pub asked: Vec<(String, u64)>,
+    /// The rule file.
+    pub written: Written,
+    /// The first logical time at which there may be one.
+    pub not_before: Option<i64>,
+}
 
 /// A process among those that replay together.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +79,19 @@ pub enum Told {
 
 /// Something said, with bytes beside it.
 pub type ToLeader = (Said, Vec<Vec<u8>>);
+/// Something told.
+pub type ToMember = Told;
+
+/// What the leader hears.
+enum Event {
+    Answer(Answer),
+    /// It is time for a checkpoint.
+    Due,
+    Intake(usize, i64, SavedIntake),
+    Worker(SavedFlow),
+    Outputs(UnsavedOutputs),
+    NoMore,
+}
 
 /// Where what a member says goes.
 enum ToWhom {
@@ -75,7 +102,7 @@ enum ToWhom {
 }
 
 /// What takes part for a process.
-pub(super) struct Member {
+struct Member {
     process: usize,
     gate: Gate<SavedIntake>,
     cutters: Vec<Cutter>,
@@ -113,7 +140,7 @@ impl Member {
         };
     }
 
-    pub(super) fn obey(&self, order: Order) {
+    fn obey(&self, order: Order) {
         match order {
             Order::Ask => {
                 if let Some(answer) = self.gate.ask() {
@@ -177,7 +204,7 @@ pub struct Keeper {
     /// What is said to the leader of another process, to be carried there.
     said: Option<Receiver<ToLeader>>,
     /// By process: what is told to it, to be carried there.
-    told: Vec<(usize, Receiver<Told>)>,
+    told: Vec<(usize, Receiver<ToMember>)>,
     given_up: Arc<AtomicBool>,
 }
 
@@ -270,13 +297,13 @@ impl Keeper {
     }
 
     /// What is to be carried to another process; none but on the one that leads.
-    pub fn take_told(&mut self, process: usize) -> Option<Receiver<Told>> {
+    pub fn take_told(&mut self, process: usize) -> Option<Receiver<ToMember>> {
         let at = self.told.iter().position(|(other, _)| *other == process)?;
         Some(self.told.swap_remove(at).1)
     }
 
-    /// What says that no checkpoint can be written any more: the exit code of that, and why; none
-    /// but on the process that leads.
+    /// What says that no checkpoint can be written any more: the exit code of that, and why; none but
+    /// on the process that leads.
     pub fn take_failed(&mut self) -> Option<Receiver<(u8, String)>> {
         self.lead.as_mut()?.failed.take()
     }
@@ -298,7 +325,7 @@ impl Keeper {
     }
 
     /// What takes what comes from the leader. Gives back what is no order.
-    pub fn obeys(&self) -> impl Fn(Told) -> Option<Told> + Send + use<> {
+    pub fn obeys(&self) -> impl Fn(ToMember) -> Option<Told> + Send + use<> {
         let member = Arc::clone(&self.member);
         move |told| match told {
             Told::Order(order) => {
@@ -382,4 +409,113 @@ impl Drop for Ending {
         self.ended.store(true, Ordering::SeqCst);
         self.member.gate.over();
     }
+}
+
+/// The parts of a checkpoint that are there.
+#[derive(Default)]
+struct Parts {
+    at: Option<i64>,
+    /// By process.
+    intake: BTreeMap<usize, (i64, SavedIntake)>,
+    flow: Vec<SavedFlow>,
+    outputs: Option<UnsavedOutputs>,
+}
+
+/// Leads: asks for cuts, and puts checkpoints together.
+struct Leader {
+    plan: Plan,
+    asked: Asked,
+    share: Share,
+    /// Of all processes.
+    workers: usize,
+    council: Council,
+    member: Arc<Member>,
+    /// The others.
+    tell: Vec<Sender<ToMember>>,
+    parts: Parts,
+    /// Whether a checkpoint is wanted as soon as the last one is whole.
+    is_due: bool,
+}
+
+impl Leader {
+    fn run(mut self, events: &Receiver<Event>) -> Result<(), OutputError> {
+        let every = match self.plan.every {
+            Every::Elapsed(every) => Some(every),
+            Every::Clock(_) => None,
+        };
+        let mut due = every.map(|every| now() + every);
+        loop {
+            let event = match due.filter(|_| self.council.is_idle()) {
+                Some(due) => events.recv_deadline(due),
+                None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Err(RecvTimeoutError::Timeout) => {
+                    due = every.map(|every| now() + every);
+                    self.is_due = true;
+                }
+                Ok(Event::Due) => self.is_due = true,
+                Ok(Event::Answer(answer)) => {
+                    let order = self.council.hear(answer);
+                    self.tell(order);
+                }
+                Ok(Event::Intake(process, at, intake)) => {
+                    self.parts.intake.insert(process, (at, intake));
+                }
+                Ok(Event::Worker(saved)) => {
+                    self.parts.at = Some(saved.door.at());
+                    self.parts.flow.push(saved);
+                }
+                Ok(Event::Outputs(unsaved)) => self.parts.outputs = Some(unsaved),
+                Ok(Event::NoMore) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            self.put_together()?;
+            if self.is_due && self.council.is_idle() {
+                self.is_due = false;
+                let order = self.council.begin();
+                self.tell(order);
+            }
+        }
+    }
+
+    fn tell(&self, order: Option<Order>) {
+        let Some(order) = order else { return };
+        for other in &self.tell {
+            // Who is gone is missed by whoever carries it.
+            let _ = other.send(Told::Order(order));
+        }
+        self.member.obey(order);
+    }
+
+    /// Writes the checkpoint, if it is whole.
+    fn put_together(&mut self) -> Result<(), OutputError> {
+        let Parts { at: Some(at), intake, flow, outputs: outputs @ Some(_) } = &mut self.parts
+        else {
+            return Ok(());
+        };
+        if flow.len() < self.workers || intake.len() < self.share.processes {
+            return Ok(());
+        }
+        let Some(outputs) = outputs.take() else { return Ok(()) };
+        let outputs = outputs()?;
+        let (at, flow) = (*at, std::mem::take(flow));
+        let (times, shares): (Vec<_>, _) = std::mem::take(intake).into_values().unzip();
+        let mut times = flow.iter().map(|saved| saved.door.at()).chain(times);
+        assert!(times.all(|time| time == at), "the parts are of one cut");
+        let intake = SavedIntake::together(shares);
+        let Asked { asked, written, .. } = self.asked.clone();
+        let checkpoint = Checkpoint { at, asked, written, intake, outputs, flow };
+        let Plan { disk, dir, .. } = &self.plan;
+        file::write(disk, &dir.join(NAME), &checkpoint)
+            .map_err(|error| OutputError::write_failed(dir, &error))?;
+        let needed: Vec<_> = checkpoint.outputs.names().collect();
+        remove_others(disk, dir, |name| needed.iter().any(|known| known == name));
+        self.council.done();
+        Ok(())
+    }
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "how often to save is no part of a result")]
+    Instant::now()
 }

@@ -7,20 +7,18 @@
 //! what that one needs. State: one checkpoint, while it is put together.
 //!
 //! A cut goes through everything at one logical time. It is agreed on ahead of all that has been
-//! judged, so that the flow does not stop: each [partition](crate::sources::intake), each operator
-//! of the [flow](crate::pipeline) and the [writer](crate::sinks::report) save what they remember
-//! when they come to it. The folder has the `checkpoint`, and what outputs there were by then. Of
-//! several processes, the one that writes the outputs is given the parts of all, and keeps the
-//! folder.
+//! judged, so that the flow does not stop: each [partition](crate::sources::intake), each operator of
+//! the [flow](crate::pipeline) and the [writer](crate::sinks::report) save what they remember when
+//! they come to it. The folder has the `checkpoint`, and what outputs there were by then. Of several
+//! processes, the one that writes the outputs is given the parts of all, and keeps the folder.
 //!
 //! - `agreement`: how processes agree on a cut.
-//! - `keeper`: who takes part in it; `leader`: who puts the parts together.
+//! - `keeper`: who takes part in it, and puts the parts together.
 //! - `file`: how a checkpoint is written and read.
 
 mod agreement;
 mod file;
 mod keeper;
-mod leader;
 
 use std::fs;
 use std::io;
@@ -29,8 +27,9 @@ use std::time::Duration;
 
 pub use self::agreement::{Answer, Order};
 pub use self::file::Damaged;
-pub use self::keeper::{Keeper, OutputsGiver, Said, Share, ToLeader, Told, WorkerGiver};
-pub use self::leader::Asked;
+pub use self::keeper::{
+    Asked, Keeper, OutputsGiver, Said, Share, ToLeader, ToMember, Told, WorkerGiver,
+};
 use crate::durable::Disk;
 use crate::pipeline::SavedFlow;
 use crate::rules::Written;

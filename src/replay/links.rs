@@ -1,9 +1,9 @@
 //! What processes say to each other beside the dataflow: from where they go on, on which cuts they
 //! agree, and why they end.
 //!
-//! Every process but the first has a connection to that one. A message is a frame: how long it is,
-//! a hash of it, the message, and behind it the bytes that belong to it. State: what has not been
-//! sent yet.
+//! Every process but the first has a connection to that one. A message is a frame: how long it is, a
+//! hash of it, the message, and behind it the bytes that belong to it. State: what has not been sent
+//! yet.
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -149,10 +149,7 @@ impl Links {
     ) -> Result<(), Failure> {
         let (_, parts) = self.told(interrupt)?;
         let done = go_on(parts.into_iter().next());
-        let ready = match &done {
-            Ok(()) => Ok(()),
-            Err(failure) => Err(failure.to_string()),
-        };
+        let ready = done.as_ref().map(|()| ()).map_err(ToString::to_string);
         let socket = &self.sockets[0].1;
         send(socket, &Said::Ready(ready), &[]).map_err(|error| self.lost(0, &error))?;
         done?;

@@ -73,7 +73,7 @@ impl Process {
             Doing::Judging => {
                 self.blocks -= 1;
                 // The first may be of dead letters alone.
-                if self.next.is_some() || !draw.is_multiple_of(4) {
+                if self.next.is_some() || draw % 4 > 0 {
                     self.next = Some(self.next.unwrap_or(100) + (draw % 50) as i64);
                 }
                 self.doing = Doing::Else;
@@ -183,8 +183,9 @@ proptest! {
         for draw in draws {
             cluster.step(draw, refuses);
         }
-        let mut steps = rest.into_iter().map(|draw| cluster.step(draw / 7 * 7 + 1, false));
-        prop_assert!(steps.any(|stepped| !stepped), "it comes to an end");
+        let steps = rest.into_iter().map(|draw| cluster.step(draw / 7 * 7 + 1, false));
+        let idle = steps.skip_while(|stepped| *stepped).next();
+        prop_assert_eq!(idle, Some(false), "it comes to an end");
         for process in &cluster.processes {
             prop_assert_eq!(process.doing, Doing::Ended);
             if !cluster.over {
