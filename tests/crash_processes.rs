@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 const POINTS: [&str; 4] = ["checkpoint write", "checkpoint rename", "output", ANY];
 /// How a process ends whose disk has failed. Nobody else does.
-const FAILED: [i32; 2] = [73, 74];
+const FAILED: i32 = 74;
 /// It was lost, or another was.
 const LOST: i32 = 69;
 /// Where a process finds what it is to do.
@@ -87,10 +87,7 @@ fn one_of_several_processes() {
     let yaml = fs::read_to_string(&task.rules).expect("it is there");
     let rules = Rules::parse("rules.yaml", &yaml).unwrap_or_else(|all| panic!("{all}"));
     let disk = if process == 0 { task.disk() } else { Disk::default() };
-    // One that is killed before it has come is not waited for.
-    let dies = task.kill.is_some_and(|(victim, _)| victim > 0);
-    let wait = if dies { Duration::from_secs(1) } else { LONG };
-    let cluster = Cluster { hosts: task.hosts.clone(), process, wait };
+    let cluster = Cluster { hosts: task.hosts.clone(), process, wait: LONG };
     let options = Options {
         logs: task.logs.iter().map(|path| Log::file(path, 0)).collect(),
         out: task.out.clone(),
@@ -98,7 +95,7 @@ fn one_of_several_processes() {
         from_ns: None,
         until_ns: None,
         tick_ns: task.tick_ns,
-        cluster: Some(cluster.clone()),
+        cluster: Some(cluster),
         progress: false,
         fates: task.fates,
         checkpoint: Some(Plan { dir: task.kept.clone(), every: Every::Clock(task.every_ns), disk }),
@@ -106,18 +103,12 @@ fn one_of_several_processes() {
         interrupt: Interrupt::default(),
         block_bytes: Some(task.block_bytes),
     };
-    let done = match prepare(&rules, &options) {
-        Ok(prepared) => {
-            if let Some(Resumed::From { at, .. }) = prepared.resumed() {
-                eprintln!("goes on from {at}");
-            }
-            prepared.run()
+    let done = prepare(&rules, &options).and_then(|prepared| {
+        if let Some(Resumed::From { at, .. }) = prepared.resumed() {
+            eprintln!("goes on from {at}");
         }
-        Err(failure) => {
-            cluster.decline(&failure.to_string(), &options.interrupt);
-            Err(failure)
-        }
-    };
+        prepared.run()
+    });
     if let Err(failure) = done {
         eprintln!("{failure}");
         exit(i32::from(failure.exit_code()));
@@ -230,8 +221,7 @@ fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
             _ => 1 + random.below(2),
         };
         task.plan = (attempt < 4).then(|| (random.next(), point.to_owned(), passing));
-        let kills = attempt < 4 && random.chance(60);
-        task.kill = kills.then(|| (random.below(processes as u64) as usize, 0));
+        task.kill = random.chance(60).then(|| (random.below(processes as u64) as usize, 0));
         task.full = random.chance(30);
         let Ended { codes, said } = run(dir, &task);
         let what = format!("seed {seed}, attempt {attempt}: {codes:?} {task:?}\n{said}");
@@ -239,7 +229,7 @@ fn check(seed: u64, n: u64, seen: &mut Seen) -> bool {
         if codes.iter().all(|code| *code == Some(0)) {
             break;
         }
-        let known = [0, LOST].into_iter().chain(FAILED).map(Some).chain([None]).collect::<Vec<_>>();
+        let known = [None, Some(0), Some(FAILED), Some(LOST)];
         assert!(task.plan.is_some() && codes.iter().all(|code| known.contains(code)), "{what}");
         hit |= attempt == 0;
         crashes += 1;

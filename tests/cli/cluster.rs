@@ -15,13 +15,13 @@ use super::{Place, ran};
 const REPLAY: &str = "--rules rules.yaml --workers 1 --log 0 1 --out out --checkpoint kept \
                       --every 1ms";
 
-/// Two partitions, of which the second ends before the first. Some blocks of each are read ahead.
+/// Two partitions, of which the second ends at a third of the time of the first.
 fn partitions() -> [Vec<u8>; 2] {
     let log = log();
     let lines: Vec<_> = log.split_inclusive(|byte| *byte == b'\n').collect();
     let mut partitions = [Vec::new(), Vec::new()];
     for (number, line) in lines.iter().enumerate() {
-        let second = number < lines.len() * 5 / 6 && number % 2 == 1;
+        let second = number < lines.len() / 3 && number % 2 == 1;
         partitions[usize::from(second)].extend_from_slice(line);
     }
     partitions
@@ -35,28 +35,26 @@ fn uninterrupted(place: &Place, partitions: &[Vec<u8>; 2]) -> Outputs {
 }
 
 fn pipes(place: &Place) {
-    ["0", "1"].iter().for_each(|name| place.pipe(name));
+    ["0", "1"].map(|name| place.pipe(name));
 }
 
-/// Writes of both, side by side, until there is a checkpoint, or the second has come near its end; if
-/// it `ends`, to its end, and then of the first.
+/// Writes of both until there is a checkpoint; the second comes to its end by then if it shall.
 fn write_until_kept(place: &Place, partitions: &[Vec<u8>; 2], ends: bool) -> [Option<File>; 2] {
     let mut open = ["0", "1"].map(|name| Some(place.open_pipe(name)));
     let is_kept = || place.path("kept").join("checkpoint").exists();
     let mut lines = partitions.each_ref().map(|log| log.split_inclusive(|byte| *byte == b'\n'));
-    let most = partitions.each_ref().map(|log| log.len() * 19 / 20);
+    let (few, count) = (partitions[1].len() / 2, partitions[0].len() * 9 / 10);
     let mut written = [0, 0];
-    while !is_kept() || (ends && open[1].is_some()) {
-        if written[0] >= most[0] || (!ends && written[1] >= most[1]) {
-            break;
-        }
+    while written[0] < count && (!is_kept() || (ends && open[1].is_some())) {
         for (number, pipe) in open.iter_mut().enumerate() {
-            match (pipe.as_mut(), lines[number].next()) {
+            let line = lines[number].next().filter(|_| number == 0 || ends || written[1] < few);
+            match (pipe.as_mut(), line) {
                 (Some(pipe), Some(line)) => {
                     pipe.write_all(line).expect("it is read");
                     written[number] += line.len();
                 }
-                _ => *pipe = None,
+                (Some(_), None) if number == 1 && ends => *pipe = None,
+                _ => {}
             }
         }
     }
@@ -100,12 +98,10 @@ fn processes_that_are_killed_go_on_together() {
         // On another number of workers, and of processes.
         let line = REPLAY.replace("--workers 1", "--workers 2");
         self::pipes(&place);
-        let children = start(&place, &vec![&*line; 2 + victim]);
+        let children = start(&place, if victim == 0 { &[&*line, &*line] } else { &[&*line; 3] });
         write_all(&place, &partitions);
         for (process, ran) in end(children).iter().enumerate() {
-            let said: &[&str] =
-                if process == 0 { &["goes on from 20", "records: kept"] } else { &[] };
-            ran.assert(0, said);
+            ran.assert(0, if process == 0 { &["goes on from 20", "records: kept"] } else { &[] });
         }
         place.outputs("out").unnamed().assert_equal(&wanted, &what);
         place.assert_holds("kept", &[]);
@@ -136,9 +132,7 @@ fn processes_that_die_are_started_again() {
         kill(processes[victim]);
         drop(pipes);
     }
-    for said in &mut said {
-        next_process(said);
-    }
+    said.iter_mut().for_each(|said| drop(next_process(said)));
     write_all(&place, &partitions);
     for (mut supervisor, mut said) in supervisors.into_iter().zip(said) {
         let mut rest = String::new();
@@ -176,15 +170,13 @@ fn processes_do_not_go_on_from_another_checkpoint() {
     let own = REPLAY.replace("kept", "own");
     fs::create_dir(place.path("own")).expect("it can be made");
     fs::write(place.path("own").join("checkpoint"), b"another").expect("it can be written");
-    let none = REPLAY.replace("kept", "none");
-    for (first, second) in [(REPLAY, &*own), (&*none, REPLAY)] {
+    for (first, second) in [(REPLAY, &*own), (&*REPLAY.replace("kept", "none"), REPLAY)] {
         let ended = end(start(&place, &[first, second]));
         ended[0].assert(69, &["process 1", "cannot take part", "not that of process 0"]);
         ended[1].assert(73, &["not that of process 0", "start as process 0"]);
     }
     // One that makes none, or whose checkpoint is damaged, or of other logs.
-    let without = REPLAY.replace("--checkpoint kept --every 1ms", "");
-    for ran in end(start(&place, &[REPLAY, &*without])) {
+    for ran in end(start(&place, &[REPLAY, &REPLAY.replace("--checkpoint kept --every 1ms", "")])) {
         ran.assert(69, &["was started with another --checkpoint"]);
     }
     let mut damaged = whole.clone();
@@ -225,8 +217,7 @@ fn processes_go_on_with_other_rules_together() {
     let children = start(&place, &[REPLAY, REPLAY]);
     write_all(&place, &partitions);
     for (process, ran) in end(children).iter().enumerate() {
-        let said: &[&str] = if process == 0 { &["rules that are unchanged (flap)"] } else { &[] };
-        ran.assert(0, said);
+        ran.assert(0, if process == 0 { &["rules that are unchanged (flap)"] } else { &[] });
     }
     place.outputs("out").unnamed().assert_equal(&wanted, "some rules changed");
     place.assert_holds("kept", &[]);
