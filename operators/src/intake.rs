@@ -174,9 +174,11 @@ impl<B> Intake<B> {
                     stage = Stage::Closed;
                     continue;
                 }
-                // A dataflow that is complete is gone, and its probe may not have heard of that.
-                Stage::Closed if probe.done() || !worker.step_or_park(None) => return,
-                Stage::Closed => continue,
+                Stage::Closed if probe.done() => return,
+                Stage::Closed => {
+                    worker.step_or_park(None);
+                    continue;
+                }
             }
             in_flight.retain(|last| probe.less_equal(last));
             let unfinished = in_flight.iter().filter(|last| **last < frontier).count();

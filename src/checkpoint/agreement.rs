@@ -252,6 +252,3 @@ impl<T: Clone> Gate<T> {
         self.changed.notify_all();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use limbeck_operators::intake::Cutter;
 use serde::{Deserialize, Serialize};
 
@@ -211,7 +211,6 @@ pub struct Keeper {
 struct Lead {
     events: Sender<Event>,
     thread: JoinHandle<Result<(), OutputError>>,
-    failed: Option<Receiver<(u8, String)>>,
     ended: Arc<AtomicBool>,
     /// By the clock of the log: how often, and where it stood last.
     by_clock: Option<(i64, Mutex<Option<i64>>)>,
@@ -255,21 +254,15 @@ impl Keeper {
             let ended = Arc::new(AtomicBool::new(false));
             let ending = Ending { ended: Arc::clone(&ended), member: Arc::clone(&member) };
             let thread = std::thread::Builder::new().name("checkpoint".to_owned());
-            let (failed, has_failed) = bounded(1);
             let thread = thread.spawn(move || {
                 let _ending = ending;
-                let done = leader.run(&received);
-                if let Err(error) = &done {
-                    let _ = failed.send((error.exit_code(), error.to_string()));
-                }
-                done
+                leader.run(&received)
             });
             let by_clock = match plan.every {
                 Every::Clock(every) => Some((every, Mutex::new(None))),
                 Every::Elapsed(_) => None,
             };
-            let (thread, failed) = (thread.expect("a thread can be started"), Some(has_failed));
-            Lead { events, thread, failed, ended, by_clock }
+            Lead { events, thread: thread.expect("a thread can be started"), ended, by_clock }
         });
         let said = (!leads).then_some(said);
         Self { member, share, lead, said, told, given_up: Arc::default() }
@@ -300,12 +293,6 @@ impl Keeper {
     pub fn take_told(&mut self, process: usize) -> Option<Receiver<ToMember>> {
         let at = self.told.iter().position(|(other, _)| *other == process)?;
         Some(self.told.swap_remove(at).1)
-    }
-
-    /// What says that no checkpoint can be written any more: the exit code of that, and why; none but
-    /// on the process that leads.
-    pub fn take_failed(&mut self) -> Option<Receiver<(u8, String)>> {
-        self.lead.as_mut()?.failed.take()
     }
 
     /// What takes what comes from another process, on the one that leads. Gives back what is no

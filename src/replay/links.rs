@@ -187,7 +187,7 @@ impl Links {
     }
 
     fn lost(&self, process: usize, detail: &impl Display) -> Failure {
-        Failure::Processes(lost(&self.cluster, process, detail))
+        lost(&self.cluster, process, detail)
     }
 
     /// Carries from now on what is said, on threads.
@@ -200,15 +200,6 @@ impl Links {
         let carrying = Carrying(Arc::new(Carried { cluster, lines, over, heard }));
         let (carried, interrupt) = (Arc::clone(&carrying.0), interrupt.clone());
         spawn(move || carried.leave_when(&interrupt));
-        if let Some(failed) = keeper.take_failed() {
-            let carried = Arc::clone(&carrying.0);
-            spawn(move || {
-                // Nobody may read for long on the process that leads.
-                if let Ok((code, why)) = failed.recv() {
-                    carried.leave(code, &why);
-                }
-            });
-        }
         for (number, line) in carrying.0.lines.iter().enumerate() {
             let carried = [Arc::clone(&carrying.0), Arc::clone(&carrying.0)];
             let [mouth, ear] = carried.map(|carried| move || carried);
@@ -229,8 +220,9 @@ impl Links {
     }
 }
 
-fn lost(cluster: &Cluster, process: usize, detail: &impl Display) -> String {
-    format!("{} was lost: {detail}; nothing was output", cluster.name(process))
+fn lost(cluster: &Cluster, process: usize, detail: &impl Display) -> Failure {
+    let name = cluster.name(process);
+    Failure::Processes(format!("{name} was lost: {detail}; nothing was output"))
 }
 
 fn spawn(run: impl FnOnce() + Send + 'static) {
@@ -307,7 +299,7 @@ impl Carried {
     ) {
         let Line { process, socket, .. } = &self.lines[number];
         loop {
-            let reason = match receive(socket) {
+            let failure = match receive(socket) {
                 Ok(Some(message)) => match take(message).map(Other::reason) {
                     None => continue,
                     // All is done.
@@ -316,15 +308,17 @@ impl Carried {
                         let _ = self.heard.0.send(());
                         continue;
                     }
-                    Some(Some(reason)) => reason,
+                    Some(Some(reason)) => Failure::Processes(match self.cluster.process {
+                        0 => format!("{}: {reason}", self.cluster.name(*process)),
+                        _ => reason,
+                    }),
                 },
                 Ok(None) => lost(&self.cluster, *process, &"it has ended"),
                 Err(error) => lost(&self.cluster, *process, &error),
             };
             if !self.over.load(Ordering::SeqCst) {
                 let ending = Ending::begin();
-                self.stop(&reason);
-                let failure = Failure::Processes(reason);
+                self.stop(&failure.to_string());
                 ending.end(failure.exit_code(), &failure);
             }
             let _ = self.heard.0.send(());
@@ -358,7 +352,7 @@ impl Carried {
     /// heard.
     fn tell(&self, why: &dyn Display) {
         self.over.store(true, Ordering::SeqCst);
-        self.stop(&format!("{} ends: {why}", self.cluster.name(self.cluster.process)));
+        self.stop(&why.to_string());
         self.hear();
     }
 

@@ -252,7 +252,11 @@ impl Prepared<'_> {
         replayed
     }
 
-    fn replay(self, builders: Builders, carrying: Option<&Carrying>) -> Result<Replayed, Failure> {
+    fn replay(
+        self,
+        builders: Builders,
+        carrying: Option<&Carrying>,
+    ) -> Result<Replayed, Failure> {
         let records_before = self.resumed().map_or(0, Resumed::records);
         let Self { rules, options, started, partitions, writing, resuming, feeds, intakes } = self;
         let (reporter, writing) = writing.unzip();
@@ -261,8 +265,7 @@ impl Prepared<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         let giver = saving.as_ref().map(|saving| saving.keeper.worker_giver());
         let flow = (restored, giver);
-        let workers = match start_workers(rules, options, builders, intakes, reporter, &stop, flow)
-        {
+        let workers = match start_workers(rules, options, builders, intakes, reporter, &stop, flow) {
             Ok(workers) => workers,
             Err(failure) => {
                 drop(writing.map(Writing::finish));

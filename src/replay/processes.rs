@@ -158,7 +158,17 @@ impl<'c> Meeting<'c> {
         let silence = vec!["it has not called".to_owned(); count];
         let deadline = now() + cluster.wait;
         let has_links = false;
-        Ok(Self { cluster, interrupt, hello, listener, met, has_links, beside, silence, deadline })
+        Ok(Self {
+            cluster,
+            interrupt,
+            hello,
+            listener,
+            met,
+            has_links,
+            beside,
+            silence,
+            deadline,
+        })
     }
 
     /// Goes on until all are met.

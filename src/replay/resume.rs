@@ -99,13 +99,7 @@ impl Resuming {
             return links.lead(shared, &options.interrupt);
         }
         let go_on = |bytes: Option<Vec<u8>>| {
-            let Some(plan) = &options.checkpoint else { return Ok(()) };
-            let mine = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)?;
-            // Where the folder is shared it is the same.
-            if mine.is_some() && mine != bytes {
-                return Err(Failure::CheckpointElsewhere(plan.dir.clone()));
-            }
-            if let Some(bytes) = bytes {
+            if let (Some(bytes), Some(plan)) = (bytes, &options.checkpoint) {
                 let checkpoint =
                     Checkpoint::parse(&plan.dir, &bytes).map_err(Failure::Checkpoint)?;
                 let going_on = go_on_with(checkpoint, plan, rules, options, partitions)?;

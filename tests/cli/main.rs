@@ -9,7 +9,6 @@ mod alerts;
 mod append;
 mod check;
 mod checkpoint;
-mod cluster;
 mod completions;
 mod content;
 mod documents;
