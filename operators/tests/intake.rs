@@ -40,26 +40,23 @@ impl Gate {
 }
 
 struct Numbers {
-    /// None when it is closed.
-    input: Option<InputHandle<i64, CapacityContainerBuilder<Vec<u64>>>>,
+    input: InputHandle<i64, CapacityContainerBuilder<Vec<u64>>>,
     taken: Arc<AtomicU64>,
 }
 
 impl Inputs<Vec<u64>> for Numbers {
     fn give(&mut self, mut batch: Vec<u64>) {
         self.taken.fetch_add(1, Ordering::SeqCst);
-        self.input.as_mut().unwrap().send_batch(&mut batch);
+        self.input.send_batch(&mut batch);
     }
 
     fn advance_to(&mut self, time: i64) {
-        let input = self.input.as_mut().unwrap();
-        input.advance_to(time);
-        input.flush();
+        self.input.advance_to(time);
+        self.input.flush();
     }
 
-    fn end(&mut self, clock: Option<i64>) {
-        assert_eq!(clock, Some(BATCHES as i64));
-        self.input = None;
+    fn end(&mut self, clock: i64) {
+        assert_eq!(clock, BATCHES as i64);
     }
 }
 
@@ -133,7 +130,6 @@ fn start(
                     });
                 }
             });
-            let input = Some(input);
             (Numbers { input, taken: Arc::clone(&taken) }, added.probe().0)
         });
         if worker.index() == WORKERS - 1 {

@@ -163,8 +163,7 @@ impl Step {
 /// Writes down what it is given, for an empty dataflow.
 struct Recorder {
     steps: Vec<Step>,
-    /// None when it is closed.
-    input: Option<InputHandle<i64, CapacityContainerBuilder<Vec<()>>>>,
+    input: InputHandle<i64, CapacityContainerBuilder<Vec<()>>>,
 }
 
 impl Inputs<Batch> for Recorder {
@@ -174,14 +173,10 @@ impl Inputs<Batch> for Recorder {
 
     fn advance_to(&mut self, time: i64) {
         self.steps.push(Step::Advance(time));
-        if let Some(input) = &mut self.input {
-            input.advance_to(time);
-        }
+        self.input.advance_to(time);
     }
 
-    fn end(&mut self, _: Option<i64>) {
-        self.input = None;
-    }
+    fn end(&mut self, _: i64) {}
 }
 
 fn timing(rules: &Rules) -> Timing {
@@ -214,7 +209,7 @@ fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
             let (input, stream) = scope.new_input();
             (input, stream.probe().0)
         });
-        let mut recorder = Recorder { steps: Vec::new(), input: Some(input) };
+        let mut recorder = Recorder { steps: Vec::new(), input };
         intake.drive(worker, &mut recorder, &probe);
         recorder.steps
     });

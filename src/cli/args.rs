@@ -448,7 +448,7 @@ pub(super) struct ReplayArgs {
     pub(super) fates: bool,
     /// A folder for checkpoints: a replay that is killed or interrupted goes on from the last one
     /// when it is started again, and its outputs are those of one that never was.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "hosts")]
     pub(super) checkpoint: Option<PathBuf>,
     /// How often a checkpoint is made.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
