@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
-use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError, bounded, unbounded};
 use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
@@ -29,12 +29,6 @@ pub enum Message<B> {
         /// No update with a smaller logical time will follow, to any worker.
         frontier: i64,
     },
-    /// What is remembered at a logical time, a multiple of the tick, is to be saved; no update
-    /// before this message is of that time or later.
-    Cut {
-        /// The logical time.
-        at: i64,
-    },
     /// There is no more: time stands at `clock`.
     End {
         /// The instant up to which, inclusive, deadlines have come; `None` if time never began.
@@ -46,6 +40,7 @@ pub enum Message<B> {
 #[derive(Debug)]
 pub struct Feed<B> {
     messages: Sender<Message<B>>,
+    cuts: Sender<i64>,
     worker: Arc<OnceLock<Thread>>,
 }
 
@@ -65,6 +60,11 @@ impl<B> Feed<B> {
 }
 
 impl<B> Feed<B> {
+    /// What has the worker cut what it remembers.
+    pub fn cutter(&self) -> Cutter {
+        Cutter { cuts: self.cuts.clone(), worker: Arc::clone(&self.worker) }
+    }
+
     /// Whether the next [`send`](Self::send) would wait at this moment.
     pub fn is_full(&self) -> bool {
         self.messages.is_full()
@@ -82,10 +82,31 @@ impl<B> Drop for Feed<B> {
     }
 }
 
+/// Has a worker cut what it remembers, past the batches that wait for it, and when these have
+/// ended.
+#[derive(Clone, Debug)]
+pub struct Cutter {
+    cuts: Sender<i64>,
+    worker: Arc<OnceLock<Thread>>,
+}
+
+impl Cutter {
+    /// Wants what is remembered at a logical time, a multiple of the tick, of which or later nobody
+    /// has sent an update yet. Until the worker knows of it nobody may.
+    pub fn cut(&self, at: i64) {
+        // A worker that is gone is cut no more.
+        let _ = self.cuts.send(at);
+        if let Some(worker) = self.worker.get() {
+            worker.unpark();
+        }
+    }
+}
+
 /// The receiving end of a worker's channel.
 #[derive(Debug)]
 pub struct Intake<B> {
     messages: Receiver<Message<B>>,
+    cuts: Receiver<i64>,
     worker: Arc<OnceLock<Thread>>,
     in_flight_max: usize,
 }
@@ -93,9 +114,10 @@ pub struct Intake<B> {
 /// A channel of `channel_max` batches to a worker that has at most `in_flight_max` on their way.
 pub fn intake<B>(channel_max: usize, in_flight_max: usize) -> (Feed<B>, Intake<B>) {
     let (sender, receiver) = bounded(channel_max);
+    let (cuts_sender, cuts) = unbounded();
     let worker = Arc::new(OnceLock::new());
-    let feed = Feed { messages: sender, worker: Arc::clone(&worker) };
-    (feed, Intake { messages: receiver, worker, in_flight_max })
+    let feed = Feed { messages: sender, cuts: cuts_sender, worker: Arc::clone(&worker) };
+    (feed, Intake { messages: receiver, cuts, worker, in_flight_max })
 }
 
 /// Inputs of a dataflow that take batches and advance together.
@@ -104,8 +126,8 @@ pub trait Inputs<B> {
     fn give(&mut self, batch: B);
     /// Advances every input to a logical time and flushes it.
     fn advance_to(&mut self, time: i64);
-    /// Says that time stands at an instant when all inputs have closed.
-    fn end(&mut self, clock: i64);
+    /// Closes every input, and says at which instant time stands then.
+    fn end(&mut self, clock: Option<i64>);
     /// Wants what is remembered at a logical time.
     fn cut(&mut self, at: i64) {
         let _ = at;
@@ -114,19 +136,51 @@ pub trait Inputs<B> {
     fn has_cut(&mut self) {}
 }
 
+/// How far a worker has come with its feed.
+enum Stage {
+    Open,
+    /// There is no more of it, and the inputs wait for time to come to the cut.
+    Ending(Option<i64>),
+    /// The inputs are closed; those of other workers may not be.
+    Closed,
+}
+
 impl<B> Intake<B> {
-    /// Runs the worker until the feed ends or is dropped; from then on nothing is cut. The caller
-    /// then drops its inputs, and steps until all has flown through. Must be called on the worker's
-    /// own thread.
+    /// Runs the worker until the feed has ended and all has flown through, from whichever worker.
+    /// If the feed is dropped before it has ended, until then: the caller drops its inputs. Must be
+    /// called on the worker's own thread.
     pub fn drive(self, worker: &mut Worker, inputs: &mut impl Inputs<B>, probe: &ProbeHandle<i64>) {
         self.worker.get_or_init(std::thread::current);
         let mut in_flight: VecDeque<i64> = VecDeque::new();
         let mut frontier = i64::MIN;
-        let mut cut = None;
+        let (mut stage, mut cut) = (Stage::Open, None);
+        // An input that starts at a time is scheduled by the first step. If it had sent something by
+        // then, that would not be handed on when time goes on: it hands on what it has sent since.
+        worker.step();
         loop {
+            if let Ok(at) = self.cuts.try_recv() {
+                inputs.cut(at);
+                cut = Some(at);
+            }
             if cut.is_some_and(|at| !probe.less_than(&at)) {
                 inputs.has_cut();
                 cut = None;
+            }
+            match stage {
+                Stage::Open => {}
+                // Where time has come to the cut, nothing more is needed for it.
+                Stage::Ending(_) if cut.is_some_and(|at| at <= frontier) => {
+                    worker.step_or_park(None);
+                    continue;
+                }
+                Stage::Ending(clock) => {
+                    inputs.end(clock);
+                    stage = Stage::Closed;
+                    continue;
+                }
+                // A dataflow that is complete is gone, and its probe may not have heard of that.
+                Stage::Closed if probe.done() || !worker.step_or_park(None) => return,
+                Stage::Closed => continue,
             }
             in_flight.retain(|last| probe.less_equal(last));
             let unfinished = in_flight.iter().filter(|last| **last < frontier).count();
@@ -144,21 +198,7 @@ impl<B> Intake<B> {
                     }
                     worker.step();
                 }
-                Ok(Message::Cut { at }) => {
-                    inputs.cut(at);
-                    cut = Some(at);
-                }
-                Ok(Message::End { clock }) => {
-                    // Where time has come to the cut, nothing more is needed for it.
-                    if let Some(at) = cut.filter(|at| *at <= frontier) {
-                        worker.step_or_park_while(None, || probe.less_than(&at));
-                        inputs.has_cut();
-                    }
-                    if let Some(clock) = clock {
-                        inputs.end(clock);
-                    }
-                    return;
-                }
+                Ok(Message::End { clock }) => stage = Stage::Ending(clock),
                 Err(TryRecvError::Empty) => {
                     worker.step_or_park(None);
                 }

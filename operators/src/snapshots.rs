@@ -69,6 +69,11 @@ impl<K: Data> Snapshot<K> {
         &self.items
     }
 
+    /// The same, without a copy.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.items
+    }
+
     /// Makes room for what so many items usually take, so that it is not made again and again.
     pub(crate) fn reserve(&mut self, items: usize) {
         self.items.reserve(items * ITEM_BYTES_USUAL);

@@ -40,23 +40,26 @@ impl Gate {
 }
 
 struct Numbers {
-    input: InputHandle<i64, CapacityContainerBuilder<Vec<u64>>>,
+    /// None when it is closed.
+    input: Option<InputHandle<i64, CapacityContainerBuilder<Vec<u64>>>>,
     taken: Arc<AtomicU64>,
 }
 
 impl Inputs<Vec<u64>> for Numbers {
     fn give(&mut self, mut batch: Vec<u64>) {
         self.taken.fetch_add(1, Ordering::SeqCst);
-        self.input.send_batch(&mut batch);
+        self.input.as_mut().unwrap().send_batch(&mut batch);
     }
 
     fn advance_to(&mut self, time: i64) {
-        self.input.advance_to(time);
-        self.input.flush();
+        let input = self.input.as_mut().unwrap();
+        input.advance_to(time);
+        input.flush();
     }
 
-    fn end(&mut self, clock: i64) {
-        assert_eq!(clock, BATCHES as i64);
+    fn end(&mut self, clock: Option<i64>) {
+        assert_eq!(clock, Some(BATCHES as i64));
+        self.input = None;
     }
 }
 
@@ -106,6 +109,23 @@ fn a_feed_that_is_dropped_ends_its_worker() {
     assert_eq!(sum.load(Ordering::SeqCst), 7);
 }
 
+/// Of a flow that starts at a time, the first batch may be of that time.
+#[test]
+fn what_comes_before_time_goes_on_is_not_lost() {
+    let (feeds, intakes): (Vec<Feed<_>>, Vec<Intake<_>>) =
+        (0..WORKERS).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
+    let gate = Arc::new(Gate::default());
+    gate.open();
+    let (taken, sum) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    for feed in &feeds {
+        feed.send(Message::Batch { batch: vec![7], last: 0, frontier: 0 }).unwrap();
+        feed.send(Message::End { clock: Some(BATCHES as i64) }).unwrap();
+    }
+    let workers = start(intakes, &gate, &taken, &sum);
+    workers.join().into_iter().for_each(|worker| worker.unwrap());
+    assert_eq!(sum.load(Ordering::SeqCst), 7 * WORKERS as u64);
+}
+
 /// Workers that add up what they are sent, each number on the other worker; the last waits at the
 /// gate before it begins.
 fn start(
@@ -120,7 +140,8 @@ fn start(
         let mine = intakes.lock().unwrap()[worker.index()].take().unwrap();
         let sum = Arc::clone(&sum);
         let (mut numbers, probe) = worker.dataflow(|scope| {
-            let (input, stream) = scope.new_input();
+            let (mut input, stream) = scope.new_input();
+            input.advance_to(0);
             let pact = Exchange::new(|number: &u64| number + 1);
             type Nothing = CapacityContainerBuilder<Vec<()>>;
             let added = stream.unary::<Nothing, _, _, _>(pact, "add", |_, _| {
@@ -130,6 +151,7 @@ fn start(
                     });
                 }
             });
+            let input = Some(input);
             (Numbers { input, taken: Arc::clone(&taken) }, added.probe().0)
         });
         if worker.index() == WORKERS - 1 {

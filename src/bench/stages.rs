@@ -163,7 +163,8 @@ impl Step {
 /// Writes down what it is given, for an empty dataflow.
 struct Recorder {
     steps: Vec<Step>,
-    input: InputHandle<i64, CapacityContainerBuilder<Vec<()>>>,
+    /// None when it is closed.
+    input: Option<InputHandle<i64, CapacityContainerBuilder<Vec<()>>>>,
 }
 
 impl Inputs<Batch> for Recorder {
@@ -173,10 +174,14 @@ impl Inputs<Batch> for Recorder {
 
     fn advance_to(&mut self, time: i64) {
         self.steps.push(Step::Advance(time));
-        self.input.advance_to(time);
+        if let Some(input) = &mut self.input {
+            input.advance_to(time);
+        }
     }
 
-    fn end(&mut self, _: i64) {}
+    fn end(&mut self, _: Option<i64>) {
+        self.input = None;
+    }
 }
 
 fn timing(rules: &Rules) -> Timing {
@@ -209,7 +214,7 @@ fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
             let (input, stream) = scope.new_input();
             (input, stream.probe().0)
         });
-        let mut recorder = Recorder { steps: Vec::new(), input };
+        let mut recorder = Recorder { steps: Vec::new(), input: Some(input) };
         intake.drive(worker, &mut recorder, &probe);
         recorder.steps
     });

@@ -7,7 +7,6 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use limbeck_operators::hash::xxh3_64;
-use limbeck_operators::snapshots::Snapshot;
 use serde::{Deserialize, Serialize};
 
 use super::Checkpoint;
@@ -68,17 +67,14 @@ impl Section {
 /// Puts a checkpoint in the place of the one before.
 pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     let Checkpoint { at, asked, written, intake, outputs, flow } = checkpoint;
-    let parts = |saved: &SavedFlow| {
-        let timelines = saved.timelines.iter().map(Snapshot::bytes).map(Section::new);
-        std::iter::once(Section::new(saved.door.bytes())).chain(timelines).collect()
-    };
+    let sections = |saved: &SavedFlow| saved.parts().map(Section::new).collect();
     let header = Header {
         at: *at,
         asked: asked.clone(),
         written: written.clone(),
         intake: intake.clone(),
         outputs: outputs.clone(),
-        flow: flow.iter().map(parts).collect(),
+        flow: flow.iter().map(sections).collect(),
     };
     let header = postcard::to_allocvec(&header).map_err(io::Error::other)?;
     let new = path.with_extension("new");
@@ -90,10 +86,7 @@ pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Re
     file.write_all(&bytes.to_le_bytes())?;
     file.write_all(&hash.to_le_bytes())?;
     file.write_all(&header)?;
-    for saved in flow {
-        file.write_all(saved.door.bytes())?;
-        saved.timelines.iter().try_for_each(|timeline| file.write_all(timeline.bytes()))?;
-    }
+    flow.iter().flat_map(SavedFlow::parts).try_for_each(|part| file.write_all(part))?;
     file.sync()?;
     // What it needs has its names for good before it has its own.
     let dir = path.parent().unwrap_or(Path::new("."));
@@ -103,17 +96,17 @@ pub(super) fn write(disk: &Disk, path: &Path, checkpoint: &Checkpoint) -> io::Re
     disk.sync_dir(dir)
 }
 
-/// Reads a checkpoint, if there is one.
-pub(super) fn read(path: &Path) -> Result<Option<Checkpoint>, Damaged> {
-    let damaged = |detail: String| Damaged { path: path.to_owned(), detail };
+/// Reads a checkpoint as it is, if there is one.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Damaged> {
     match fs::read(path) {
-        Ok(bytes) => parse(&bytes).map(Some).map_err(damaged),
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(damaged(error.to_string())),
+        Err(error) => Err(Damaged { path: path.to_owned(), detail: error.to_string() }),
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
+/// What is in it.
+pub(super) fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
         return Err("it is none, or of another version of limbeck".to_owned());
     };
@@ -124,14 +117,9 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
     let Header { at, asked, written, intake, outputs, flow } = header;
     let mut saved = Vec::with_capacity(flow.len());
     for of_worker in flow {
-        let mut of_worker = of_worker.into_iter();
-        let door = of_worker.next().ok_or("it has no door")?;
-        let door = Snapshot::from_bytes(at, section(&mut rest, door)?.to_vec());
-        let timelines = of_worker.map(|of_timeline| {
-            Ok(Snapshot::from_bytes(at, section(&mut rest, of_timeline)?.to_vec()))
-        });
-        let timelines = timelines.collect::<Result<_, String>>()?;
-        saved.push(SavedFlow { door, timelines });
+        let parts = of_worker.into_iter().map(|part| Ok(section(&mut rest, part)?.to_vec()));
+        let parts = parts.collect::<Result<Vec<_>, String>>()?;
+        saved.push(SavedFlow::from_parts(at, parts).ok_or("it has no door")?);
     }
     if !rest.is_empty() {
         return Err("it goes on behind its end".to_owned());

@@ -42,7 +42,9 @@ pub(super) enum Command {
         limbeck replay --rules rules.yaml --log probe=a.ndjson --log probe=b.ndjson --out out/\n  \
         limbeck replay --rules rules.yaml --log log/ --follow --out out/\n  \
         vector -c probes.toml | limbeck replay --rules rules.yaml --log - --follow --append log/ --out out/\n  \
-        limbeck replay --rules rules.yaml --log probes.ndjson --out out/ --alerts outbox/\n\n\
+        limbeck replay --rules rules.yaml --log probes.ndjson --out out/ --alerts outbox/\n  \
+        limbeck replay --rules rules.yaml --log a.ndjson b.ndjson --out out/ --checkpoint kept/ \\\n      \
+            --hosts hosts --process 0    (and, at the same time, with --process 1)\n\n\
         Writes episodes.ndjson, updates.ndjson, dead-letter.ndjson and summary.json, and where\n\
         there are routes notifications.ndjson. They are the same bytes for any number of workers\n\
         and processes (but for speed and memory in the summary), and appear together when the\n\
@@ -447,10 +449,11 @@ pub(super) struct ReplayArgs {
     #[arg(long)]
     pub(super) fates: bool,
     /// A folder for checkpoints: a replay that is killed or interrupted goes on from the last one
-    /// when it is started again, and its outputs are those of one that never was.
-    #[arg(long, value_name = "DIR", conflicts_with = "hosts")]
+    /// when it is started again, and its outputs are those of one that never was. Of several processes,
+    /// process 0 keeps the folder, for all.
+    #[arg(long, value_name = "DIR")]
     pub(super) checkpoint: Option<PathBuf>,
-    /// How often a checkpoint is made.
+    /// How often a checkpoint is made; of several processes, process 0 says when.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(super) every: i64,
     /// Sends notifications to the sinks of the rule file, through outboxes in this folder. Without,

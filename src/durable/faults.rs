@@ -12,6 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use limbeck_operators::hash::fixed_hash;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::folder;
 
@@ -40,6 +42,8 @@ pub enum Fault {
     ShortWrite,
     /// The next write takes a part of its bytes, and none does after it.
     DiskFull,
+    /// Nothing happens to the disk: this process is killed, or another, by its id.
+    Kill(u32),
 }
 
 /// A disk that fails, and what a crash would leave of it.
@@ -82,6 +86,16 @@ enum Change {
     Removed(PathBuf, Vec<u8>),
 }
 
+/// One that has ended already is killed as well.
+fn kill(process: u32) -> io::Result<()> {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    let process = process.ok_or(io::ErrorKind::InvalidInput)?;
+    match kill_process(process, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        killed => Ok(killed?),
+    }
+}
+
 impl Change {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         let (one, other) = match self {
@@ -108,9 +122,14 @@ impl Faults {
         if self.state == State::Well && name == self.plan.point {
             self.passed += 1;
             if self.passed == self.plan.passing {
-                self.state = if is_crash { State::Failed } else { State::Armed };
-                if is_crash {
-                    self.crash()?;
+                self.state = match self.plan.fault {
+                    Fault::Crash | Fault::Kill(_) => State::Failed,
+                    Fault::ShortWrite | Fault::DiskFull => State::Armed,
+                };
+                match self.plan.fault {
+                    Fault::Crash => self.crash()?,
+                    Fault::Kill(process) => kill(process)?,
+                    Fault::ShortWrite | Fault::DiskFull => {}
                 }
             }
         }

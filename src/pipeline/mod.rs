@@ -99,14 +99,16 @@ pub enum Gathered {
 pub struct Remembering {
     /// What it starts from.
     pub restored: Option<RestoredFlow>,
+    /// Is told that this worker will give what it remembers.
+    pub noted: Box<dyn Fn()>,
     /// Takes what this worker remembers, when it is asked for.
-    pub save: Box<dyn FnMut(SavedFlow)>,
+    pub save: Box<dyn Fn(SavedFlow)>,
 }
 
 impl Remembering {
     /// From the start, and never asked.
     pub fn nothing() -> Self {
-        Self { restored: None, save: Box::new(|_| ()) }
+        Self { restored: None, noted: Box::new(|| ()), save: Box::new(|_| ()) }
     }
 }
 
@@ -115,47 +117,60 @@ type UpdatesIn<D> = InputHandle<i64, CapacityContainerBuilder<Vec<Update<D>>>>;
 
 /// The inputs of the flow.
 pub struct Inputs {
+    /// None when they are closed.
+    open: Option<Open>,
+    judgement: Judgement,
+    saving: Saving,
+    noted: Box<dyn Fn()>,
+    save: Box<dyn Fn(SavedFlow)>,
+    receive: Box<dyn Fn(Gathered)>,
+}
+
+/// Inputs that take updates.
+struct Open {
     sightings: UpdatesIn<(SmolStr, Sighting)>,
     ledger: UpdatesIn<Entry>,
     ends: InputHandle<i64, CapacityContainerBuilder<Vec<i64>>>,
-    judgement: Judgement,
-    saving: Saving,
-    /// Takes what this worker remembers, when it is asked for.
-    save: Box<dyn FnMut(SavedFlow)>,
-    receive: Box<dyn Fn(Gathered)>,
 }
 
 impl intake::Inputs<Batch> for Inputs {
     fn give(&mut self, mut batch: Batch) {
         batch.judge(self.judgement);
-        self.sightings.send_batch(&mut batch.sightings);
-        self.ledger.send_batch(&mut batch.ledger);
+        if let Some(open) = &mut self.open {
+            open.sightings.send_batch(&mut batch.sightings);
+            open.ledger.send_batch(&mut batch.ledger);
+        }
     }
 
     fn advance_to(&mut self, time: i64) {
+        let Some(Open { sightings, ledger, .. }) = &mut self.open else { return };
         // What is gone on with may be ahead of the first that is said of time.
-        if time > *self.sightings.time() {
-            self.sightings.advance_to(time);
-            self.ledger.advance_to(time);
+        if time > *sightings.time() {
+            sightings.advance_to(time);
+            ledger.advance_to(time);
         }
-        self.sightings.flush();
-        self.ledger.flush();
+        sightings.flush();
+        ledger.flush();
     }
 
     fn cut(&mut self, at: i64) {
         self.saving.request(at);
         (self.receive)(Gathered::CutAt(at));
+        (self.noted)();
     }
 
     fn has_cut(&mut self) {
+        // All inputs may have closed before that time.
         if let Some(saved) = self.saving.take() {
             (self.save)(saved);
+            (self.receive)(Gathered::Cut);
         }
-        (self.receive)(Gathered::Cut);
     }
 
-    fn end(&mut self, clock: i64) {
-        self.ends.send(clock);
+    fn end(&mut self, clock: Option<i64>) {
+        if let (Some(mut open), Some(clock)) = (self.open.take(), clock) {
+            open.ends.send(clock);
+        }
     }
 }
 
@@ -206,7 +221,7 @@ fn build_with<S: Shown>(
     // In one process the intake has brought every entity to its worker already.
     let sightings = sightings.as_collection();
     let repeats_until = move |sighting: &Sighting| judgement.repeats_until(sighting);
-    let Remembering { restored, save } = remembering;
+    let Remembering { restored, noted, save } = remembering;
     let kept = restored.as_ref().and_then(RestoredFlow::kept);
     let observations = Observations::<S>::new(rules, catalog.rule_ranks(), traced, kept);
     let mut saving = Saving::new(restored);
@@ -246,14 +261,7 @@ fn build_with<S: Shown>(
         sightings_in.advance_to(at);
         ledger_in.advance_to(at);
     }
-    let inputs = Inputs {
-        sightings: sightings_in,
-        ledger: ledger_in,
-        ends: ends_in,
-        judgement,
-        saving,
-        save,
-        receive: Box::new(to_cut),
-    };
-    (inputs, probe)
+    let open = Some(Open { sightings: sightings_in, ledger: ledger_in, ends: ends_in });
+    let receive = Box::new(to_cut);
+    (Inputs { open, judgement, saving, noted, save, receive }, probe)
 }

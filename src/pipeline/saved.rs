@@ -21,6 +21,26 @@ pub struct SavedFlow {
     pub timelines: Vec<Snapshot<Lane>>,
 }
 
+impl SavedFlow {
+    /// The bytes of each part.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.door.bytes()).chain(self.timelines.iter().map(Snapshot::bytes))
+    }
+
+    /// The same, without a copy.
+    pub fn into_parts(self) -> Vec<Vec<u8>> {
+        let timelines = self.timelines.into_iter().map(Snapshot::into_bytes);
+        std::iter::once(self.door.into_bytes()).chain(timelines).collect()
+    }
+
+    /// What was saved at a logical time, from the bytes of each part; `None` if there are none.
+    pub fn from_parts(at: i64, parts: Vec<Vec<u8>>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let door = Snapshot::from_bytes(at, parts.next()?);
+        Some(Self { door, timelines: parts.map(|part| Snapshot::from_bytes(at, part)).collect() })
+    }
+}
+
 /// What the operators of all workers remembered.
 #[derive(Clone, Debug)]
 pub struct RestoredFlow {

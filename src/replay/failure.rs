@@ -16,6 +16,8 @@ pub enum Failure {
     Checkpoint(Damaged),
     /// The checkpoint in this folder is of other logs.
     OtherCheckpoint(PathBuf),
+    /// The checkpoint in this folder is not the one of the process that has those of all.
+    CheckpointElsewhere(PathBuf),
     /// The outputs cannot be created or written.
     Output(OutputError),
     /// The workers could not be started.
@@ -33,7 +35,7 @@ impl Failure {
             Self::Input(error) => error.exit_code(),
             Self::Output(error) => error.exit_code(),
             Self::Checkpoint(_) => 65,
-            Self::OtherCheckpoint(_) => 73,
+            Self::OtherCheckpoint(_) | Self::CheckpointElsewhere(_) => 73,
             Self::Start(_) | Self::Processes(_) => 69,
             Self::Worker(_) => 70,
         }
@@ -49,6 +51,12 @@ impl fmt::Display for Failure {
             Self::OtherCheckpoint(dir) => write!(
                 f,
                 "the checkpoint is of other logs: {}; name those, or another folder",
+                dir.display()
+            ),
+            Self::CheckpointElsewhere(dir) => write!(
+                f,
+                "the checkpoint here is not that of process 0, whose folder has those of all: {}; \
+                 start as process 0 where they were made, or remove it",
                 dir.display()
             ),
             Self::Start(detail) => write!(f, "the workers cannot be started: {detail}"),

@@ -1,6 +1,7 @@
 //! A replay: logs through the flow into outputs, on any number of workers and processes.
 
 mod failure;
+mod links;
 pub mod memory;
 mod processes;
 mod progress;
@@ -21,6 +22,8 @@ pub use failure::Failure;
 pub use processes::Cluster;
 pub use resume::Resumed;
 
+use self::links::{Carrying, INTERRUPTED};
+use self::processes::{Builders, Met};
 use self::resume::{Resuming, Saved, Saving, resume};
 use crate::alerts::Senders;
 use crate::checkpoint::{Plan, WorkerGiver};
@@ -121,7 +124,7 @@ pub struct Options {
     pub cluster: Option<Cluster>,
     /// Whether to write what became of every record.
     pub fates: bool,
-    /// Where and when it is saved on the way, and gone on with; of several processes, none can be.
+    /// Where and when it is saved on the way, and gone on with; of several processes, by the first.
     pub checkpoint: Option<Plan>,
     /// What sends notifications to their sinks; without, nobody is told.
     pub senders: Option<Arc<Senders>>,
@@ -169,6 +172,9 @@ pub struct Prepared<'r> {
     writing: Option<(Reporter, Writing)>,
     /// None without checkpoints.
     resuming: Option<Resuming>,
+    /// Of each worker.
+    feeds: Vec<Feed<Batch>>,
+    intakes: Vec<Intake<Batch>>,
 }
 
 /// Opens inputs and outputs.
@@ -181,12 +187,19 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
     let started = Instant::now();
     let mut partitions = open_partitions(rules, options)?;
     spare_logs(options)?;
+    let (feeds, intakes): (Vec<_>, Vec<_>) =
+        (0..options.workers).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
     let plan = options.checkpoint.as_ref();
-    let resuming = plan.map(|plan| resume(plan, rules, options, &mut partitions)).transpose()?;
-    let (resuming, keep) = resuming.unzip();
-    let from_ns = resuming.as_ref().and_then(Resuming::since_ns).or(options.from_ns);
-    options.logs.iter().try_for_each(|log| log.has_all_from(from_ns))?;
+    let cutters = feeds.iter().map(Feed::cutter).collect();
+    let resuming = plan.map(|plan| resume(plan, rules, options, &mut partitions, cutters));
+    let (resuming, keep) = resuming.transpose()?.unzip();
+    let keep = keep.flatten();
     let writes = options.cluster.as_ref().is_none_or(|cluster| cluster.process == 0);
+    // Another process does not know yet from where it goes on.
+    if writes || plan.is_none() {
+        let from_ns = resuming.as_ref().and_then(Resuming::since_ns).or(options.from_ns);
+        options.logs.iter().try_for_each(|log| log.has_all_from(from_ns))?;
+    }
     let writing = match writes {
         true => {
             let is_followed = |log: &Log| log.stored.as_ref().is_some_and(Stored::is_followed);
@@ -199,7 +212,7 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
         }
         false => None,
     };
-    Ok(Prepared { rules, options, started, partitions, writing, resuming })
+    Ok(Prepared { rules, options, started, partitions, writing, resuming, feeds, intakes })
 }
 
 impl Prepared<'_> {
@@ -219,27 +232,48 @@ impl Prepared<'_> {
     ///
     /// [`Failure`], if there are no outputs.
     pub fn run(self) -> Result<Replayed, Failure> {
+        let mut prepared = self;
+        let started = start(&mut prepared);
+        let (builders, carrying) = match started {
+            Ok(started) => started,
+            Err(failure) => {
+                // The unfinished outputs shall be gone before the process is.
+                if let Some((reporter, writing)) = prepared.writing {
+                    drop(reporter);
+                    drop(writing.finish());
+                }
+                return Err(failure);
+            }
+        };
+        let replayed = prepared.replay(builders, carrying.as_ref());
+        if let (Err(failure), Some(carrying)) = (&replayed, &carrying) {
+            carrying.tell(failure);
+        }
+        replayed
+    }
+
+    fn replay(self, builders: Builders, carrying: Option<&Carrying>) -> Result<Replayed, Failure> {
         let records_before = self.resumed().map_or(0, Resumed::records);
-        let Self { rules, options, started, partitions, writing, resuming } = self;
+        let Self { rules, options, started, partitions, writing, resuming, feeds, intakes } = self;
         let (reporter, writing) = writing.unzip();
         let (saving, restored) = resuming.map(|resuming| (resuming.saving, resuming.flow)).unzip();
         let restored = restored.flatten();
-
         let stop = Arc::new(AtomicBool::new(false));
-        let (feeds, intakes): (Vec<_>, Vec<_>) =
-            (0..options.workers).map(|_| intake(CHANNEL_MAX, IN_FLIGHT_MAX)).unzip();
         let giver = saving.as_ref().map(|saving| saving.keeper.worker_giver());
         let flow = (restored, giver);
-        let workers = match start_workers(rules, options, intakes, reporter, &stop, flow) {
+        let workers = match start_workers(rules, options, builders, intakes, reporter, &stop, flow)
+        {
             Ok(workers) => workers,
             Err(failure) => {
-                // The unfinished outputs shall be gone before the process is.
                 drop(writing.map(Writing::finish));
                 return Err(failure);
             }
         };
         let saver = saving.as_ref().map(|saving| &saving.keeper as &dyn Saver);
         let outcome = feed(partitions, rules, options, (&feeds, saver), &stop);
+        if let (true, Some(carrying)) = (outcome.left, carrying) {
+            leave(carrying, outcome, saving, writing);
+        }
         drop(feeds);
         for worker in workers.join() {
             worker.map_err(Failure::Worker)?;
@@ -252,7 +286,13 @@ impl Prepared<'_> {
             drop(writing.map(Writing::finish));
             return Err(another.into());
         }
-        let Some(writing) = writing else { return Ok(Replayed { summary: None, damaged }) };
+        let Some(writing) = writing else {
+            // Until the outputs are in place, all may have to go on.
+            if let Some(carrying) = carrying {
+                carrying.done();
+            }
+            return Ok(Replayed { summary: None, damaged });
+        };
         let written = writing.finish();
         // Outputs that could not be saved cannot be finished either: that is said first.
         let saved = saving.map(Saving::finish).transpose()?;
@@ -268,8 +308,55 @@ impl Prepared<'_> {
         written.summary.peak_rss_bytes = peak_rss_bytes();
         let summary = written.commit()?;
         saved.map(Saved::clear).transpose()?;
+        if let Some(carrying) = carrying {
+            carrying.done();
+        }
         Ok(Replayed { summary: Some(summary), damaged })
     }
+}
+
+/// Meets the other processes, if there are any, and has all begin where the first does.
+fn start(prepared: &mut Prepared<'_>) -> Result<(Builders, Option<Carrying>), Failure> {
+    let Prepared { rules, options, partitions, resuming, .. } = prepared;
+    let Some(cluster) = &options.cluster else {
+        let alone = match options.workers {
+            1 => CommunicationConfig::Thread,
+            workers => CommunicationConfig::Process(workers),
+        };
+        return Ok((alone.try_build().map_err(Failure::Start)?, None));
+    };
+    let Met { sockets, links } = cluster.meet(rules, options)?;
+    let carrying = match resuming {
+        Some(resuming) => {
+            resuming.together(&links, rules, options, partitions)?;
+            Some(links.carry(&mut resuming.saving.keeper, &options.interrupt))
+        }
+        None => None,
+    };
+    Ok((processes::together(cluster, options, sockets)?, carrying))
+}
+
+/// Ends this process before its logs have, and the others with it: what they had, all go on from.
+fn leave(
+    carrying: &Carrying,
+    outcome: Outcome,
+    saving: Option<Saving>,
+    writing: Option<Writing>,
+) -> ! {
+    if let Some(another) = outcome.another {
+        carrying.leave(another.exit_code(), &another);
+    }
+    let is_interrupt = |error: &&InputError| matches!(error, InputError::Interrupted { .. });
+    if let Some(interrupted) = outcome.damaged.iter().find(is_interrupt) {
+        carrying.leave(interrupted.exit_code(), &INTERRUPTED);
+    }
+    // Whoever saves has failed; or the writer has, and then nobody saves any more either.
+    let saving = saving.filter(|saving| saving.keeper.has_failed());
+    let failure = saving.and_then(|saving| saving.finish().err());
+    let of_writer = || Some(Failure::Output(writing?.finish().err()?));
+    let failure = failure.or_else(of_writer);
+    let failure = failure.unwrap_or_else(|| Failure::Worker("it stopped".to_owned()));
+    carrying.leave(failure.exit_code(), &failure)
 }
 
 /// Refuses outputs that would take the place of a log.
@@ -331,19 +418,12 @@ type Workers = timely::communication::WorkerGuards<()>;
 fn start_workers(
     rules: &Rules,
     options: &Options,
+    (builders, others): Builders,
     intakes: Vec<Intake<Batch>>,
     reporter: Option<Reporter>,
     stop: &Arc<AtomicBool>,
     (restored, giver): (Option<RestoredFlow>, Option<WorkerGiver>),
 ) -> Result<Workers, Failure> {
-    let alone = match options.workers {
-        1 => CommunicationConfig::Thread,
-        workers => CommunicationConfig::Process(workers),
-    };
-    let (builders, others) = match &options.cluster {
-        None => alone.try_build().map_err(Failure::Start)?,
-        Some(cluster) => processes::together(cluster, rules, options)?,
-    };
     let intakes: Mutex<Vec<Option<Intake<Batch>>>> =
         Mutex::new(intakes.into_iter().map(Some).collect());
     let reporter = Mutex::new(reporter);
@@ -370,13 +450,16 @@ fn start_workers(
             }
         };
         let giver = giver.lock().ok().and_then(|giver| giver.clone());
-        let remembering = Remembering {
-            restored: restored.clone(),
-            save: Box::new(move |saved| {
-                if let Some(giver) = &giver {
-                    giver.give(saved);
-                }
-            }),
+        let remembering = match giver {
+            Some(giver) => Remembering {
+                restored: restored.clone(),
+                noted: Box::new({
+                    let giver = giver.clone();
+                    move || giver.noted()
+                }),
+                save: Box::new(move |saved| giver.give(saved)),
+            },
+            None => Remembering::nothing(),
         };
         let (mut inputs, probe) =
             worker.dataflow(|scope| pipeline::build(scope, &rules, flow, remembering, receive));

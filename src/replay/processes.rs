@@ -6,6 +6,7 @@
 //! become those of the dataflow. Nothing is written to standard output.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::panic;
@@ -20,6 +21,7 @@ use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks};
 
+use super::links::Links;
 use super::{Failure, Log, Options};
 use crate::model::duration::format_duration;
 use crate::rules::Rules;
@@ -45,6 +47,8 @@ type Asked = Vec<(String, u64)>;
 #[derive(Serialize, Deserialize)]
 struct Hello {
     process: usize,
+    /// Whether the connection is one of those [beside the dataflow](super::links).
+    beside: bool,
     asked: Asked,
     /// Why it cannot take part.
     refusal: Option<String>,
@@ -60,13 +64,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// A connection to each other process, by its number.
-type Sockets = Vec<Option<TcpStream>>;
+pub(super) type Sockets = Vec<Option<TcpStream>>;
 
 impl Cluster {
     /// Tells the others why this process cannot take part, as far as they come in time.
     pub fn decline(&self, reason: &str, interrupt: &Interrupt) {
-        let hello =
-            Hello { process: self.process, asked: Asked::new(), refusal: Some(reason.to_owned()) };
+        let (process, asked, refusal) = (self.process, Asked::new(), Some(reason.to_owned()));
+        let hello = Hello { process, beside: false, asked, refusal };
         if let Ok(mut meeting) = Meeting::new(self, hello, interrupt) {
             // Those that do not come have their own limit.
             let _ = meeting.gather();
@@ -74,20 +78,35 @@ impl Cluster {
     }
 
     /// Meets the others.
-    fn meet(&self, rules: &Rules, options: &Options) -> Result<Sockets, String> {
+    ///
+    /// # Errors
+    /// [`Failure::Processes`], if one does not come, or cannot take part.
+    pub(super) fn meet(&self, rules: &Rules, options: &Options) -> Result<Met, Failure> {
         let asked = asked(self, rules, options);
-        let hello = Hello { process: self.process, asked, refusal: None };
-        let mut meeting = Meeting::new(self, hello, &options.interrupt)?;
-        meeting.gather()?;
-        for socket in meeting.met.iter().flatten() {
-            keep_alive(socket).map_err(|error| error.to_string())?;
-        }
-        Ok(meeting.met)
+        let hello = Hello { process: self.process, beside: false, asked, refusal: None };
+        let met = Meeting::new(self, hello, &options.interrupt).and_then(|mut meeting| {
+            meeting.has_links = options.checkpoint.is_some();
+            meeting.gather()?;
+            for socket in meeting.met.iter().chain(&meeting.beside).flatten() {
+                keep_alive(socket).map_err(|error| error.to_string())?;
+            }
+            let links = meeting.beside.into_iter().enumerate();
+            let links = links.filter_map(|(process, socket)| Some((process, socket?))).collect();
+            Ok(Met { sockets: meeting.met, links: Links::new(self, links) })
+        });
+        met.map_err(Failure::Processes)
     }
 
-    fn name(&self, process: usize) -> String {
+    pub(super) fn name(&self, process: usize) -> String {
         format!("process {process} ({})", self.hosts[process])
     }
+}
+
+/// Connections to all others.
+pub(super) struct Met {
+    pub(super) sockets: Sockets,
+    /// Those beside the dataflow, where there are checkpoints.
+    pub(super) links: Links,
 }
 
 /// What the processes of a cluster must have been asked alike.
@@ -105,7 +124,9 @@ fn asked(cluster: &Cluster, rules: &Rules, options: &Options) -> Asked {
         ("--rules", fixed_hash(&format!("{rules:?}"))),
         ("--log", fixed_hash(&logs)),
         ("--tick", fixed_hash(&options.tick_ns)),
+        ("--from", fixed_hash(&options.from_ns)),
         ("--until", fixed_hash(&options.until_ns)),
+        ("--checkpoint", fixed_hash(&options.checkpoint.is_some())),
         ("--fates", fixed_hash(&options.fates)),
     ];
     asked.map(|(name, hash)| (name.to_owned(), hash)).into()
@@ -118,6 +139,9 @@ struct Meeting<'c> {
     hello: Hello,
     listener: TcpListener,
     met: Sockets,
+    /// Whether there are connections beside the dataflow, from all to the first.
+    has_links: bool,
+    beside: Sockets,
     /// What happened when a process was called last.
     silence: Vec<String>,
     deadline: Instant,
@@ -130,20 +154,22 @@ impl<'c> Meeting<'c> {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| format!("nobody can be listened to at {host}: {error}"))?;
         let count = cluster.hosts.len();
-        let met = (0..count).map(|_| None).collect();
+        let [met, beside] = [(); 2].map(|()| (0..count).map(|_| None).collect());
         let silence = vec!["it has not called".to_owned(); count];
         let deadline = now() + cluster.wait;
-        Ok(Self { cluster, interrupt, hello, listener, met, silence, deadline })
+        let has_links = false;
+        Ok(Self { cluster, interrupt, hello, listener, met, has_links, beside, silence, deadline })
     }
 
     /// Goes on until all are met.
     fn gather(&mut self) -> Result<(), String> {
         loop {
             for process in 0..self.cluster.process {
-                if self.met[process].is_none() {
+                if !self.has_met(process) {
                     self.call(process)?;
                 }
             }
+            self.hello.beside = false;
             while let Ok((socket, _)) = self.listener.accept() {
                 // Whatever else calls here is none of them.
                 if let Ok((socket, hello)) = self.greet(socket)
@@ -154,7 +180,7 @@ impl<'c> Meeting<'c> {
                 }
             }
             let missing =
-                |process: &usize| *process != self.cluster.process && self.met[*process].is_none();
+                |process: &usize| *process != self.cluster.process && !self.has_met(*process);
             let missing: Vec<usize> = (0..self.met.len()).filter(missing).collect();
             let Some(first) = missing.first() else { return Ok(()) };
             if now() > self.deadline {
@@ -170,7 +196,14 @@ impl<'c> Meeting<'c> {
         }
     }
 
+    /// Whether all connections with a process are there.
+    fn has_met(&self, process: usize) -> bool {
+        let has_link = self.has_links && (process == 0 || self.cluster.process == 0);
+        self.met[process].is_some() && (!has_link || self.beside[process].is_some())
+    }
+
     fn call(&mut self, process: usize) -> Result<(), String> {
+        self.hello.beside = self.met[process].is_some();
         match connect(&self.cluster.hosts[process]).and_then(|socket| self.greet(socket)) {
             Ok((socket, hello)) if hello.process == process => self.take(socket, &hello),
             Ok((_, hello)) => {
@@ -213,7 +246,9 @@ impl<'c> Meeting<'c> {
 
     /// Notes that a process has come, unless there is a reason not to go on.
     fn take(&mut self, socket: TcpStream, other: &Hello) -> Result<(), String> {
-        self.met[other.process] = Some(socket);
+        let beside = other.beside || self.hello.beside;
+        let sockets = if beside { &mut self.beside } else { &mut self.met };
+        sockets[other.process] = Some(socket);
         if self.hello.refusal.is_some() {
             return Ok(());
         }
@@ -261,13 +296,12 @@ fn keep_alive(socket: &TcpStream) -> io::Result<()> {
 /// What timely makes workers of: their part of the connections, and what these need.
 pub(super) type Builders = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
 
-/// Meets the other processes and connects the workers of all.
+/// Connects the workers of all processes.
 pub(super) fn together(
     cluster: &Cluster,
-    rules: &Rules,
     options: &Options,
+    sockets: Sockets,
 ) -> Result<Builders, Failure> {
-    let sockets = cluster.meet(rules, options).map_err(Failure::Processes)?;
     stop_when_one_is_lost(cluster.clone());
     let hooks = Hooks::default();
     let (refill, spill) = (hooks.refill.clone(), hooks.spill.clone());
@@ -282,24 +316,39 @@ pub(super) fn together(
 /// Timely's threads for a connection panic when it breaks, and nobody would notice but them: the
 /// workers wait for what does not come. How their message begins is promised to users.
 fn stop_when_one_is_lost(cluster: Cluster) {
-    static STOPS: AtomicBool = AtomicBool::new(false);
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         let message = info.payload_as_str().unwrap_or_default();
         let Some(detail) = message.strip_prefix("timely communication error: ") else {
             return usual(info);
         };
-        // Of several threads that see it the first speaks.
-        while STOPS.swap(true, Ordering::SeqCst) {
-            thread::park();
-        }
+        let ending = Ending::begin();
         let thread = thread::current();
         let process = thread.name().and_then(|name| name.rsplit_once('-')?.1.parse().ok());
         let name = process.map_or_else(|| "a process".to_owned(), |p| cluster.name(p));
         let lost = Failure::Processes(format!("{name} was lost: {detail}; nothing was output"));
-        let _ = writeln!(io::stderr(), "limbeck: {lost}");
-        exit_without_outputs(i32::from(lost.exit_code()));
+        ending.end(lost.exit_code(), &lost);
     }));
+}
+
+/// The end of this process, which others notice in turn.
+pub(super) struct Ending(());
+
+impl Ending {
+    /// Of several threads that see a reason the first speaks; the others wait for the end.
+    pub(super) fn begin() -> Self {
+        static BEGUN: AtomicBool = AtomicBool::new(false);
+        while BEGUN.swap(true, Ordering::SeqCst) {
+            thread::park();
+        }
+        Self(())
+    }
+
+    /// Says why, and leaves no outputs.
+    pub(super) fn end(self, code: u8, why: &dyn Display) -> ! {
+        let _ = writeln!(io::stderr(), "limbeck: {why}");
+        exit_without_outputs(i32::from(code))
+    }
 }
 
 #[cfg(test)]

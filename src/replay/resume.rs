@@ -3,21 +3,29 @@
 use std::path::Path;
 
 use limbeck_operators::hash::fixed_hash;
+use limbeck_operators::intake::Cutter;
 use smol_str::SmolStr;
 
-use super::{Failure, Log, Options};
-use crate::checkpoint::{Asked, Checkpoint, Damaged, Keeper, Plan, clear};
+use super::links::Links;
+use super::{Cluster, Failure, Log, Options};
+use crate::checkpoint::{Asked, Checkpoint, Damaged, Keeper, Plan, Share, clear};
 use crate::pipeline::RestoredFlow;
 use crate::rules::Rules;
 use crate::sinks::report::{Keep, Restored};
 use crate::sinks::{OutputDir, OutputError};
-use crate::sources::intake::{Partition, go_on, lead_to};
+use crate::sources::InputError;
+use crate::sources::intake::{Partition, SavedIntake, go_on, lead_to};
 
 /// How a replay is saved.
 pub(super) struct Saving {
     pub(super) keeper: Keeper,
+    folder: Option<Folder>,
+}
+
+/// The folder of the checkpoints, on the process that has it.
+struct Folder {
     plan: Plan,
-    /// The folder is nobody else's.
+    /// It is nobody else's.
     _lock: OutputDir,
 }
 
@@ -63,6 +71,30 @@ pub(super) struct Resuming {
     pub(super) saving: Saving,
     pub(super) flow: Option<RestoredFlow>,
     pub(super) resumed: Option<Resumed>,
+    /// The checkpoint that is gone on with, for other processes.
+    shared: Option<Vec<u8>>,
+    /// Where the partitions are to go on, if they do not yet.
+    place: Option<Place>,
+}
+
+/// What is remembered of the partitions of a process, and how it is of use.
+struct Place {
+    at: i64,
+    intake: SavedIntake,
+    /// Whether they are read from their starts all the same.
+    anew: bool,
+}
+
+impl Place {
+    /// Has partitions go on there, which may take long: files are read up to it.
+    fn take(self, partitions: &mut [Partition]) -> Result<(), InputError> {
+        let Self { at, intake, anew } = self;
+        if anew {
+            lead_to(partitions, at, &intake);
+            return Ok(());
+        }
+        go_on(partitions, at, intake)
+    }
 }
 
 impl Resuming {
@@ -73,72 +105,156 @@ impl Resuming {
             _ => None,
         }
     }
+
+    /// Has all processes go on from the same place, which the first knows.
+    ///
+    /// # Errors
+    /// [`Failure`], if one cannot.
+    pub(super) fn together(
+        &mut self,
+        links: &Links,
+        rules: &Rules,
+        options: &Options,
+        partitions: &mut [Partition],
+    ) -> Result<(), Failure> {
+        let (shared, place) = (self.shared.take(), self.place.take());
+        if share(options).process == 0 {
+            let go_on = || place.map_or(Ok(()), |place| Ok(place.take(partitions)?));
+            return links.lead(shared, go_on, &options.interrupt);
+        }
+        let go_on = |bytes: Option<Vec<u8>>| {
+            let Some(plan) = &options.checkpoint else { return Ok(()) };
+            let mine = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)?;
+            // Where the folder is shared it is the same.
+            if mine.is_some() && mine != bytes {
+                return Err(Failure::CheckpointElsewhere(plan.dir.clone()));
+            }
+            if let Some(bytes) = bytes {
+                let checkpoint =
+                    Checkpoint::parse(&plan.dir, &bytes).map_err(Failure::Checkpoint)?;
+                let going_on = go_on_with(checkpoint, plan, rules, options)?;
+                (self.flow, self.resumed) = (Some(going_on.flow), Some(going_on.resumed));
+                going_on.place.take(partitions)?;
+            }
+            let from_ns = self.since_ns().or(options.from_ns);
+            Ok(options.logs.iter().try_for_each(|log| log.has_all_from(from_ns))?)
+        };
+        links.follow(go_on, &options.interrupt)
+    }
 }
 
-/// Opens the folder of the checkpoints, and has the partitions go on with what it has.
+fn share(options: &Options) -> Share {
+    let alone = Share { process: 0, processes: 1 };
+    let together =
+        |cluster: &Cluster| Share { process: cluster.process, processes: cluster.hosts.len() };
+    options.cluster.as_ref().map_or(alone, together)
+}
+
+/// Opens the folder of the checkpoints, and has the partitions go on with what it has. Of several
+/// processes the first has it, and the others [hear](Resuming::together) what it has.
 pub(super) fn resume(
     plan: &Plan,
     rules: &Rules,
     options: &Options,
     partitions: &mut [Partition],
-) -> Result<(Resuming, Keep), Failure> {
+    cutters: Vec<Cutter>,
+) -> Result<(Resuming, Option<Keep>), Failure> {
+    let (asked, share) = (asked(rules, options), share(options));
+    let written = rules.written.clone();
+    if share.process > 0 {
+        let asked = Asked { asked, written, not_before: None };
+        let keeper = Keeper::start(plan, asked, share, cutters);
+        let saving = Saving { keeper, folder: None };
+        return Ok((
+            Resuming { saving, flow: None, resumed: None, shared: None, place: None },
+            None,
+        ));
+    }
     let lock = OutputDir::create_on(&plan.disk, &plan.dir)?;
-    let asked = asked(rules, options);
     let (mut resumed, mut flow, mut restored) = (None, None, Restored::Nothing);
-    if let Some(checkpoint) = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)? {
+    let mut place = None;
+    let mut shared = Checkpoint::read(&plan.dir).map_err(Failure::Checkpoint)?;
+    let parse = |bytes: &Vec<u8>| Checkpoint::parse(&plan.dir, bytes);
+    let checkpoint = shared.as_ref().map(parse).transpose().map_err(Failure::Checkpoint)?;
+    if let Some(checkpoint) = checkpoint {
         let mut differs_in: Vec<_> =
             checkpoint.differs_in(&asked).into_iter().map(str::to_owned).collect();
         if differs_in.iter().any(|name| name == LOGS) {
             return Err(Failure::OtherCheckpoint(plan.dir.clone()));
         }
-        let Checkpoint { at, written, intake, outputs, flow: saved, .. } = checkpoint;
-        let is_same = written == rules.written;
-        let unchanged = rules.unchanged(&written);
+        let is_same = checkpoint.written == rules.written;
         // What became of a record is not known rule by rule.
-        if !is_same && (options.fates || unchanged.numbers().next().is_none()) {
+        let has_unchanged = rules.unchanged(&checkpoint.written).numbers().next().is_some();
+        if !is_same && (options.fates || !has_unchanged) {
             differs_in
                 .extend((!differs_in.iter().any(|name| name == RULES)).then(|| RULES.to_owned()));
         }
-        let saved = RestoredFlow::new(at, saved);
-        resumed = Some(match (differs_in.is_empty(), is_same) {
-            (false, _) => Resumed::Not { differs_in },
-            (true, true) => {
-                let records = outputs.records();
-                go_on(partitions, at, intake)?;
-                flow = Some(saved);
-                restored = Restored::All(outputs);
-                Resumed::From { at, records }
-            }
-            (true, false) => {
-                lead_to(partitions, at, &intake);
-                let damaged =
-                    |detail| Failure::Checkpoint(Damaged { path: plan.dir.clone(), detail });
-                flow = Some(saved.of_rules(&unchanged, rules).map_err(damaged)?);
-                let [unchanged_names, rebuilt] = [true, false].map(|is| unchanged.names(is));
-                restored = Restored::Rules(outputs, unchanged);
-                Resumed::Rules { at, unchanged: unchanged_names, rebuilt }
-            }
-        });
+        if differs_in.is_empty() {
+            let going_on = go_on_with(checkpoint, plan, rules, options)?;
+            (flow, restored) = (Some(going_on.flow), going_on.restored);
+            (resumed, place) = (Some(going_on.resumed), Some(going_on.place));
+        } else {
+            resumed = Some(Resumed::Not { differs_in });
+        }
     }
     if matches!(restored, Restored::Nothing) {
         cleared(plan)?;
+        shared = None;
     }
-    let since_ns = match resumed {
-        Some(Resumed::Rules { at, .. }) => Some(at),
+    let not_before = match resumed {
+        Some(Resumed::From { at, .. } | Resumed::Rules { at, .. }) => {
+            Some(at.saturating_add(options.tick_ns))
+        }
         _ => None,
     };
-    let asked = Asked { asked, written: rules.written.clone(), since_ns };
-    let keeper = Keeper::start(plan, asked, options.workers);
-    let giver = keeper.outputs_giver();
-    let keep = Keep {
+    let keeper = Keeper::start(plan, Asked { asked, written, not_before }, share, cutters);
+    let keep = keeper.outputs_giver().map(|giver| Keep {
         disk: plan.disk.clone(),
         dir: plan.dir.clone(),
         save: Box::new(move |unsaved| giver.give(unsaved)),
         restored,
         given_up: keeper.given_up(),
-    };
-    let saving = Saving { keeper, plan: plan.clone(), _lock: lock };
-    Ok((Resuming { saving, flow, resumed }, keep))
+    });
+    let folder = Some(Folder { plan: plan.clone(), _lock: lock });
+    let shared = shared.filter(|_| share.processes > 1);
+    // The others are met before that: they do not wait for ever.
+    if let Some(place) = place.take_if(|_| share.processes == 1) {
+        place.take(partitions)?;
+    }
+    Ok((Resuming { saving: Saving { keeper, folder }, flow, resumed, shared, place }, keep))
+}
+
+/// What a process goes on with.
+struct GoingOn {
+    resumed: Resumed,
+    flow: RestoredFlow,
+    restored: Restored,
+    place: Place,
+}
+
+/// Goes on with a checkpoint, from its time or, where rules are others now, from the start.
+fn go_on_with(
+    checkpoint: Checkpoint,
+    plan: &Plan,
+    rules: &Rules,
+    options: &Options,
+) -> Result<GoingOn, Failure> {
+    let Checkpoint { at, written, intake, outputs, flow, .. } = checkpoint;
+    let Share { process, processes } = share(options);
+    let intake = intake.share(process, processes);
+    let flow = RestoredFlow::new(at, flow);
+    let place = Place { at, intake, anew: written != rules.written };
+    if !place.anew {
+        let records = outputs.records();
+        let restored = Restored::All(outputs);
+        return Ok(GoingOn { resumed: Resumed::From { at, records }, flow, restored, place });
+    }
+    let unchanged = rules.unchanged(&written);
+    let damaged = |detail| Failure::Checkpoint(Damaged { path: plan.dir.clone(), detail });
+    let flow = flow.of_rules(&unchanged, rules).map_err(damaged)?;
+    let [unchanged_names, rebuilt] = [true, false].map(|is| unchanged.names(is));
+    let resumed = Resumed::Rules { at, unchanged: unchanged_names, rebuilt };
+    Ok(GoingOn { resumed, flow, restored: Restored::Rules(outputs, unchanged), place })
 }
 
 fn cleared(plan: &Plan) -> Result<(), OutputError> {
@@ -146,24 +262,20 @@ fn cleared(plan: &Plan) -> Result<(), OutputError> {
 }
 
 /// The folder, when nothing is saved any more.
-pub(super) struct Saved {
-    plan: Plan,
-    _lock: OutputDir,
-}
+pub(super) struct Saved(Option<Folder>);
 
 impl Saving {
     /// Waits for what is being written.
     pub(super) fn finish(self) -> Result<Saved, Failure> {
-        let Self { keeper, plan, _lock } = self;
-        keeper.finish()?;
-        Ok(Saved { plan, _lock })
+        self.keeper.finish()?;
+        Ok(Saved(self.folder))
     }
 }
 
 impl Saved {
     /// Removes all: the replay is over for good.
     pub(super) fn clear(self) -> Result<(), OutputError> {
-        cleared(&self.plan)
+        self.0.map_or(Ok(()), |folder| cleared(&folder.plan))
     }
 }
 

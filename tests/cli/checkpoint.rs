@@ -24,14 +24,14 @@ rules:
   - { name: flap, signal: readiness, hold: { ready: 2s, unready: 1s } }
 "#;
 
-fn place() -> Place {
+pub(super) fn place() -> Place {
     let place = Place::new();
     place.write("rules.yaml", RULES.as_bytes());
     place
 }
 
 /// A log with episodes.
-fn log() -> Vec<u8> {
+pub(super) fn log() -> Vec<u8> {
     let span_ns = 1_200_000_000_000;
     let workload = Workload { entities: 300, events: 30_000, span_ns, ..Workload::default() };
     let mut log = Vec::new();
@@ -192,7 +192,7 @@ fn rules_that_are_unchanged_are_not_replayed() {
 }
 
 /// The next process that a supervisor says it runs.
-fn next_process(said: &mut impl BufRead) -> u32 {
+pub(super) fn next_process(said: &mut impl BufRead) -> u32 {
     loop {
         let mut line = String::new();
         assert_ne!(said.read_line(&mut line).expect("it is text"), 0, "it goes on");
@@ -203,7 +203,7 @@ fn next_process(said: &mut impl BufRead) -> u32 {
     }
 }
 
-fn kill(process: u32) {
+pub(super) fn kill(process: u32) {
     let killed = Command::new("kill").args(["-s", "KILL", &process.to_string()]).status();
     assert!(killed.expect("kill runs").success());
 }

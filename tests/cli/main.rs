@@ -9,6 +9,7 @@ mod alerts;
 mod append;
 mod check;
 mod checkpoint;
+mod cluster;
 mod completions;
 mod content;
 mod documents;

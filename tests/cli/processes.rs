@@ -9,7 +9,7 @@ use super::common::Outputs;
 use super::{Place, Ran, ran};
 
 /// Ports that nobody listens on.
-fn hosts(count: usize) -> String {
+pub(super) fn hosts(count: usize) -> String {
     let listen = |_| TcpListener::bind("127.0.0.1:0").expect("a port is free");
     // All are held until all are known, so that they differ.
     let listeners: Vec<_> = (0..count).map(listen).collect();
@@ -99,7 +99,7 @@ fn processes_must_be_in_the_list_of_hosts() {
 }
 
 /// Starts processes with arguments of their own.
-fn start(place: &Place, arguments: &[&str]) -> Vec<Child> {
+pub(super) fn start(place: &Place, arguments: &[&str]) -> Vec<Child> {
     place.write("hosts", hosts(arguments.len()).as_bytes());
     let start = |(process, arguments): (usize, &&str)| {
         let line = format!("replay --hosts hosts --process {process} {arguments}");
@@ -108,7 +108,7 @@ fn start(place: &Place, arguments: &[&str]) -> Vec<Child> {
     arguments.iter().enumerate().map(start).collect()
 }
 
-fn end(children: Vec<Child>) -> Vec<Ran> {
+pub(super) fn end(children: Vec<Child>) -> Vec<Ran> {
     children.into_iter().map(|child| ran(child.wait_with_output().expect("it ends"))).collect()
 }
 

@@ -212,6 +212,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// Where the clock stands at the end; none if nothing arrived.
     pub clock: Option<i64>,
+    /// Whether it has left others that go on: the workers are not told that there is no more.
+    pub left: bool,
     /// An input that is not the one of which something is remembered: there are no outputs then.
     pub another: Option<InputError>,
 }
@@ -283,11 +285,9 @@ pub fn read(
         };
         reader.run(stop, progress);
         reader.have_led();
-        let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
-        if let Some(saver) = saver
-            && (reader.outcome.stopped || reader.outcome.damaged.iter().any(is_interrupt))
-        {
-            saver.give_up();
+        if !reader.save_end() {
+            reader.outcome.left = true;
+            return reader.outcome;
         }
         reader.close();
         let clock = clockwork.until_ns.filter(|_| reader.clock.is_some()).or(reader.clock);
@@ -401,6 +401,8 @@ impl Reader<'_> {
         loop {
             let lane = &mut self.lanes[index];
             let Some(mut block) = lane.early.remove(&lane.judged) else { return Ok(()) };
+            self.about_to_judge();
+            let lane = &mut self.lanes[index];
             let start = lane.starts.pop_front();
             if let Some(next) = &mut lane.passing {
                 let (passed, reached) = block.passed(next);
@@ -417,8 +419,9 @@ impl Reader<'_> {
                 let (sequenced, text) = lane.sequencer.judge(before);
                 block.text = text;
                 lane.saved = Some(lane.saved(Some(next)));
-                self.clock = self.clock.max(lane.sequencer.arrival_ns());
+                self.have_judged(index);
                 self.hand_on(sequenced)?;
+                self.about_to_judge();
             }
             // Until all of the block is handed on, time must not go beyond it.
             let lane = &mut self.lanes[index];
@@ -428,7 +431,8 @@ impl Reader<'_> {
             if let Text::Lines(bytes) = text {
                 self.buffers.push(bytes);
             }
-            self.clock = self.clock.max(lane.sequencer.arrival_ns());
+            self.have_judged(index);
+            let lane = &mut self.lanes[index];
             if sequenced.ended || damage.is_some() {
                 self.outcome.damaged.extend(damage);
                 // What was read ahead of it is not part of the replay.
@@ -457,49 +461,67 @@ impl Reader<'_> {
         self.outcome.another = begins.or_else(|| self.lanes.iter().find_map(short));
     }
 
-    /// Decides to save if it is time, and saves once every partition has come that far.
+    /// Hears of a cut, if one has been agreed on.
+    fn about_to_judge(&mut self) {
+        let cut = self.saver.and_then(Saver::judging);
+        self.cut = self.cut.or(cut);
+    }
+
+    /// Nothing is judged any more. What of it is handed on may wait for others.
+    fn have_judged(&mut self, lane: usize) {
+        let sequencer = &self.lanes[lane].sequencer;
+        self.clock = self.clock.max(sequencer.arrival_ns());
+        if let Some(saver) = self.saver {
+            saver.judged(self.clock.map(|clock_ns| (clock_ns, sequencer.next_tick(clock_ns))));
+        }
+    }
+
+    /// Saves once every partition has come to the cut.
     fn save(&mut self) -> Result<(), ()> {
-        let (Some(saver), Some(clock_ns), Some(lane)) =
-            (self.saver, self.clock, self.lanes.first())
-        else {
-            return Ok(());
-        };
+        let Some(saver) = self.saver else { return Ok(()) };
         if saver.has_failed() {
             self.outcome.stopped = true;
             return Err(());
         }
         // What was missing would be missing for good.
         if !self.outcome.damaged.is_empty() {
+            saver.refuse();
             return Ok(());
         }
-        let Some(at) = self.cut else {
-            if !saver.is_due(clock_ns) {
-                return Ok(());
-            }
-            // None of what has been judged is as late as this.
-            let at = lane.sequencer.next_tick(clock_ns);
-            self.cut = Some(at);
-            for feed in self.feeds {
-                feed.send(Message::Cut { at }).map_err(|_| ())?;
-            }
-            return Ok(());
-        };
-        if self.lanes.iter().any(|lane| lane.is_open() && lane.saved.is_none()) {
-            return Ok(());
-        }
+        let has_come = |lane: &Lane| !lane.is_open() || lane.saved.is_some();
+        let Some(at) = self.cut.filter(|_| self.lanes.iter().all(has_come)) else { return Ok(()) };
         self.cut = None;
-        if !self.lanes.iter().any(Lane::is_open) {
-            // Time may end before that.
-            return Ok(());
-        }
-        let lanes = self.lanes.iter_mut();
-        let lanes = lanes.map(|lane| lane.saved.take().unwrap_or_else(|| lane.saved(None)));
-        saver.save(at, SavedIntake { lanes: lanes.collect() });
+        saver.save(at, self.saved());
         // The last to be behind it may have come to its end, and said nothing of time.
         let rows = vec![Vec::new(); self.feeds.len()];
         let (since_ns, ledger, last) = (i64::MIN, Vec::new(), i64::MIN);
-        self.hand_on(Sequenced { rows, since_ns, ledger, last, ended: false })?;
-        Ok(())
+        self.hand_on(Sequenced { rows, since_ns, ledger, last, ended: false })
+    }
+
+    /// What is remembered of all partitions, at a cut that they have come to.
+    fn saved(&mut self) -> SavedIntake {
+        let lanes = self.lanes.iter_mut();
+        let lanes = lanes.map(|lane| lane.saved.take().unwrap_or_else(|| lane.saved(None)));
+        SavedIntake { lanes: lanes.collect() }
+    }
+
+    /// Says how it ended: with all logs, or before. Whether the flow shall end, too.
+    fn save_end(&mut self) -> bool {
+        let Some(saver) = self.saver else { return true };
+        let Outcome { damaged, stopped, another, .. } = &self.outcome;
+        let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
+        if *stopped || another.is_some() || damaged.iter().any(is_interrupt) {
+            return saver.give_up();
+        }
+        if damaged.is_empty() {
+            if let Some(at) = self.cut.take() {
+                saver.save(at, self.saved());
+            }
+            saver.ended(self.saved());
+        } else {
+            saver.refuse();
+        }
+        true
     }
 
     /// Tells the flow what is known at the end: of logs that could not be read to theirs, and what

@@ -13,14 +13,24 @@ use crate::model::ledger::DeadLetter;
 
 /// Saves a replay on the way.
 pub trait Saver: Sync {
-    /// Whether it is time to save, at so much of the clock.
-    fn is_due(&self, clock_ns: i64) -> bool;
+    /// More is about to be judged: waits as long as a cut is being agreed on, and gives the logical
+    /// time of one that has been, once. All that has been judged is before it.
+    fn judging(&self) -> Option<i64>;
+    /// That has been judged: where the clock stands, if it has begun, and a logical time that is
+    /// behind all so far.
+    fn judged(&self, clock: Option<(i64, i64)>);
     /// Whether it cannot save any more: then nothing goes on.
     fn has_failed(&self) -> bool;
+    /// Something is missing, and would be for good: there are no more cuts.
+    fn refuse(&self);
     /// Nothing more is saved, and what is still to come is not so: reading ends before the logs do.
-    fn give_up(&self);
-    /// Takes what the intake remembers at a logical time.
+    /// Whether the flow shall end all the same; where others take part in it, they must not believe
+    /// that it has.
+    fn give_up(&self) -> bool;
+    /// Takes what the intake remembers at a cut.
     fn save(&self, at: i64, intake: SavedIntake);
+    /// Takes what the intake remembers at the end of its logs, for all cuts that are still to come.
+    fn ended(&self, intake: SavedIntake);
 }
 
 /// What the intake remembers at a logical time.
@@ -28,6 +38,27 @@ pub trait Saver: Sync {
 pub struct SavedIntake {
     /// Of every partition, in the order of the command line.
     pub(super) lanes: Vec<SavedLane>,
+}
+
+impl SavedIntake {
+    /// The share of one of several processes.
+    pub fn share(&self, process: usize, processes: usize) -> Self {
+        let lanes = self.lanes.iter().skip(process).step_by(processes.max(1));
+        Self { lanes: lanes.cloned().collect() }
+    }
+
+    /// What the shares of all processes are together.
+    pub fn together(shares: Vec<Self>) -> Self {
+        let mut shares: Vec<_> = shares.into_iter().map(|share| share.lanes.into_iter()).collect();
+        let mut lanes = Vec::new();
+        loop {
+            let row: Vec<_> = shares.iter_mut().filter_map(Iterator::next).collect();
+            match row.is_empty() {
+                true => return Self { lanes },
+                false => lanes.extend(row),
+            }
+        }
+    }
 }
 
 /// What is remembered of a partition.
