@@ -192,7 +192,7 @@ fn rules_that_are_unchanged_are_not_replayed() {
 }
 
 /// The next process that a supervisor says it runs.
-pub(super) fn next_process(said: &mut impl BufRead) -> u32 {
+fn next_process(said: &mut impl BufRead) -> u32 {
     loop {
         let mut line = String::new();
         assert_ne!(said.read_line(&mut line).expect("it is text"), 0, "it goes on");

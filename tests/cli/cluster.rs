@@ -2,15 +2,12 @@
 //! refused.
 
 use std::fs::{self, File};
-use std::io::{BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::Write;
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{OFlags, fcntl_setfl};
-
-use super::checkpoint::{kill, log, next_process, place};
+use super::checkpoint::{kill, log, place};
 use super::common::Outputs;
 use super::processes::{end, hosts, start};
 use super::signals::send;
@@ -19,14 +16,17 @@ use super::{Place, ran};
 const REPLAY: &str = "--rules rules.yaml --workers 1 --log 0 1 --out out --checkpoint kept \
                       --every 1ms";
 
-/// Two partitions, of which the second ends before the first. Some blocks of each are read ahead.
+/// Two partitions of many blocks each, of which the second ends before the first.
 fn partitions() -> [Vec<u8>; 2] {
     let log = log();
     let lines: Vec<_> = log.split_inclusive(|byte| *byte == b'\n').collect();
     let mut partitions = [Vec::new(), Vec::new()];
+    let longer = format!(",\"text\":\"{}\"}}\n", "long ".repeat(200));
     for (number, line) in lines.iter().enumerate() {
         let second = number < lines.len() * 5 / 6 && number % 2 == 1;
-        partitions[usize::from(second)].extend_from_slice(line);
+        let partition = &mut partitions[usize::from(second)];
+        partition.extend_from_slice(line.strip_suffix(b"}\n").expect("it is an object"));
+        partition.extend_from_slice(longer.as_bytes());
     }
     partitions
 }
@@ -42,60 +42,56 @@ fn pipes(place: &Place) {
     ["0", "1"].iter().for_each(|name| place.pipe(name));
 }
 
-/// Writes of both, side by side, until there is another checkpoint, or the second has come near its
-/// end; if it `ends`, to its end, and then of the first. A process that does not read holds up only
-/// what is for it: one that has gone on waits for another, which has yet to read up to there.
+/// Files in place of pipes: whoever goes on reads these, and waits for no other.
+fn files(place: &Place, partitions: &[Vec<u8>; 2]) {
+    for (name, log) in ["0", "1"].iter().zip(partitions) {
+        fs::remove_file(place.path(name)).expect("it is there");
+        place.write(name, log);
+    }
+}
+
+/// Writes of both side by side, as time passes in them, until there is a checkpoint; if the second
+/// `ends`, then at least until that.
 fn write_until_kept(place: &Place, partitions: &[Vec<u8>; 2], ends: bool) -> [Option<File>; 2] {
-    let kept = || {
-        let file = fs::metadata(place.path("kept").join("checkpoint")).ok()?;
-        Some((file.ino(), file.modified().ok()?))
-    };
-    let before = kept();
-    let is_kept = || kept().is_some_and(|kept| Some(kept) != before);
-    let mut open = ["0", "1"].map(|name| Some(place.open_pipe(name)));
-    for pipe in open.iter().flatten() {
-        fcntl_setfl(pipe, OFlags::NONBLOCK).expect("it is a pipe");
-    }
-    let most = partitions.each_ref().map(|log| log.len() * 19 / 20);
-    let mut written = [0, 0];
-    while !is_kept() || (ends && open[1].is_some()) {
-        if written[0] >= most[0] || (!ends && written[1] >= most[1]) {
-            break;
-        }
-        for (number, log) in partitions.iter().enumerate() {
-            let Some(pipe) = &mut open[number] else { continue };
-            let rest = &log[written[number]..];
-            match pipe.write(&rest[..rest.len().min(1 << 10)]) {
-                Ok(count) => written[number] += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
-                Err(error) => panic!("it is read: {error}"),
+    const CHUNK: usize = 1 << 14;
+    let is_kept = || place.path("kept").join("checkpoint").exists();
+    let mut pipes = ["0", "1"].map(|name| Some(place.open_pipe(name)));
+    let lasts = partitions.each_ref().map(Vec::len).into_iter().max().unwrap_or(0) / CHUNK;
+    for number in 0..lasts {
+        for (pipe, log) in pipes.iter_mut().zip(partitions) {
+            let rest = log.get(number * CHUNK..).unwrap_or_default();
+            if let Some(to) = pipe {
+                to.write_all(&rest[..rest.len().min(CHUNK)]).expect("it is read");
             }
-            if written[number] == log.len() {
-                open[number] = None;
+            if rest.len() <= CHUNK {
+                *pipe = None;
             }
         }
+        // They agree on a checkpoint ahead of what they have: what is near the end waits for that.
+        let open = partitions[usize::from(!ends)].len() / CHUNK;
+        let patience = if number > open * 9 / 10 { Duration::from_secs(1) } else { Duration::ZERO };
+        if (!ends || pipes[1].is_none()) && within(patience, is_kept) {
+            return pipes;
+        }
     }
-    // One is under way; a disk may be slow. Behind an earlier one there need not be another.
+    panic!("there is no checkpoint");
+}
+
+/// Whether something holds now, or does soon enough.
+fn within(patience: Duration, holds: impl Fn() -> bool) -> bool {
     let begun = now();
-    while kept().is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "there is a checkpoint");
+    while !holds() {
+        if begun.elapsed() >= patience {
+            return false;
+        }
         thread::yield_now();
     }
-    open
+    true
 }
 
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test that hangs shall fail")]
     Instant::now()
-}
-
-/// Writes all of both, each to its process.
-fn write_all(place: &Place, partitions: &[Vec<u8>; 2]) {
-    thread::scope(|scope| {
-        for (name, log) in ["0", "1"].iter().zip(partitions) {
-            scope.spawn(move || place.open_pipe(name).write_all(log).expect("it is read"));
-        }
-    });
 }
 
 #[test]
@@ -107,11 +103,11 @@ fn processes_that_are_killed_go_on_together() {
         let what = format!("{signal} to {victim}");
         pipes(&place);
         let mut children = start(&place, &[REPLAY, REPLAY]);
-        let pipes = write_until_kept(&place, &partitions, ends);
+        let open = write_until_kept(&place, &partitions, ends);
         send(signal, &children[victim]);
         let dead = ran(children.remove(victim).wait_with_output().expect("it ends"));
         let other = end(children).pop().expect("the other");
-        drop(pipes);
+        drop(open);
         other.assert(69, &[&format!("process {victim}")]);
         if signal == "TERM" {
             dead.assert(143, &["all processes go on from the last checkpoint"]);
@@ -120,11 +116,9 @@ fn processes_that_are_killed_go_on_together() {
         assert!(!place.path("out").join("summary.json").exists());
 
         // On another number of workers, and of processes.
+        files(&place, &partitions);
         let line = REPLAY.replace("--workers 1", "--workers 2");
-        self::pipes(&place);
-        let children = start(&place, &vec![&*line; 2 + victim]);
-        write_all(&place, &partitions);
-        for (process, ran) in end(children).iter().enumerate() {
+        for (process, ran) in end(start(&place, &vec![&*line; 2 + victim])).iter().enumerate() {
             let said: &[&str] =
                 if process == 0 { &["goes on from 20", "records: kept"] } else { &[] };
             ran.assert(0, said);
@@ -135,52 +129,49 @@ fn processes_that_are_killed_go_on_together() {
     }
 }
 
+/// The process that a supervisor has running.
+fn child(supervisor: &Child) -> u32 {
+    let id = supervisor.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    children.expect("it runs").trim().parse().expect("it has one child")
+}
+
 #[test]
 fn processes_that_die_are_started_again() {
-    let place = place();
     let partitions = partitions();
-    let wanted = uninterrupted(&place, &partitions);
-    pipes(&place);
-    place.write("hosts", hosts(2).as_bytes());
-    let supervise = |process| {
-        let line =
-            format!("supervise --backoff 1ms -- replay --hosts hosts --process {process} {REPLAY}");
-        place.command(&line).spawn().expect("it can be run")
-    };
-    let mut supervisors: Vec<Child> = (0..2).map(supervise).collect();
-    let mut said: Vec<_> = supervisors
-        .iter_mut()
-        .map(|supervisor| BufReader::new(supervisor.stderr.take().expect("it is piped")))
-        .collect();
     for victim in [1, 0] {
-        let processes: Vec<_> = said.iter_mut().map(next_process).collect();
-        let open = write_until_kept(&place, &partitions, false);
-        // Whoever is started again reads others than those that end now.
+        let place = place();
+        let wanted = uninterrupted(&place, &partitions);
         pipes(&place);
-        kill(processes[victim]);
+        place.write("hosts", hosts(2).as_bytes());
+        let supervise = |process| {
+            let line = format!(
+                "supervise --backoff 1ms -- replay --hosts hosts --process {process} {REPLAY}"
+            );
+            place.command(&line).spawn().expect("it can be run")
+        };
+        let supervisors: Vec<Child> = (0..2).map(supervise).collect();
+        let open = write_until_kept(&place, &partitions, false);
+        files(&place, &partitions);
+        kill(child(&supervisors[victim]));
         drop(open);
+        for supervisor in supervisors {
+            ran(supervisor.wait_with_output().expect("it ends")).assert(0, &["runs"]);
+        }
+        place.outputs("out").unnamed().assert_equal(&wanted, &format!("process {victim} died"));
+        place.assert_holds("kept", &[]);
     }
-    for said in &mut said {
-        next_process(said);
-    }
-    write_all(&place, &partitions);
-    for (mut supervisor, mut said) in supervisors.into_iter().zip(said) {
-        let mut rest = String::new();
-        said.read_to_string(&mut rest).expect("it is text");
-        assert_eq!(supervisor.wait().expect("it ends").code(), Some(0), "{rest}");
-    }
-    place.outputs("out").unnamed().assert_equal(&wanted, "supervised");
-    place.assert_holds("kept", &[]);
 }
 
 /// Has processes end with a checkpoint of theirs.
 fn kept(place: &Place, partitions: &[Vec<u8>; 2]) {
     pipes(place);
     let mut children = start(place, &[REPLAY, REPLAY]);
-    let pipes = write_until_kept(place, partitions, true);
+    let open = write_until_kept(place, partitions, true);
     children[1].kill().expect("it runs");
     end(children);
-    drop(pipes);
+    drop(open);
+    files(place, partitions);
 }
 
 #[test]
@@ -191,10 +182,6 @@ fn processes_do_not_go_on_from_another_checkpoint() {
     kept(&place, &partitions);
     let checkpoint = place.path("kept").join("checkpoint");
     let whole = fs::read(&checkpoint).expect("it is there");
-    for (name, log) in ["0", "1"].iter().zip(&partitions) {
-        fs::remove_file(place.path(name)).expect("it is a pipe");
-        place.write(name, log);
-    }
 
     // Process 1 has one of its own, in a folder of its own.
     let own = REPLAY.replace("kept", "own");
@@ -253,10 +240,7 @@ fn processes_go_on_with_other_rules_together() {
     let rules = rules.replace("unready: 30s", "unready: 20s");
     place.write("rules.yaml", rules.as_bytes());
     let wanted = uninterrupted(&place, &partitions);
-    pipes(&place);
-    let children = start(&place, &[REPLAY, REPLAY]);
-    write_all(&place, &partitions);
-    for (process, ran) in end(children).iter().enumerate() {
+    for (process, ran) in end(start(&place, &[REPLAY, REPLAY])).iter().enumerate() {
         let said: &[&str] = if process == 0 { &["rules that are unchanged (flap)"] } else { &[] };
         ran.assert(0, said);
     }
