@@ -13,13 +13,12 @@ mod oracle;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Lab, Outputs, replaying, seeds};
+use common::{Lab, Outputs, hosts, replaying, seeds};
 use limbeck::checkpoint::{Every, Plan};
 use limbeck::durable::{self, ANY, Disk, Fault};
 use limbeck::replay::{Cluster, Log, Options, Resumed, prepare};
@@ -121,15 +120,6 @@ fn one_of_several_processes() {
         eprintln!("{failure}");
         exit(i32::from(failure.exit_code()));
     }
-}
-
-/// Ports that nobody listens on.
-fn hosts(count: usize) -> Vec<String> {
-    let listen = |_| TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    // All are held until all are known, so that they differ.
-    let listeners: Vec<_> = (0..count).map(listen).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("it is bound").to_string();
-    listeners.iter().map(address).collect()
 }
 
 /// How the processes ended.

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{kill, log, place};
-use super::common::Outputs;
-use super::processes::{end, hosts, start};
+use super::common::{Outputs, hosts};
+use super::processes::{end, start};
 use super::signals::send;
 use super::{Place, ran};
 
@@ -143,7 +143,7 @@ fn processes_that_die_are_started_again() {
         let place = place();
         let wanted = uninterrupted(&place, &partitions);
         pipes(&place);
-        place.write("hosts", hosts(2).as_bytes());
+        place.write("hosts", hosts(2).join("\n").as_bytes());
         let supervise = |process| {
             let line = format!(
                 "supervise --backoff 1ms -- replay --hosts hosts --process {process} {REPLAY}"

@@ -5,17 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Child;
 use std::thread;
 
-use super::common::Outputs;
+use super::common::{Outputs, hosts};
 use super::{Place, Ran, ran};
-
-/// Ports that nobody listens on.
-pub(super) fn hosts(count: usize) -> String {
-    let listen = |_| TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    // All are held until all are known, so that they differ.
-    let listeners: Vec<_> = (0..count).map(listen).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("it is bound").to_string();
-    listeners.iter().map(address).collect::<Vec<_>>().join("\n")
-}
 
 /// Replays on several processes, which must all succeed.
 pub(super) fn together(
@@ -25,7 +16,7 @@ pub(super) fn together(
     workers: usize,
     arguments: &str,
 ) -> Outputs {
-    place.write("hosts", hosts(processes).as_bytes());
+    place.write("hosts", hosts(processes).join("\n").as_bytes());
     let start = |process| {
         let line = format!(
             "replay --rules {rules} --out together --workers {workers} --hosts hosts \
@@ -100,7 +91,7 @@ fn processes_must_be_in_the_list_of_hosts() {
 
 /// Starts processes with arguments of their own.
 pub(super) fn start(place: &Place, arguments: &[&str]) -> Vec<Child> {
-    place.write("hosts", hosts(arguments.len()).as_bytes());
+    place.write("hosts", hosts(arguments.len()).join("\n").as_bytes());
     let start = |(process, arguments): (usize, &&str)| {
         let line = format!("replay --hosts hosts --process {process} {arguments}");
         place.command(&line).spawn().expect("it can be run")
@@ -171,7 +162,7 @@ fn all_must_be_asked_the_same() {
 #[test]
 fn who_does_not_come_is_not_waited_for_without_end() {
     let place = Place::new();
-    place.write("hosts", hosts(2).as_bytes());
+    place.write("hosts", hosts(2).join("\n").as_bytes());
     for (process, missing) in [(0, "process 1"), (1, "process 0")] {
         let line = format!("replay {GOOD} --hosts hosts --process {process} --wait 100ms");
         place.run(&line).assert(69, &[missing, "did not come within 100ms"]);

@@ -5,8 +5,11 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::TcpListener;
+use std::ops::Range;
 use std::panic;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once};
 
 use limbeck::replay::{Log, Options, Replayed, replay};
@@ -14,6 +17,18 @@ use limbeck::rules::Rules;
 use limbeck::sources::Interrupt;
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Addresses that nobody listens on, and nobody calls from: systems give such ports to those who call.
+pub(crate) fn hosts(count: usize) -> Vec<String> {
+    const PORTS: Range<u32> = 10_000..30_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let free = || {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 100;
+        let address = format!("127.0.0.1:{}", PORTS.start + next % PORTS.len() as u32);
+        TcpListener::bind(&address).is_ok().then_some(address)
+    };
+    std::iter::from_fn(|| Some(free())).flatten().take(count).collect()
+}
 
 /// The files of a replay, but for the summary's own metrics.
 #[derive(Clone, Debug, PartialEq)]
