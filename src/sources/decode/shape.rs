@@ -223,12 +223,20 @@ impl Expected {
                 return self.odd_end(line, at, stops, nodes, captured);
             }
             if let Some(capture) = capture {
-                captured.values[capture] = Scalar::Str(Cow::Borrowed(line.get(at..end)?));
+                let text = line.get(at..end)?;
+                // In the place of another of a line before, there is nothing to be dropped.
+                match &mut captured.values[capture] {
+                    Scalar::Str(Cow::Borrowed(before)) => *before = text,
+                    other => *other = Scalar::Str(Cow::Borrowed(text)),
+                }
             }
             Some(end)
         } else if let Some((value, end)) = plain_integer(bytes, at) {
             if let Some(capture) = capture {
-                captured.values[capture] = Scalar::Int(value);
+                match &mut captured.values[capture] {
+                    Scalar::Int(before) => *before = value,
+                    other => *other = Scalar::Int(value),
+                }
             }
             Some(end)
         } else {
