@@ -204,19 +204,23 @@ fn the_fates_of_stages_add_up() {
     let signal = rule.split_once("signal: ").and_then(|(_, rest)| rest.lines().next());
     let signal = signal.expect("a signal");
     let more = format!(
-        "{head}rules:\n  \
+        "{head}  counter: {{ value: data.seq }}\n\
+         rules:\n  \
          - {{ name: staged-a, signal: {signal}, faults: [unready], flap_damping: {{ half_life: 5m }},\n      \
              absent: {{ after: 1m }}, keep: {{ unready: 20s }}, hold: {{ ready: 5s }} }}\n  \
          - {{ name: staged-b, signal: {signal}, faults: [unready], grace: 1m,\n      \
-             flap_detection: {{ high: 20, low: 10 }}, hold: {{ flapping: 1m }} }}\n"
+             flap_detection: {{ high: 20, low: 10 }}, hold: {{ flapping: 1m }} }}\n  \
+         - {{ name: staged-c, signal: counter, smooth: {{ rate: 2m }}, above: 0.05, recover: 0.03,\n      \
+             hold: {{ above: 1m }} }}\n"
     );
     fs::write(dir.path().join("rules.yaml"), more).expect("the rules can be written");
     let fates = check(dir.path(), &["probe=flat.ndjson"]);
     let all = || fates.iter().flat_map(|row| row["fates"].as_array().into_iter().flatten());
-    for by in ["hold", "keep", "flap_damping", "grace"] {
+    for by in ["hold", "keep", "rate", "flap_damping", "grace"] {
         assert!(all().any(|fate| fate["by"] == by), "nothing by {by}");
     }
     assert!(all().any(|fate| fate["as"] == "flapping" && fate["share"].is_number()));
+    assert!(all().any(|fate| fate["as"] == "above" && fate["smoothed"].is_number()));
 }
 
 /// Lines that are many records: by element, with what is known of each, and why it is not used.

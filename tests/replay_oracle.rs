@@ -62,12 +62,13 @@ fn suppressed(value: &Value) -> BTreeMap<String, Suppressed> {
     let count = |reasons: &Value, reason: &str| reasons[reason].as_u64().unwrap_or(0) as usize;
     let rules = value.as_object().expect("suppressed is by rule").iter();
     let sums = rules.map(|(rule, reasons)| {
-        let known = ["hold", "keep", "expired", "dedup", "flap_damping", "grace"];
+        let known = ["hold", "keep", "expired", "dedup", "rate", "flap_damping", "grace"];
         assert!(reasons.as_object().expect("by reason").keys().all(|r| known.contains(&&**r)));
         let (hold, expired) = (count(reasons, "hold"), count(reasons, "expired"));
         let (keep, dedup) = (count(reasons, "keep"), count(reasons, "dedup"));
         let (damped, spared) = (count(reasons, "flap_damping"), count(reasons, "grace"));
-        (rule.clone(), Suppressed { hold, keep, expired, dedup, damped, spared })
+        let unrated = count(reasons, "rate");
+        (rule.clone(), Suppressed { hold, keep, expired, dedup, unrated, damped, spared })
     });
     sums.filter(|(_, sum)| *sum != Suppressed::default()).collect()
 }

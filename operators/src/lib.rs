@@ -15,6 +15,8 @@
 //! | [`machines::hold_down`] | a state counts once it has lasted | about 64 bytes a key |
 //! | [`stage`] | what is done with observations before a machine folds them, as one machine | 24 bytes a key, and that of the stage |
 //! | [`machines::absent`] | a key that is not observed for too long is in a state of its own | 24 bytes a key |
+//! | [`machines::threshold`] | readings make states, which recover at another threshold | 32 bytes a key |
+//! | [`machines::smoothing`] | time-weighted means, medians and rates of readings, before | 24 bytes a key; of a median or a rate, 16 for each reading of its time |
 //! | [`machines::flap_damping`] | changes of what changes too often are withheld (RFC 2439) | two states and 40 bytes a key |
 //! | [`machines::flap_detection`] | what changes in too large a share is in a state of its own | a state and 8 bytes a key |
 //! | [`machines::grace`] | the faults of a key that was just seen first wait | a state and 24 bytes a key |

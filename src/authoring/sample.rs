@@ -15,7 +15,7 @@ use crate::model::Scalar;
 use crate::model::duration::format_duration;
 use crate::replay::Log;
 use crate::rules::{
-    Attribute, Condition, Diagnostic, Expression, RecordView, Rules, Signal, Skew, Verdict,
+    Attribute, Condition, Diagnostic, Expression, READING, RecordView, Rules, Signal, Skew, Verdict,
 };
 use crate::sources::decode::{Decoded, Unreadable};
 use crate::sources::intake::{Arrivals, Matcher, View, Witness, records};
@@ -78,7 +78,7 @@ pub struct LogSample {
 pub struct SignalSample {
     /// Records that could have been of it.
     pub records: u64,
-    /// Records that are of it, by state.
+    /// Records that are of it, by state; all where it has readings alone.
     pub states: Vec<u64>,
     /// The median time between two observations of an entity.
     pub usual_interval_ns: Option<i64>,
@@ -118,7 +118,7 @@ impl SignalSample {
         }
         Self {
             records: 0,
-            states: vec![0; signal.states.len()],
+            states: vec![0; signal.states.len().max(1)],
             usual_interval_ns: None,
             probed: false,
             observed: BTreeMap::new(),
@@ -307,7 +307,8 @@ impl<'r> Sample<'r> {
         }
         for found in &fits {
             let sample = &mut self.signals[usize::from(found.signal)];
-            sample.states[usize::from(found.state)] += 1;
+            let state = if found.state == READING { 0 } else { usize::from(found.state) };
+            sample.states[state] += 1;
             let times = sample.observed.entry(SmolStr::new(subject)).or_default();
             times.push((record.event_time_ns, found.state));
         }

@@ -132,7 +132,7 @@ fn owners(all: &Rules, own: &[Rules], first: usize) -> Vec<Owner> {
         .flat_map(|(file, rules)| (0..rules.rules.len()).map(move |number| (file, rules, number)));
     for (place, (file, rules, number)) in numbers.enumerate() {
         let of_file = Catalog::new(rules);
-        let states = rules.signals[rules.rules[number].signal].states.len();
+        let states = rules.signals[rules.rules[number].signal].state_names().count();
         let mut ranks: Vec<_> = (0..states as u16)
             .map(|state| (catalog.ranks(place, state).2, of_file.ranks(number, state)))
             .collect();

@@ -4,11 +4,13 @@ use std::fmt::{self, Write};
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::{Detection, Weights};
+use limbeck_operators::machines::smoothing::Smoothing;
+use limbeck_operators::machines::threshold::{Bound, Thresholds};
 
 use crate::model::duration::format_duration;
 use crate::rules::{
-    Condition, Dedup, FLAPPING, Format, Kind, Mapping, Route, Rule, Rules, Setting, Signal,
-    SinkKind, Skew, Source, TemplatePart, Text, TimeField, TimeForm, UNKNOWN,
+    ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Mapping, NORMAL, Route, Rule, Rules,
+    Setting, Signal, SinkKind, Skew, Source, TemplatePart, Text, TimeField, TimeForm, UNKNOWN,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -101,10 +103,21 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     }
     stages.stage(format_args!("signal {}: records with a subject", signal.name))?;
     stages.details(signal.filter.as_ref().map(|filter| ("where", condition(filter))))?;
-    stages.stage("state: the first that holds; a record without any is unmatched")?;
-    stages.details(signal.states.iter().map(|state| (&*state.name, condition(&state.when))))?;
-    let carried = signal.labels.iter().map(|label| (&*label.name, label.from.text().to_owned()));
     let reading = signal.value.as_ref().map(|from| ("value", from.text().to_owned()));
+    let reading = match signal.is_measured() {
+        true => {
+            stages.stage("reading: a record without a finite number is unmatched")?;
+            stages.details(reading.clone())?;
+            None
+        }
+        false => {
+            stages.stage("state: the first that holds; a record without any is unmatched")?;
+            let states = signal.states.iter();
+            stages.details(states.map(|state| (&*state.name, condition(&state.when))))?;
+            reading
+        }
+    };
+    let carried = signal.labels.iter().map(|label| (&*label.name, label.from.text().to_owned()));
     let carried: Vec<_> = carried.chain(reading).collect();
     if !carried.is_empty() {
         stages.stage("carried to episodes: labels and reading of the record they begin with")?;
@@ -157,6 +170,19 @@ fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Re
         let after = format_duration(after_ns);
         stages.stage(format_args!("absent: after {after} without observations it is {UNKNOWN}"))?;
     }
+    if let Some(Thresholds { smoothing, above, below }) = asked.thresholds {
+        if let Some(smoothing) = smoothing {
+            stages.stage(format_args!("smooth: {}", smoothed(smoothing)))?;
+        }
+        stages.stage(format_args!("threshold: {NORMAL}, unless it is beyond one"))?;
+        let bound = |Bound { at, recover }: Bound, beyond: &str, back: &str| {
+            format!("{beyond} {at}, until it is {recover} or {back}")
+        };
+        let above = above.map(|of| (ABOVE, bound(of, "above", "below")));
+        stages.details(
+            above.into_iter().chain(below.map(|of| (BELOW, bound(of, "below", "above")))),
+        )?;
+    }
     let faults = signal.state_names().zip(&asked.faults).filter(|(_, fault)| **fault);
     let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
     let faults = ("faults", faults.join(", "));
@@ -192,6 +218,21 @@ fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Re
         stages.details([faults])?;
     }
     Ok(())
+}
+
+/// What is made of readings, in words.
+fn smoothed(smoothing: Smoothing) -> String {
+    match smoothing {
+        Smoothing::Mean { half_life } => {
+            format!("their time-weighted mean, with a half-life of {}", format_duration(half_life))
+        }
+        Smoothing::Median { over } => format!("the median of the last {}", format_duration(over)),
+        Smoothing::Rate { over, .. } => format!(
+            "how fast it grew in the last {}, a second; what falls was reset to 0. The first reading \
+             has no rate",
+            format_duration(over)
+        ),
+    }
 }
 
 fn push_source(stages: &mut Stages<'_>, source: &Source) -> fmt::Result {

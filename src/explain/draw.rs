@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use limbeck_operators::machines::smoothing::Smoothing;
+use limbeck_operators::machines::threshold::Bound;
+
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
 use crate::model::duration::{format_duration, format_offset};
 use crate::model::lane::RunOutcome;
 use crate::model::ledger::Staged;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
-use crate::rules::FLAPPING;
+use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL};
 
 /// So many columns are drawn.
 const COLUMNS: usize = 72;
@@ -81,7 +84,8 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
         );
     }
     for (is_one, what) in [
-        (is_damped as fn(&Staged) -> bool, "by flap_damping"),
+        (is_unrated as fn(&Staged) -> bool, "without a rate"),
+        (is_damped, "by flap_damping"),
         (|what| matches!(what, Staged::Spared { .. }), "in the grace of the entity"),
     ] {
         let of = rule.withheld.iter().filter(|withheld| withheld.record.noted.iter().any(is_one));
@@ -357,13 +361,27 @@ fn established_in_words(rule: &Explained, run: &Run) -> (&'static str, String, S
     (ceased, part, expired)
 }
 
+fn is_unrated(what: &Staged) -> bool {
+    matches!(what, Staged::Measured { number: None, .. })
+}
+
 fn is_damped(what: &Staged) -> bool {
     matches!(what, Staged::Damped { passed: false, .. })
 }
 
-/// What a stage did with an observation, and what would have changed that.
-pub(super) fn staged_in_words(rule: &Explained, time: i64, what: Staged) -> String {
+/// What a stage did with an observation that counts as a state, and what would have changed that.
+pub(super) fn staged_in_words(
+    rule: &Explained,
+    (time, state): (i64, &str),
+    what: Staged,
+) -> String {
     match what {
+        Staged::Measured { reading, number: Some(number), .. } => {
+            measured_in_words(rule, state, (reading.get(), number.get()))
+        }
+        Staged::Measured { reading, number: None, before_ns } => {
+            unrated_in_words(time, reading.get(), before_ns)
+        }
         Staged::Damped { penalty, peak, until_ns, passed } => {
             let damping = rule.stages.damping;
             let (suppress, reuse) = damping.map_or((0.0, 0.0), |of| (of.suppress, of.reuse));
@@ -394,6 +412,61 @@ pub(super) fn staged_in_words(rule: &Explained, time: i64, what: Staged) -> Stri
                 "it counts as {FLAPPING}: the share of changes is {:.1} %, high is {high} and low is \
                  {low}",
                 share.get()
+            )
+        }
+    }
+}
+
+/// What was judged of a reading, and what would have changed that.
+fn measured_in_words(rule: &Explained, state: &str, (reading, number): (f64, f64)) -> String {
+    let thresholds = rule.stages.thresholds.unwrap_or_default();
+    let of = match thresholds.smoothing {
+        None => format!("the reading is {reading}"),
+        Some(Smoothing::Mean { half_life }) => {
+            let half_life = format_duration(half_life);
+            format!("with the reading {reading} their mean, of half-life {half_life}, is {number}")
+        }
+        Some(Smoothing::Median { over }) => {
+            let over = format_duration(over);
+            format!("with the reading {reading} the median of {over} is {number}")
+        }
+        Some(Smoothing::Rate { over, .. }) => {
+            let over = format_duration(over);
+            format!("with the reading {reading} the rate in {over} is {number} a second")
+        }
+    };
+    let crossed = match state {
+        ABOVE => thresholds.above.map(|of| (of, number > of.at, ">=")),
+        BELOW => thresholds.below.map(|of| (of, number < of.at, "<=")),
+        _ => None,
+    };
+    match crossed {
+        Some((Bound { at, .. }, true, beyond)) => {
+            format!("{of}, {state} {at}. Would not be {state} with {state} {beyond} {number}")
+        }
+        Some((Bound { at, recover }, false, beyond)) => format!(
+            "{of}: {state} before, beyond {at}, and not back at {recover}. Would be back with recover \
+             {beyond} {number}"
+        ),
+        None => {
+            let above = thresholds.above.map(|_| format!("{ABOVE} with {ABOVE} < {number}"));
+            let below = thresholds.below.map(|_| format!("{BELOW} with {BELOW} > {number}"));
+            let others: Vec<_> = above.into_iter().chain(below).collect();
+            format!("{of}, {NORMAL}. Would be {}", others.join(", "))
+        }
+    }
+}
+
+/// Why a reading has no rate.
+fn unrated_in_words(time: i64, reading: f64, before: Option<i64>) -> String {
+    match before.map(|before| time - before) {
+        None => format!("the reading is {reading}, the first: there is no rate yet"),
+        Some(0) => format!("the reading is {reading}, in the instant of the one before: no rate"),
+        Some(since) => {
+            let since = format_duration(since);
+            format!(
+                "the reading is {reading}, and the one before was {since} earlier: there is no rate. \
+                 Would have one with rate > {since}"
             )
         }
     }

@@ -304,14 +304,32 @@ pub fn explain(
 #[derive(Serialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 enum Said {
-    FlapDamping { penalty: f64, peak: f64, suppressed_until: String, passed: bool },
-    Grace { first_seen: String, grace_until: String },
-    FlapDetection { share: f64 },
+    Threshold {
+        value: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        judged: Option<f64>,
+    },
+    FlapDamping {
+        penalty: f64,
+        peak: f64,
+        suppressed_until: String,
+        passed: bool,
+    },
+    Grace {
+        first_seen: String,
+        grace_until: String,
+    },
+    FlapDetection {
+        share: f64,
+    },
 }
 
 #[expect(clippy::ptr_arg, reason = "serde hands over a reference to the field")]
 fn stages<S: Serializer>(noted: &Vec<Staged>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(noted.iter().map(|what| match *what {
+        Staged::Measured { reading, number, .. } => {
+            Said::Threshold { value: reading.get(), judged: number.map(|number| number.get()) }
+        }
         Staged::Damped { penalty, peak, until_ns, passed } => Said::FlapDamping {
             penalty: penalty.get(),
             peak: peak.get(),

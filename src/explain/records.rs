@@ -360,7 +360,7 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
         lines.push(format!("{place}, to rule {name}, {role} a run: {words}"));
         let seen = &run.observations[number];
         for what in &seen.noted {
-            let words = staged_in_words(rule, seen.time, *what);
+            let words = staged_in_words(rule, (seen.time, &run.state), *what);
             lines.push(format!("{place}, to rule {name}: {words}"));
         }
     }
@@ -379,7 +379,7 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
     }
     for withheld in rule.withheld.iter().filter(|withheld| is_it(&withheld.record)) {
         for what in withheld.record.noted.iter().filter(|what| what.is_withheld()) {
-            let words = staged_in_words(rule, withheld.record.time, *what);
+            let words = staged_in_words(rule, (withheld.record.time, &withheld.state), *what);
             lines
                 .push(format!("{place}, to rule {name}, {} was withheld: {words}", withheld.state));
         }

@@ -53,6 +53,8 @@ pub enum Count {
     Kept(u16),
     /// An observation in a run that had not lasted when observations ceased.
     Expired(u16),
+    /// An observation that a rule withheld since its reading has no rate yet.
+    Unrated(u16),
     /// An observation that a rule's flap damping withheld.
     Damped(u16),
     /// An observation that it would have withheld, but for its test mode.
@@ -72,6 +74,7 @@ impl Count {
             Self::HeldDown(rule) => rank(rule).map(Self::HeldDown),
             Self::Kept(rule) => rank(rule).map(Self::Kept),
             Self::Expired(rule) => rank(rule).map(Self::Expired),
+            Self::Unrated(rule) => rank(rule).map(Self::Unrated),
             Self::Damped(rule) => rank(rule).map(Self::Damped),
             Self::WouldDamp(rule) => rank(rule).map(Self::WouldDamp),
             Self::Spared(rule) => rank(rule).map(Self::Spared),
@@ -149,6 +152,15 @@ pub enum Trace {
 /// What is done with an observation before it is held, with the numbers that decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Staged {
+    /// It has a reading, which was judged.
+    Measured {
+        /// The reading.
+        reading: Finite,
+        /// What was judged in its place; none if it was withheld.
+        number: Option<Finite>,
+        /// When the reading before it was taken, if that is known.
+        before_ns: Option<i64>,
+    },
     /// It changed too often.
     Damped {
         /// The penalty at its instant.
@@ -177,7 +189,12 @@ pub enum Staged {
 impl Staged {
     /// Whether it was kept from what follows.
     pub fn is_withheld(self) -> bool {
-        matches!(self, Self::Damped { passed: false, .. } | Self::Spared { .. })
+        matches!(
+            self,
+            Self::Measured { number: None, .. }
+                | Self::Damped { passed: false, .. }
+                | Self::Spared { .. }
+        )
     }
 }
 

@@ -10,10 +10,11 @@ use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamp
 use limbeck_operators::machines::flap_detection::{Detection, Detects, FlapDetection, Flapped};
 use limbeck_operators::machines::grace::{Grace, Graces, Spared};
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds, Missed};
-use limbeck_operators::stage::{Then, Told};
+use limbeck_operators::machines::threshold::{Level, Measured, Measures, Threshold, Thresholds};
+use limbeck_operators::stage::{Observer, Then, Told};
 
 use super::{Lane, Options};
-use crate::model::detail::{Detail, SharedDetail};
+use crate::model::detail::{Detail, Reading, SharedDetail};
 use crate::model::episode::Catalog;
 use crate::model::ledger::Staged;
 use crate::model::sighting::{Observation, Shown};
@@ -70,16 +71,34 @@ pub(super) fn hold_down<S: Shown, M: Missed>(
 
 type Staging<S> = Asked<S, Option<i64>>;
 
-/// Hold-down behind all stages, in the one order there is.
+/// Hold-down behind the stages that take states, in the one order there is.
 pub(super) fn staged_machine<S: Shown>(
     rules: &Rc<Lanes>,
     options: Options,
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
-    let asked = || Asked::<S, Option<i64>>::of(rules);
+    Then::new(Absent::new(Staging::<S>::of(rules)), behind_states(rules, options))
+}
+
+/// Hold-down behind all stages, likewise.
+pub(super) fn whole_machine<S: Shown>(
+    rules: &Rc<Lanes>,
+    options: Options,
+) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
+    let asked = || Staging::<S>::of(rules);
+    let threshold = Threshold::new(asked()).telling(options.traced);
+    let machine = Then::new(threshold, behind_states(rules, options));
+    Then::new(Absent::new(asked()), machine)
+}
+
+/// What takes states, wherever they come from.
+fn behind_states<S: Shown>(
+    rules: &Rc<Lanes>,
+    options: Options,
+) -> impl Observer<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
+    let asked = || Staging::<S>::of(rules);
     let machine = Then::new(Grace::new(asked()), hold_down::<S, Option<i64>>(rules, options));
     let machine = Then::new(FlapDetection::new(asked()), machine);
-    let machine = Then::new(FlapDamping::new(asked()), machine);
-    Then::new(Absent::new(asked()), machine)
+    Then::new(FlapDamping::new(asked()), machine)
 }
 
 /// Asks the rules.
@@ -122,6 +141,29 @@ impl<S: Shown> Misses<Lane, S::State> for Staging<S> {
 
     fn absent(&self, lane: &Lane) -> S::State {
         S::of(self.stages(lane).unknown, &self.0.unobserved[lane.rule()])
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
+impl<S: Shown> Measures<Lane, S::State> for Staging<S> {
+    fn thresholds(&self, lane: &Lane) -> Option<&Thresholds> {
+        self.stages(lane).thresholds.as_ref()
+    }
+
+    fn reading(&self, _: &Lane, state: &S::State) -> Option<Reading> {
+        S::detail(state)?.value
+    }
+
+    fn at(&self, lane: &Lane, level: Level, state: &S::State) -> S::State {
+        let number = self.stages(lane).levels[match level {
+            Level::Normal => 0,
+            Level::Above => 1,
+            Level::Below => 2,
+        }];
+        S::of(number, &S::detail(state))
     }
 
     fn expire_after(&self, lane: &Lane) -> i64 {
@@ -200,6 +242,12 @@ pub(super) struct Noted<S>(pub(super) Observation<S>, pub(super) Staged);
 impl<S> From<Nothing> for Noted<S> {
     fn from(nothing: Nothing) -> Self {
         match nothing {}
+    }
+}
+
+impl<S> From<Measured<Observation<S>>> for Noted<S> {
+    fn from(Measured { event, reading, number, before }: Measured<Observation<S>>) -> Self {
+        Self(event, Staged::Measured { reading, number, before_ns: before })
     }
 }
 

@@ -11,22 +11,22 @@ use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
 use timely::dataflow::operators::{Concatenate, OkErr};
 
-use super::asked::{Lanes, Outcome, hold_down, staged_machine};
+use super::asked::{Lanes, Outcome, hold_down, staged_machine, whole_machine};
 use super::saved::Saving;
 use super::tally::tally;
 use super::{Lane, Options, Update};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, Entry, Place, Staged, Trace, TracedLane};
 use crate::model::sighting::{Observation, Shown};
-use crate::rules::{Rule, Rules};
+use crate::rules::{Machinery, Rule, Rules};
 
 /// Rules that share timelines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Group {
     /// The time within which they amend.
     pub(super) amend_within_ns: i64,
-    /// Whether they take more than hold-down; those that do not need not pay for it.
-    pub(super) staged: bool,
+    /// What folds for them; those that need less need not pay for it.
+    pub(super) machinery: Machinery,
 }
 
 /// The rules by what their timelines have to do.
@@ -40,8 +40,8 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn new(rules: &Rules) -> Self {
         let group = |rule: &Rule| {
-            let (amend_within_ns, staged) = (rule.amend_within_ns, rule.is_staged());
-            Group { amend_within_ns, staged }
+            let (amend_within_ns, machinery) = (rule.amend_within_ns, rule.machinery());
+            Group { amend_within_ns, machinery }
         };
         Self::of(rules.rules.iter().map(group))
     }
@@ -103,7 +103,7 @@ pub(super) fn lanes<'scope, S: Shown>(
     };
     let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
     let rules = Rc::new(Lanes::new(rules, catalog.clone()));
-    for (part, Group { amend_within_ns, staged }) in parts.into_iter().zip(groups) {
+    for (part, Group { amend_within_ns, machinery }) in parts.into_iter().zip(groups) {
         let mut timing = Timing { lateness: amend_within_ns, tick: options.tick_ns };
         let mut part = part.as_collection();
         if rules.dedup_ns.iter().any(Option::is_some) {
@@ -112,13 +112,17 @@ pub(super) fn lanes<'scope, S: Shown>(
             timing.lateness = timing.lateness.saturating_add(timing.tick);
         }
         let to = (&mut decided, &mut *saving);
-        match staged {
-            false => {
+        match machinery {
+            Machinery::Held => {
                 let machine = hold_down::<S, ()>(&rules, options);
                 decide(part, ends, (&rules, machine), timing, options, to);
             }
-            true => {
+            Machinery::Staged => {
                 let machine = staged_machine::<S>(&rules, options);
+                decide(part, ends, (&rules, machine), timing, options, to);
+            }
+            Machinery::All => {
+                let machine = whole_machine::<S>(&rules, options);
                 decide(part, ends, (&rules, machine), timing, options, to);
             }
         }
@@ -224,7 +228,12 @@ fn decide<'scope, S: Shown, M>(
             Err((_, Staged::Damped { passed: false, .. })) => return count(Count::Damped(rank), 1),
             Err((_, Staged::Damped { .. })) => return count(Count::WouldDamp(rank), 1),
             Err((_, Staged::Spared { .. })) => return count(Count::Spared(rank), 1),
-            Err((_, Staged::Flapped { .. })) => return count(Count::Pending(rank), 0),
+            Err((_, Staged::Measured { number: None, .. })) => {
+                return count(Count::Unrated(rank), 1);
+            }
+            Err((_, Staged::Measured { .. } | Staged::Flapped { .. })) => {
+                return count(Count::Pending(rank), 0);
+            }
         };
         let (signal, rule, state) = of.catalog.ranks(number, S::number(&sustained.state));
         let episode = Episode {

@@ -74,8 +74,10 @@ impl RestoredFlow {
     /// What is wrong with it.
     pub fn of_rules(self, unchanged: &Unchanged, rules: &Rules) -> Result<Self, String> {
         let before = unchanged.before().iter();
-        let before =
-            before.map(|rule| Group { amend_within_ns: rule.amend_within_ns, staged: rule.staged });
+        let before = before.map(|rule| {
+            let (amend_within_ns, machinery) = (rule.amend_within_ns, rule.machinery);
+            Group { amend_within_ns, machinery }
+        });
         let groups_before = Groups::of(before);
         let groups = Groups::new(rules);
         // The same for both: it is part of what all rules depend on.

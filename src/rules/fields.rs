@@ -154,6 +154,16 @@ pub(crate) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<
     found
 }
 
+/// A finite number.
+pub(super) fn finite(node: &Node, what: &str, problems: &mut Problems) -> Option<f64> {
+    let text = text(node, what, problems)?;
+    let found = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    if found.is_none() {
+        problems.error(&node.span, format!("{what} is a finite number, not `{text}`"));
+    }
+    found
+}
+
 /// A finite number that is at least `least`.
 pub(super) fn number(node: &Node, what: &str, least: f64, problems: &mut Problems) -> Option<f64> {
     let text = text(node, what, problems)?;

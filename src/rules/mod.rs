@@ -39,7 +39,7 @@ pub use source::{
     Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
     TimeForm, TimeFormat, TimeFormatError, TimeUnit,
 };
-pub use stages::{FLAPPING, Stages, UNKNOWN};
+pub use stages::{ABOVE, BELOW, FLAPPING, Machinery, NORMAL, Stages, UNKNOWN};
 pub use template::{Piece, Template};
 pub use written::{Unchanged, Written, WrittenRule};
 
@@ -78,7 +78,7 @@ pub struct Rules {
     remarks: Vec<Diagnostic>,
 }
 
-/// What makes an observation of a record: a canonical state.
+/// What makes an observation of a record: a canonical state, or a reading that rules make one of.
 #[derive(Clone, Debug)]
 pub struct Signal {
     /// Its name.
@@ -95,7 +95,7 @@ pub struct Signal {
     pub labels: Vec<Label>,
     /// The reading of a record.
     pub value: Option<Expression>,
-    /// The first state that fits a record is observed; at least one.
+    /// The first state that fits a record is observed; none where its reading is.
     pub states: Vec<State>,
     /// The names of the states that rules on it make, numbered behind these.
     pub made: Vec<SmolStr>,
@@ -107,8 +107,17 @@ impl Signal {
         self.states.iter().map(|state| &state.name).chain(&self.made)
     }
 
+    /// Whether its readings are what it observes.
+    pub fn is_measured(&self) -> bool {
+        self.states.is_empty()
+    }
+
     /// The name of a state, by its number.
     pub fn state_name(&self, state: u16) -> &SmolStr {
+        if state == READING {
+            const NAME: &SmolStr = &SmolStr::new_static("reading");
+            return NAME;
+        }
         let (state, own) = (usize::from(state), self.states.len());
         self.states.get(state).map_or_else(|| &self.made[state - own], |state| &state.name)
     }
@@ -118,6 +127,9 @@ impl Signal {
         !self.labels.is_empty() || self.value.is_some()
     }
 }
+
+/// The number of what is observed where it is a reading: a state only when a rule has judged it.
+pub const READING: u16 = u16::MAX;
 
 /// A named and versioned set of states.
 #[derive(Clone, Debug)]

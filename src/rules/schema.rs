@@ -176,7 +176,7 @@ fn text() -> Value {
 }
 
 fn signal() -> Value {
-    object(&read::SIGNAL_FIELDS, &["states"], |field| match field {
+    let mut signal = object(&read::SIGNAL_FIELDS, &[], |field| match field {
         "from" => described(reference("name"), "The only source it observes; without, all."),
         "where" => described(reference("condition"), "Which records are of the signal."),
         "schema" => {
@@ -197,14 +197,19 @@ fn signal() -> Value {
             "type": "object", "propertyNames": label_name(),
             "additionalProperties": reference("expression"),
         }),
-        "value" => described(reference("expression"), "The reading of a record, a number."),
+        "value" => described(
+            reference("expression"),
+            "The reading of a record, a number; without states, what rules ask of it makes these.",
+        ),
         "states" => json!({
             "description": "Conditions by state; the first that holds is the state.",
             "type": "object", "minProperties": 1,
             "propertyNames": reference("key"), "additionalProperties": reference("condition"),
         }),
         other => unreachable!("the schema says nothing of the field {other}"),
-    })
+    });
+    signal["anyOf"] = json!([{ "required": ["states"] }, { "required": ["value"] }]);
+    signal
 }
 
 fn rule() -> Value {
@@ -222,6 +227,28 @@ fn rule() -> Value {
             }),
             "Without observations for so long an entity is unknown, a state with its own hold.",
         ),
+        "above" | "below" => described(
+            number(),
+            "Beyond it a reading makes this state, of a signal without states; otherwise normal.",
+        ),
+        "recover" => {
+            let by = object(&read::RECOVER_FIELDS, &[], |_| number());
+            json!({
+                "description": "The number at which it is normal again; the threshold if not given.",
+                "anyOf": [number(), by],
+            })
+        }
+        "smooth" => {
+            let mut smooth = object(&read::SMOOTH_FIELDS, &[], |field| match field {
+                "half_life" => duration("Their mean, of which what was halves within this time."),
+                "median" => duration("The median of those of this time."),
+                "rate" => duration("How fast a counter grew in this time, a second."),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            });
+            smooth["minProperties"] = json!(1);
+            smooth["maxProperties"] = json!(1);
+            described(smooth, "What is made of readings before they are judged.")
+        }
         "flap_damping" => {
             described(flap_damping(), "What changes too often is withheld (RFC 2439).")
         }

@@ -2,6 +2,8 @@
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::Detection;
+use limbeck_operators::machines::threshold::Thresholds;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::{Rule, Signal};
@@ -10,6 +12,12 @@ use super::{Rule, Signal};
 pub const FLAPPING: &str = "flapping";
 /// The state of an entity that is absent.
 pub const UNKNOWN: &str = "unknown";
+/// The state of an entity whose reading is above a threshold.
+pub const ABOVE: &str = "above";
+/// Likewise.
+pub const BELOW: &str = "below";
+/// The state of one whose reading is neither.
+pub const NORMAL: &str = "normal";
 
 /// The stages of a rule: none if it says nothing of them.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +26,8 @@ pub struct Stages {
     pub faults: Vec<bool>,
     /// Without observations for how long an entity is absent.
     pub absent_after_ns: Option<i64>,
+    /// What is asked of readings; only of a signal that has nothing else.
+    pub thresholds: Option<Thresholds>,
     /// How changes are damped.
     pub damping: Option<Damping>,
     /// When an entity flaps.
@@ -28,13 +38,28 @@ pub struct Stages {
     pub flapping: u16,
     /// Likewise.
     pub unknown: u16,
+    /// Likewise: normal, above and below.
+    pub levels: [u16; 3],
+}
+
+/// Which machine folds the observations of a rule. Each does what those before it do, and takes more
+/// room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Machinery {
+    /// Hold-down alone.
+    Held,
+    /// With states that are kept, and stages for states.
+    Staged,
+    /// With all stages.
+    All,
 }
 
 impl Stages {
     /// Whether there are any.
     pub fn are_any(&self) -> bool {
-        let Self { absent_after_ns, damping, detection, grace_ns, .. } = self;
-        absent_after_ns.or(*grace_ns).is_some() || damping.is_some() || detection.is_some()
+        let Self { absent_after_ns, thresholds, damping, detection, grace_ns, .. } = self;
+        let last = absent_after_ns.or(*grace_ns).is_some();
+        last || thresholds.is_some() || damping.is_some() || detection.is_some()
     }
 
     /// Whether any of them asks which states are faults.
@@ -44,9 +69,15 @@ impl Stages {
 
     /// The states that are made, beside those of the signal.
     pub fn makes(&self) -> impl Iterator<Item = SmolStr> {
-        let flapping = self.detection.is_some().then_some(FLAPPING);
-        let unknown = self.absent_after_ns.is_some().then_some(UNKNOWN);
-        flapping.into_iter().chain(unknown).map(SmolStr::new_static)
+        let (above, below) = self.thresholds.map_or((None, None), |of| (of.above, of.below));
+        let made = [
+            (FLAPPING, self.detection.is_some()),
+            (UNKNOWN, self.absent_after_ns.is_some()),
+            (ABOVE, above.is_some()),
+            (BELOW, below.is_some()),
+            (NORMAL, self.thresholds.is_some()),
+        ];
+        made.into_iter().filter(|(_, is)| *is).map(|(name, _)| SmolStr::new_static(name))
     }
 }
 
@@ -75,11 +106,22 @@ pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
             signal.state_names().position(|known| known == name).unwrap_or_default() as u16
         };
         (rule.stages.flapping, rule.stages.unknown) = (number(FLAPPING), number(UNKNOWN));
-        rule.stages.faults.resize(all.len(), false);
+        rule.stages.levels = [NORMAL, ABOVE, BELOW].map(number);
+        let is_fault = |at: usize| rule.stages.faults.get(at).copied().unwrap_or_default();
+        rule.stages.faults = all.iter().map(|at| at.is_some_and(is_fault)).collect();
     }
 }
 
 impl Rule {
+    /// What folds its observations.
+    pub fn machinery(&self) -> Machinery {
+        match self.is_staged() {
+            false => Machinery::Held,
+            true if self.stages.thresholds.is_some() => Machinery::All,
+            true => Machinery::Staged,
+        }
+    }
+
     /// The states that it knows: those of its signal, and those that it makes itself, by number.
     pub fn own_states<'s>(
         &self,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::yaml::Node;
-use super::{Rule, Rules, Signal, Skew, Source};
+use super::{Machinery, Rule, Rules, Signal, Skew, Source};
 
 /// What a rule file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ pub struct WrittenRule {
     pub hash: u64,
     /// How late a record may be to amend what it said.
     pub amend_within_ns: i64,
-    /// Whether it [takes more than hold-down](Rule::is_staged).
-    pub staged: bool,
+    /// What folds its observations.
+    pub machinery: Machinery,
 }
 
 /// The fields of a file that are no part of the base.
@@ -65,8 +65,8 @@ impl Written {
             };
             let hash = fixed_hash(&(node, filters));
             let Rule { name, amend_within_ns, .. } = rule;
-            let (name, staged) = (name.clone(), rule.is_staged());
-            WrittenRule { name, hash, amend_within_ns: *amend_within_ns, staged }
+            let (name, machinery) = (name.clone(), rule.machinery());
+            WrittenRule { name, hash, amend_within_ns: *amend_within_ns, machinery }
         };
         Self {
             base: fixed_hash(&(base, dedups, has_detail, longest, made)),

@@ -71,6 +71,7 @@ impl Summary {
             let (rule, reason) = match what {
                 Count::HeldDown(rule) => (*rule, Some("hold")),
                 Count::Kept(rule) => (*rule, Some("keep")),
+                Count::Unrated(rule) => (*rule, Some("rate")),
                 Count::Damped(rule) => (*rule, Some("flap_damping")),
                 Count::Spared(rule) => (*rule, Some("grace")),
                 Count::Expired(rule) => (*rule, Some("expired")),

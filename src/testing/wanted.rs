@@ -87,7 +87,7 @@ pub(super) const EPISODE_FIELDS: [&str; 13] = [
     "value",
     "schema",
 ];
-pub(super) const FATE_FIELDS: [&str; 27] = [
+pub(super) const FATE_FIELDS: [&str; 29] = [
     "entity",
     "time",
     "arrival",
@@ -108,6 +108,8 @@ pub(super) const FATE_FIELDS: [&str; 27] = [
     "keep",
     "missed",
     "as",
+    "value",
+    "smoothed",
     "would",
     "penalty",
     "suppress",

@@ -459,6 +459,185 @@ fn repeats_name_what_they_repeat() {
     }
 }
 
+/// What readings came to, and what would have changed that.
+#[test]
+fn what_is_made_of_readings_says_so() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { value: data.x } }\n\
+           rules:\n  \
+           - { name: plain, signal: a, above: 90, below: 5, recover: { above: 70 } }\n  \
+           - { name: median, signal: a, smooth: { median: 1m }, above: 90 }\n  \
+           - { name: mean, signal: a, smooth: { half_life: 1m }, above: 90, hold: { above: 1m } }\n  \
+           - { name: rate, signal: a, smooth: { rate: 1m }, below: 1 }\n";
+    let log = r#"
+{"at":1000,"e":"h","x":80}
+{"at":1030,"e":"h","x":95.5}
+{"at":1060,"e":"h","x":75}
+{"at":1060,"e":"h","x":"4"}
+{"at":1200,"e":"h","x":200}
+{"at":1210,"e":"h"}
+{"at":1220,"e":"h","x":"NaN"}
+"#;
+    expect![[r#"
+        l.ndjson:1, to rule plain, begins a run: 1970-01-01T00:16:40.000Z normal for 30s; announced at once (1 observation)
+        l.ndjson:1, to rule plain: the reading is 80, normal. Would be above with above < 80, below with below > 80
+        l.ndjson:1, to rule median, begins a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:1, to rule median: with the reading 80 the median of 1m is 80, normal. Would be above with above < 80
+        l.ndjson:1, to rule mean, begins a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:1, to rule mean: with the reading 80 their mean, of half-life 1m, is 80, normal. Would be above with above < 80
+        l.ndjson:1, to rule rate, reading was withheld: the reading is 80, the first: there is no rate yet
+        l.ndjson:2, to rule plain, begins a run: 1970-01-01T00:17:10.000Z above for 30s; announced at once (1 observation)
+        l.ndjson:2, to rule plain: the reading is 95.5, above 90. Would not be above with above >= 95.5
+        l.ndjson:2, to rule median, is observation 2 of a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:2, to rule median: with the reading 95.5 the median of 1m is 87.75, normal. Would be above with above < 87.75
+        l.ndjson:2, to rule mean, is observation 2 of a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:2, to rule mean: with the reading 95.5 their mean, of half-life 1m, is 84.53984489160851, normal. Would be above with above < 84.53984489160851
+        l.ndjson:2, to rule rate, begins a run: 1970-01-01T00:17:10.000Z below for 30s; announced at once (2 observations)
+        l.ndjson:2, to rule rate: with the reading 95.5 the rate in 1m is 0.5166666666666667 a second, below 1. Would not be below with below <= 0.5166666666666667
+        l.ndjson:3, to rule plain, begins a run: 1970-01-01T00:17:40.000Z normal for 2m20s; announced at once (1 observation)
+        l.ndjson:3, to rule plain: the reading is 75, normal. Would be above with above < 75, below with below > 75
+        l.ndjson:3, to rule median, is observation 4 of a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:3, to rule median: with the reading 75 the median of 1m is 75, normal. Would be above with above < 75
+        l.ndjson:3, to rule mean, is observation 4 of a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:3, to rule mean: with the reading 75 their mean, of half-life 1m, is 60.9502704785691, normal. Would be above with above < 60.9502704785691
+        l.ndjson:3, to rule rate, begins a run: 1970-01-01T00:17:40.000Z normal since then; announced at once (1 observation)
+        l.ndjson:3, to rule rate: with the reading 75 the rate in 1m is 2.5 a second, normal. Would be below with below > 2.5
+        l.ndjson:4, to rule plain, begins a run: 1970-01-01T00:17:40.000Z below for no time at all: contradicted at the same instant (1 observation)
+        l.ndjson:4, to rule plain: the reading is 4, below 5. Would not be below with below <= 4
+        l.ndjson:4, to rule median, is observation 3 of a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:4, to rule median: with the reading 4 the median of 1m is 49.75, normal. Would be above with above < 49.75
+        l.ndjson:4, to rule mean, is observation 3 of a run: 1970-01-01T00:16:40.000Z normal for 3m20s; announced at once (4 observations)
+        l.ndjson:4, to rule mean: with the reading 4 their mean, of half-life 1m, is 60.9502704785691, normal. Would be above with above < 60.9502704785691
+        l.ndjson:4, to rule rate, is observation 2 of a run: 1970-01-01T00:17:10.000Z below for 30s; announced at once (2 observations)
+        l.ndjson:4, to rule rate: with the reading 4 the rate in 1m is 0.13333333333333333 a second, below 1. Would not be below with below <= 0.13333333333333333
+        l.ndjson:5, to rule plain, begins a run: 1970-01-01T00:20:00.000Z above since then; announced at once (1 observation)
+        l.ndjson:5, to rule plain: the reading is 200, above 90. Would not be above with above >= 200
+        l.ndjson:5, to rule median, begins a run: 1970-01-01T00:20:00.000Z above since then; announced at once (1 observation)
+        l.ndjson:5, to rule median: with the reading 200 the median of 1m is 200, above 90. Would not be above with above >= 200
+        l.ndjson:5, to rule mean, begins a run: 1970-01-01T00:20:00.000Z above, pending until 00:21:00.000Z; hold is 1m (1 observation)
+        l.ndjson:5, to rule mean: with the reading 200 their mean, of half-life 1m, is 172.40903913522337, above 90. Would not be above with above >= 172.40903913522337
+        l.ndjson:5, to rule rate, reading was withheld: the reading is 200, and the one before was 2m20s earlier: there is no rate. Would have one with rate > 2m20s
+        l.ndjson:6 is unmatched: a record of `h`, but no state of its signal fits
+        l.ndjson:7 is unmatched: a record of `h`, but what could not be judged does not hold
+        l.ndjson:7: the value of signal a, `data.x`, could not be judged: it comes to the string "NaN", which is no number
+    "#]].assert_eq(&said_of(&rules, log, 1..=7));
+    let place = Place::new();
+    place.write("r.yaml", rules.as_bytes());
+    place.write("l.ndjson", log.trim_start().as_bytes());
+    let ran = place.run("explain --rules r.yaml --log l.ndjson h");
+    let (_, rate) = ran.said.split_once("rule rate").expect("it is told of");
+    expect![[r#"
+         on a; hold: below none, normal none
+          observed  b          *
+          runs      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+          episodes  bbbbbbbbbbbnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn
+                    1970-01-01T00:17:10.000Z                        1970-01-01T00:20:20.000Z
+          b below, n normal, * several; ━ lasted, ╌ held down, ┄ pending
+          1970-01-01T00:17:10.000Z below for 30s; announced at once (2 observations)
+          1970-01-01T00:17:40.000Z normal since then; announced at once (1 observation)
+          2 observations withheld without a rate
+    "#]].assert_eq(rate);
+    let ran = place.run("check --plan r.yaml --sample l.ndjson");
+    expect![[r#"
+        r.yaml: ok (1 source, 1 signal, 4 rules)
+
+        rule plain
+          1. source p: JSON objects
+               event time  at (s)
+               arrival     the event time
+               subject     e
+               source      "z"
+               type        "t"
+               duplicates  by content: equal in all but the arrival
+          2. signal a: records with a subject
+          3. reading: a record without a finite number is unmatched
+               value  data.x
+          4. late: what arrives more than 0s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. threshold: normal, unless it is beyond one
+               above  above 90, until it is 70 or below
+               below  below 5, until it is 5 or above
+          7. hold: a state counts once it has lasted
+               above   at once
+               below   at once
+               normal  at once
+          8. expiry: after 7d without observations an entity is forgotten
+          9. output: episodes of plain by entity
+
+        rule median
+          1. source p: JSON objects
+               event time  at (s)
+               arrival     the event time
+               subject     e
+               source      "z"
+               type        "t"
+               duplicates  by content: equal in all but the arrival
+          2. signal a: records with a subject
+          3. reading: a record without a finite number is unmatched
+               value  data.x
+          4. late: what arrives more than 0s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. smooth: the median of the last 1m
+          7. threshold: normal, unless it is beyond one
+               above  above 90, until it is 90 or below
+          8. hold: a state counts once it has lasted
+               above   at once
+               normal  at once
+          9. expiry: after 7d without observations an entity is forgotten
+          10. output: episodes of median by entity
+
+        rule mean
+          1. source p: JSON objects
+               event time  at (s)
+               arrival     the event time
+               subject     e
+               source      "z"
+               type        "t"
+               duplicates  by content: equal in all but the arrival
+          2. signal a: records with a subject
+          3. reading: a record without a finite number is unmatched
+               value  data.x
+          4. late: what arrives more than 0s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. smooth: their time-weighted mean, with a half-life of 1m
+          7. threshold: normal, unless it is beyond one
+               above  above 90, until it is 90 or below
+          8. hold: a state counts once it has lasted
+               above   1m
+               normal  at once
+          9. expiry: after 7d without observations an entity is forgotten
+          10. output: episodes of mean by entity
+
+        rule rate
+          1. source p: JSON objects
+               event time  at (s)
+               arrival     the event time
+               subject     e
+               source      "z"
+               type        "t"
+               duplicates  by content: equal in all but the arrival
+          2. signal a: records with a subject
+          3. reading: a record without a finite number is unmatched
+               value  data.x
+          4. late: what arrives more than 0s after its event time is left out
+          5. duplicates: of equal records the first counts, the others are left out
+          6. smooth: how fast it grew in the last 1m, a second; what falls was reset to 0. The first reading has no rate
+          7. threshold: normal, unless it is beyond one
+               below  below 1, until it is 1 or above
+          8. hold: a state counts once it has lasted
+               below   at once
+               normal  at once
+          9. expiry: after 7d without observations an entity is forgotten
+          10. output: episodes of rate by entity
+
+        sample l.ndjson: 7 records
+                    1  conditions that could not be judged
+
+        signal a: 5 of 7 records
+          usually 30s between observations of an entity
+    "#]].assert_eq(&ran.said);
+}
+
 /// Each rule that passes a record over is named, and what could not be judged, with the reason.
 #[test]
 fn conditions_that_do_not_hold_or_cannot_be_judged_are_told() {

@@ -20,6 +20,8 @@ pub(crate) struct Observation {
     pub(crate) known_at: i128,
     /// Whether nobody observed it: a deadline made it.
     pub(crate) made: bool,
+    /// The bits of its reading, if it has one.
+    pub(crate) reading: u64,
 }
 
 /// An episode without its names.
@@ -46,6 +48,8 @@ pub(crate) struct Suppressed {
     pub(crate) expired: usize,
     /// Repeats of others.
     pub(crate) dedup: usize,
+    /// Withheld since a reading had no rate.
+    pub(crate) unrated: usize,
     /// Withheld for changing too often.
     pub(crate) damped: usize,
     /// Withheld since their entity had just been seen for the first time.
@@ -61,6 +65,7 @@ impl Add for Suppressed {
             keep: self.keep + other.keep,
             expired: self.expired + other.expired,
             dedup: self.dedup + other.dedup,
+            unrated: self.unrated + other.unrated,
             damped: self.damped + other.damped,
             spared: self.spared + other.spared,
         }

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::damage::damaged;
 use super::lines::{Draft, escaped, quoted, spelt};
-use super::stages::{Damping, Detection, Stages};
+use super::readings;
+use super::stages::{ABOVE, BELOW, Damping, Detection, Stages, name};
 use super::{DAY, MS, RuleSpec, S, SignalSpec, Spec};
 
 /// 2026-01-01T00:00:00Z.
@@ -119,6 +120,7 @@ pub(crate) fn case(seed: u64) -> Case {
     let mut random = Random::new(seed);
     let mut spec = spec(&mut random);
     spec.corrects = Random::new(seed.rotate_left(32)).chance(30);
+    readings(&mut spec, &mut Random::new(seed.rotate_left(16)));
     let yaml = yaml(&spec, &mut random);
     let partitions = Writer::new(&spec, &mut random).write();
     Case { seed, spec, partitions, yaml }
@@ -172,8 +174,10 @@ fn spec(random: &mut Random) -> Spec {
 
 /// Stages of a rule, now and then.
 fn stages(rule: &RuleSpec, expire_after_ns: i64, random: &mut Random) -> Stages {
-    let mut faults = vec![false; rule.hold_ns.len()];
-    faults[rule.hold_ns.len() - 1] = true;
+    let faults = match rule.stages.thresholds {
+        Some(_) => vec![ABOVE],
+        None => vec![rule.hold_ns.len() - 1],
+    };
     let hold_made_ns = *random.pick(&[0, 0, 100 * MS, S, 3 * S]);
     let mut stages = Stages { faults, hold_made_ns, ..Stages::default() };
     if random.chance(40) {
@@ -202,6 +206,29 @@ fn stages(rule: &RuleSpec, expire_after_ns: i64, random: &mut Random) -> Stages 
         stages.grace_ns = Some(*random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S]));
     }
     stages
+}
+
+/// A signal of readings and a rule on it, now and then.
+fn readings(spec: &mut Spec, random: &mut Random) {
+    if !random.chance(30) {
+        return;
+    }
+    let mut rule = readings::rule(spec.signals.len(), random);
+    if random.chance(50) {
+        let expire_after_ns = spec.expire_after_ns;
+        let (thresholds, hold_made_ns) = (rule.stages.thresholds, rule.stages.hold_made_ns);
+        let others = stages(&rule, expire_after_ns, random);
+        rule.stages = Stages { thresholds, hold_made_ns, ..others };
+        // The lower one is not always there to be a fault.
+        if thresholds.is_some_and(|of| of.above.is_none()) {
+            rule.stages.faults = vec![BELOW];
+        }
+    }
+    if random.chance(30) {
+        rule.dedup_ns = Some(*random.pick(&[MS, 100 * MS, S]));
+    }
+    spec.signals.push(readings::signal());
+    spec.rules.push(rule);
 }
 
 /// What rules can say beyond hold.
@@ -257,6 +284,12 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
             yaml.push_str(&format!("      {state}: data.{member} in {spellings:?}\n"));
         }
     }
+    if spec.signals.len() > SHAPES.len() {
+        yaml.push_str(readings::YAML);
+        if spec.labelled {
+            yaml.push_str("    labels: { by: source }\n");
+        }
+    }
     yaml.push_str("\nrules:\n");
     for rule in &spec.rules {
         let states = &spec.signals[rule.signal].states;
@@ -266,9 +299,13 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
             .map(|(_, (state, hold))| format!("{state}: {}", duration(*hold)))
             .collect();
         let made = rule.stages.hold_made_ns;
+        let bounds = rule.stages.thresholds.map(|of| (of.above.is_some(), of.below.is_some()));
         let made = [
             ("flapping", rule.stages.detection.is_some()),
             ("unknown", rule.stages.absent_after_ns.is_some()),
+            ("above", bounds.is_some_and(|(above, _)| above)),
+            ("below", bounds.is_some_and(|(_, below)| below)),
+            ("normal", bounds.is_some()),
         ]
         .into_iter()
         .filter(|(_, is_made)| *is_made)
@@ -304,11 +341,14 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
 }
 
 fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
-    let Stages { faults, absent_after_ns, damping, detection, grace_ns, .. } = &rule.stages;
+    let Stages { faults, absent_after_ns, thresholds, damping, detection, grace_ns, .. } =
+        &rule.stages;
     if damping.is_some() || grace_ns.is_some() {
-        let faults = states.iter().zip(faults).filter(|(_, fault)| **fault);
-        let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
+        let faults: Vec<_> = faults.iter().map(|fault| name(states, *fault)).collect();
         yaml.push_str(&format!("    faults: [{}]\n", faults.join(", ")));
+    }
+    if let Some(thresholds) = thresholds {
+        yaml.push_str(&thresholds.yaml(duration));
     }
     if let Some(after) = absent_after_ns {
         yaml.push_str(&format!("    absent: {{ after: {} }}\n", duration(*after)));
@@ -346,6 +386,8 @@ fn duration(nanos: i64) -> String {
 struct Writer<'a> {
     spec: &'a Spec,
     random: &'a mut Random,
+    /// Of the readings, if any are asked for.
+    readings: Option<Random>,
     partitions: Vec<Vec<u8>>,
     /// The last arrival of each partition, as far as the writer follows it.
     previous: Vec<Option<i64>>,
@@ -364,6 +406,8 @@ impl<'a> Writer<'a> {
         let skews = [0, 0, MS, 30 * MS, 500 * MS, 2 * S];
         Self {
             spec,
+            readings: (spec.signals.len() > SHAPES.len())
+                .then(|| Random::new(random.clone().next())),
             partitions: vec![Vec::new(); count],
             previous: vec![None; count],
             skew: (0..count).map(|_| *random.pick(&skews)).collect(),
@@ -610,6 +654,14 @@ impl<'a> Writer<'a> {
     }
 
     fn data(&mut self) -> String {
+        let data = self.states();
+        match &mut self.readings {
+            Some(random) => readings::with_reading(data, random),
+            None => data,
+        }
+    }
+
+    fn states(&mut self) -> String {
         let state = *self
             .random
             .pick(&["ready", "Ready", "ok", "unready", "NotReady", "timeout", "degraded", "slow"]);

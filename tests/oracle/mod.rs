@@ -7,6 +7,7 @@
 //! - [`intake`]: arrival, the clock, and one disposition for each record;
 //! - [`accounts`]: what is told of each source, and what its clock makes of event times;
 //! - [`stages`]: what rules do with observations before they are held;
+//! - [`readings`]: what makes states of numbers;
 //! - [`hold`]: the episodes that hold for given observations and a given clock;
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
@@ -26,6 +27,7 @@ pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod logs;
 pub(crate) mod published;
+pub(crate) mod readings;
 pub(crate) mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,9 +189,10 @@ pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
             let come = |o: &&Observation| intake.end.is_some_and(|end| o.time <= i128::from(end));
             let dedup = repeats.iter().filter(come).count();
             let clock = intake.end.map_or(i128::MIN, i128::from);
-            let Passed { observations, damped, spared, .. } = rule.pass(spec, passed, clock);
+            let Passed { observations, unrated, damped, spared, .. } =
+                rule.pass(spec, passed, clock);
             let held = hold::suppressed(&observations, rule.waits(spec), intake.end);
-            sum + held + Suppressed { dedup, damped, spared, ..Suppressed::default() }
+            sum + held + Suppressed { dedup, unrated, damped, spared, ..Suppressed::default() }
         });
         (rule.name.clone(), total)
     });
@@ -239,6 +242,7 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
                 id: record.id.clone(),
                 raw: *raw,
                 made: false,
+                reading: readings::reading(&record.json).map_or(0, f64::to_bits),
                 state,
                 known_at: floor_to_tick(*arrival, spec.tick_ns),
             });
@@ -291,7 +295,8 @@ pub(crate) fn logical_times(spec: &Spec, histories: &Histories, end: i64) -> BTr
         let keeps: Vec<_> = rule.keep_ns.iter().filter(|keep| **keep > 0).map(|k| k + 1).collect();
         for observation in history {
             // One from the future counts, to dedup, when its instant comes.
-            let waits = [rule.hold_ns[observation.state], rule.expire_after_ns(spec), 0];
+            let waits =
+                [rule.waits(spec).hold_ns(observation.state), rule.expire_after_ns(spec), 0];
             let deadlines = waits
                 .into_iter()
                 .chain(keeps.iter().copied())

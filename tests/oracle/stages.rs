@@ -2,18 +2,27 @@
 //! scratch, in the one order they are done in.
 
 use super::hold::{Observation, lives};
+use super::readings::Thresholds;
 
 /// The number of a state that rules make, behind those of any signal.
 pub(crate) const FLAPPING: usize = 100;
 /// Likewise.
 pub(crate) const UNKNOWN: usize = 101;
+/// Likewise.
+pub(crate) const NORMAL: usize = 102;
+/// Likewise.
+pub(crate) const ABOVE: usize = 103;
+/// Likewise.
+pub(crate) const BELOW: usize = 104;
+/// What shows a reading and no state yet.
+pub(crate) const READING: usize = 105;
 
 /// The stages of a rule.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stages {
-    /// By state.
-    pub(crate) faults: Vec<bool>,
+    pub(crate) faults: Vec<usize>,
     pub(crate) absent_after_ns: Option<i64>,
+    pub(crate) thresholds: Option<Thresholds>,
     pub(crate) damping: Option<Damping>,
     pub(crate) detection: Option<Detection>,
     pub(crate) grace_ns: Option<i64>,
@@ -44,6 +53,7 @@ pub(crate) struct Detection {
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
     pub(crate) observations: Vec<Observation>,
+    pub(crate) unrated: usize,
     pub(crate) damped: usize,
     pub(crate) would_damp: usize,
     pub(crate) spared: usize,
@@ -54,6 +64,9 @@ pub(crate) fn name(states: &[String], state: usize) -> String {
     match state {
         FLAPPING => "flapping".to_owned(),
         UNKNOWN => "unknown".to_owned(),
+        NORMAL => "normal".to_owned(),
+        ABOVE => "above".to_owned(),
+        BELOW => "below".to_owned(),
         state => states[state].clone(),
     }
 }
@@ -61,6 +74,7 @@ pub(crate) fn name(states: &[String], state: usize) -> String {
 impl Stages {
     pub(crate) fn are_any(&self) -> bool {
         self.absent_after_ns.or(self.grace_ns).is_some()
+            || self.thresholds.is_some()
             || self.damping.is_some()
             || self.detection.is_some()
     }
@@ -74,6 +88,9 @@ impl Stages {
     ) -> Passed {
         let mut passed = Passed { observations, ..Passed::default() };
         self.absent(&mut passed, expire_after, clock);
+        if let Some(thresholds) = self.thresholds {
+            thresholds.judge(&mut passed, expire_after);
+        }
         self.damp(&mut passed, expire_after, clock);
         self.detect(&mut passed, expire_after);
         self.spare(&mut passed, expire_after, clock);
@@ -81,7 +98,7 @@ impl Stages {
     }
 
     fn is_fault(&self, state: usize) -> bool {
-        self.faults.get(state).copied().unwrap_or(false)
+        self.faults.contains(&state)
     }
 
     /// Where nothing follows an observation in time.

@@ -162,6 +162,7 @@ fn upptime() {
                 state: states.iter().position(|state| probe["status"] == *state)?,
                 known_at: 0,
                 made: false,
+                reading: 0,
             };
             Some(Shown { signal: 0, entity: text("slug"), observation })
         },
@@ -206,6 +207,7 @@ fn bgp() {
                     state,
                     known_at: 0,
                     made: false,
+                    reading: 0,
                 };
                 Some(Shown { signal, entity: line["entity"].as_str()?.to_owned(), observation })
             },

@@ -6,3 +6,5 @@ pub mod flap_damping;
 pub mod flap_detection;
 pub mod grace;
 pub mod hold_down;
+pub mod smoothing;
+pub mod threshold;

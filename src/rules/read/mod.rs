@@ -5,6 +5,7 @@ mod route;
 mod rule;
 mod signal;
 mod stages;
+mod thresholds;
 
 use self::signal::ReadSignal;
 use super::condition::{Condition, Expression, Fault, Paths, Wanted};
@@ -24,6 +25,7 @@ pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
 pub(super) use self::stages::{ABSENT_FIELDS, DAMPING_FIELDS, DETECTION_FIELDS, WEIGHTS};
+pub(super) use self::thresholds::{RECOVER_FIELDS, SMOOTH_FIELDS};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;

@@ -7,19 +7,25 @@ use smol_str::SmolStr;
 use super::super::condition::Wanted;
 use super::super::expression::{Labels, Sees};
 use super::super::known::Known;
+use super::super::stages::Stages;
 use super::super::template::Template;
 use super::super::yaml::Node;
 use super::super::{Dedup, Rule};
 use super::signal::ReadSignal;
+use super::thresholds::Places;
 use super::{Defaults, Named, Reader, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 15] = [
+pub(in crate::rules) const FIELDS: [&str; 19] = [
     "name",
     "signal",
     "where",
     "dedup",
     "absent",
+    "smooth",
+    "above",
+    "below",
+    "recover",
     "flap_damping",
     "flap_detection",
     "faults",
@@ -80,6 +86,8 @@ impl Reader<'_> {
         let amend_within_ns = self.amend_within(&fields, defaults.lateness_ns);
         let expire_after_ns = self.expire_after(&fields, defaults.expire_after_ns);
         let at = name_node.map_or(&node.span, |name| &name.span);
+        let thresholds =
+            self.thresholds(&fields, &Places { measured: read.and_then(|r| r.measured), name: at });
         let stages = self.stages(&fields, at, states, expire_after_ns);
         let labels = self.texts(fields.get("labels"), "`labels`", known_labels);
         let annotations = self.texts(fields.get("annotations"), "`annotations`", known_labels);
@@ -94,7 +102,7 @@ impl Reader<'_> {
             hold_ns,
             hold_spans,
             keep_ns,
-            stages: stages?,
+            stages: Stages { thresholds: thresholds?, ..stages? },
             amend_within_ns: amend_within_ns?,
             expire_after_ns: expire_after_ns?,
             labels: labels?,

@@ -19,6 +19,8 @@ pub(in crate::rules) const SCHEMA_FIELDS: [&str; 2] = ["name", "version"];
 pub(super) struct ReadSignal<'n> {
     /// None if it is not known which there are.
     pub(super) state_names: Option<Vec<&'n str>>,
+    /// Whether its readings are what it observes; none if that is not known.
+    pub(super) measured: Option<bool>,
     /// None if it is not known which there are.
     pub(super) label_names: Option<Vec<&'n str>>,
     /// What is known of its records.
@@ -70,8 +72,14 @@ impl Reader<'_> {
             None => Some(None),
         };
         let example = "{ NAME: CONDITION }";
-        let states = fields.require("states", example, self.problems);
-        let states = states.and_then(|node| self.some_entries(node, "`states`"));
+        let states = match (fields.get("states"), fields.get("value")) {
+            (None, Some(_)) => Some(&[][..]),
+            _ => {
+                let states = fields.require("states", example, self.problems);
+                states.and_then(|node| self.some_entries(node, "`states`"))
+            }
+        };
+        let measured = states.map(<[_]>::is_empty);
         let state_names = states.map(names);
         let states = states.and_then(|states| {
             let states: Vec<_> =
@@ -92,7 +100,7 @@ impl Reader<'_> {
                 made: Vec::new(),
             })
         })();
-        Some(ReadSignal { state_names, label_names, known, schema: read_schema, signal })
+        Some(ReadSignal { state_names, measured, label_names, known, schema: read_schema, signal })
     }
 
     fn state(&mut self, key: &Node, node: &Node, sees: Sees<'_>) -> Option<State> {

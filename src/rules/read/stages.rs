@@ -5,7 +5,7 @@ use std::ops::Range;
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::{Detection, Weights};
 
-use super::super::stages::{FLAPPING, Stages, UNKNOWN};
+use super::super::stages::{ABOVE, BELOW, FLAPPING, NORMAL, Stages, UNKNOWN};
 use super::super::yaml::Node;
 use super::{Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
@@ -27,7 +27,14 @@ impl Reader<'_> {
         states: Option<&[&'s str]>,
     ) -> Option<Vec<&'s str>> {
         let mut known = states?.to_vec();
-        let made = [("flap_detection", FLAPPING), ("absent", UNKNOWN)];
+        let made = [
+            ("flap_detection", FLAPPING),
+            ("absent", UNKNOWN),
+            (ABOVE, ABOVE),
+            (BELOW, BELOW),
+            (ABOVE, NORMAL),
+            (BELOW, NORMAL),
+        ];
         for (_, made) in made.into_iter().filter(|(field, _)| fields.get(field).is_some()) {
             if !known.contains(&made) {
                 known.push(made);
@@ -76,11 +83,13 @@ impl Reader<'_> {
         Some(Stages {
             faults: faults?,
             absent_after_ns: absent_after_ns?,
+            thresholds: None,
             damping: damping?,
             detection: detection?,
             grace_ns: grace_ns?,
             flapping: 0,
             unknown: 0,
+            levels: [0; 3],
         })
     }
 
@@ -106,7 +115,7 @@ impl Reader<'_> {
     }
 
     /// A duration that is not zero; if it is, `nothing` says what would be of it.
-    fn above_zero(&mut self, node: &Node, what: &str, nothing: &str) -> Option<i64> {
+    pub(super) fn above_zero(&mut self, node: &Node, what: &str, nothing: &str) -> Option<i64> {
         let nanos = fields::duration(node, what, self.problems)?;
         if nanos == 0 {
             self.problems.error(&node.span, nothing);

@@ -269,6 +269,11 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "there is no",
         "unknown rule",
         "unknown sink",
+        "the signal has readings",
+        "the signal has `states`",
+        "is of a threshold",
+        "would have recovered",
+        "is not less than",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {

@@ -151,6 +151,11 @@ pub(crate) struct FateRow<'r> {
     missed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<String>,
+    /// Its reading, and what was judged in its place, if that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smoothed: Option<f64>,
     /// Of flap damping, that it would have withheld it.
     #[serde(skip_serializing_if = "Option::is_none")]
     would: Option<&'static str>,
@@ -235,6 +240,12 @@ impl<'r> FateRow<'r> {
     /// What was done with it before, and by what.
     fn note(&mut self, rule: &Rule, what: Staged) -> &'static str {
         match what {
+            Staged::Measured { reading, number, .. } => {
+                self.value = Some(reading.get());
+                let smoothing = rule.stages.thresholds.and_then(|of| of.smoothing);
+                self.smoothed = number.filter(|_| smoothing.is_some()).map(|number| number.get());
+                "rate"
+            }
             Staged::Damped { penalty, until_ns, passed, .. } => {
                 self.would = passed.then_some("flap_damping");
                 self.penalty = Some(penalty.get());

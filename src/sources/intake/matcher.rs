@@ -15,7 +15,9 @@ use super::sequencer::Traced;
 use crate::model::Scalar;
 use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
 use crate::model::sighting::{Detailed, Match, Matches};
-use crate::rules::{Attribute, Condition, Dedup, Expression, RecordView, Rules, Signal, Verdict};
+use crate::rules::{
+    Attribute, Condition, Dedup, Expression, READING, RecordView, Rules, Signal, Verdict,
+};
 use crate::sources::decode::Decoder;
 
 pub use self::verdicts::Asked;
@@ -25,7 +27,7 @@ pub use self::verdicts::Asked;
 pub struct Fit {
     /// Which signal.
     pub signal: u16,
-    /// Which of its states.
+    /// Which of its states, or [`READING`].
     pub state: u16,
 }
 
@@ -171,7 +173,9 @@ impl Matcher {
                 return Some(Fit { signal: number as u16, state: state as u16 });
             }
         }
-        None
+        let value = signal.value.as_ref().filter(|_| signal.is_measured())?;
+        reading(value, record, told)?;
+        Some(Fit { signal: number as u16, state: READING })
     }
 
     /// What rules observe in a record of a source, and how many conditions could not be judged.
@@ -242,7 +246,11 @@ impl Matcher {
                 Scalar::Str(text) => SmolStr::new(text),
                 _ => SmolStr::default(),
             });
-            let value = signal.value.as_ref().and_then(|from| reading(from, record, told));
+            let value = signal.value.as_ref().and_then(|from| match signal.is_measured() {
+                // It has been judged.
+                true => reading(from, record, &mut 0_u32),
+                false => reading(from, record, told),
+            });
             Arc::new(Detail { labels: labels.collect(), value })
         });
         let labelled = Labelled { record, slots: &observers.label_slots, labels: &labels };

@@ -272,6 +272,12 @@ impl Reader<'_> {
             {
                 let names: Vec<_> = signal.states.iter().map(|known| known.name.as_str()).collect();
                 let span = place(&item.place, self.text);
+                if signal.is_measured() {
+                    let message = format!("signal `{}` has readings, and no states", signal.name);
+                    let help = "write numbers; what they are is for its rules to say";
+                    self.problems.error_help(&span, message, help);
+                    continue;
+                }
                 self.problems.unknown(&span, "state", state, &names);
             }
             let Some(file) = &self.rules else { return };
@@ -442,7 +448,7 @@ fn takes_no(signal: &Signal, item: &Item, has_place: bool) -> Option<(String, St
         let message = format!("signal `{name}` takes no readings");
         return Some((message, "it needs `value`".to_owned()));
     }
-    (item.value.state.is_none() && !has_place).then(|| {
+    (item.value.state.is_none() && !has_place && !signal.is_measured()).then(|| {
         let message = format!("signal `{name}` computes its `value`: the state is not known");
         (message, "write it, too, as hot=75, or test it with `records`".to_owned())
     })

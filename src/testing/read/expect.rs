@@ -6,9 +6,9 @@ use super::super::series::Start;
 use super::super::wanted::{Check, Counted, Expectation, Mode, Reads, RowPattern, View, Wanted};
 use super::Reader;
 use super::case::Input;
-use crate::rules::Kind;
 use crate::rules::fields::{self, Fields};
 use crate::rules::yaml::{Node, Value};
+use crate::rules::{Kind, READING};
 
 pub(in crate::testing) const EXPECT_FIELDS: [&str; 9] =
     ["at", "entity", "rule", "signal", "episodes", "fates", "deliveries", "dead_letters", "counts"];
@@ -247,7 +247,10 @@ impl Reader<'_> {
             "signal" => rules.signals.iter().map(|signal| signal.name.as_str()).collect(),
             "to" => rules.sinks.iter().map(|sink| sink.name.as_str()).collect(),
             _ => {
-                let states = rules.signals.iter().flat_map(|signal| signal.state_names());
+                let states = rules.signals.iter().flat_map(|signal| {
+                    let reading = signal.is_measured().then(|| signal.state_name(READING));
+                    signal.state_names().chain(reading)
+                });
                 states.map(|state| state.as_str()).collect()
             }
         };

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Fit, Labelled, Matcher, key, reading, text};
 use crate::model::Scalar;
 use crate::model::ledger::Unmatched;
-use crate::rules::{Attribute, Condition, Paths, RecordView, Verdict};
+use crate::rules::{Attribute, Condition, Paths, READING, RecordView, Verdict};
 
 /// A condition or value of the rule file, by the numbers there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Matcher {
         self.judge(source, record, &mut |asked, verdict, _| {
             why = match (asked, verdict) {
                 (_, Verdict::Error) => Unmatched::NotJudged,
-                (Asked::State(..), _) => why.max(Unmatched::NoState),
+                (Asked::State(..) | Asked::Value(_), _) => why.max(Unmatched::NoState),
                 _ => why,
             };
         });
@@ -67,9 +67,11 @@ impl Matcher {
             }
             let mut states = signal.states.iter().enumerate();
             let state = states.find(|(state, of)| holds(Asked::State(number, *state), &of.when));
-            if let Some((state, _)) = state {
-                fits.push(Fit { signal: number as u16, state: state as u16 });
-            }
+            let state = match signal.is_measured() {
+                true => self.judge_value(number, record, tell).then_some(READING),
+                false => state.map(|(state, _)| state as u16),
+            };
+            fits.extend(state.map(|state| Fit { signal: number as u16, state }));
         }
         let observers = |fit: &Fit| &self.observers[usize::from(fit.signal)];
         if !fits.iter().all(|fit| observers(fit).plain) {
@@ -78,6 +80,24 @@ impl Matcher {
             }
         }
         fits
+    }
+
+    /// The same of the reading of a signal; gives whether there is one.
+    fn judge_value(
+        &self,
+        number: usize,
+        record: &impl RecordView,
+        tell: &mut impl FnMut(Asked, Verdict, &dyn Fn() -> String),
+    ) -> bool {
+        let Some(from) = &self.rules.signals[number].value else { return false };
+        let mut errors = 0;
+        let is_there = reading(from, record, &mut errors).is_some();
+        let verdict = if errors > 0 { Verdict::Error } else { is_there.into() };
+        tell(Asked::Value(number), verdict, &|| match from.eval(record) {
+            Ok(value) => format!("it comes to {}, which is no number", shown(&value)),
+            Err(_) => no_value(),
+        });
+        is_there
     }
 
     /// The same of what is asked of a record that fits a signal.
@@ -89,20 +109,14 @@ impl Matcher {
     ) {
         let (signal, observers) = (&self.rules.signals[number], &self.observers[number]);
         let verdict = |errors: u32| if errors > 0 { Verdict::Error } else { Verdict::True };
-        let no_value = || "it errs, or comes to an array or object".to_owned();
         let mut labels = Vec::new();
         for (label, of) in signal.labels.iter().enumerate() {
             let mut errors = 0;
             labels.push(text(&of.from, record, &mut errors));
             tell(Asked::Label(number, label), verdict(errors), &no_value);
         }
-        if let Some(from) = &signal.value {
-            let mut errors = 0;
-            reading(from, record, &mut errors);
-            tell(Asked::Value(number), verdict(errors), &|| match from.eval(record) {
-                Ok(value) => format!("it comes to {}, which is no number", shown(&value)),
-                Err(_) => no_value(),
-            });
+        if !signal.is_measured() {
+            self.judge_value(number, record, tell);
         }
         let labelled = Labelled { record, slots: &observers.label_slots, labels: &labels };
         for rule in observers.rules.iter().map(|rule| usize::from(*rule)) {
@@ -123,6 +137,10 @@ impl Matcher {
             }
         }
     }
+}
+
+fn no_value() -> String {
+    "it errs, or comes to an array or object".to_owned()
 }
 
 /// Why a condition cannot be judged of a record: what it asks for is not there, or of another type.
