@@ -211,7 +211,9 @@ fn the_fates_of_stages_add_up() {
          - {{ name: staged-b, signal: {signal}, faults: [unready], grace: 1m,\n      \
              flap_detection: {{ high: 20, low: 10 }}, hold: {{ flapping: 1m }} }}\n  \
          - {{ name: staged-c, signal: counter, smooth: {{ rate: 2m }}, above: 0.05, recover: 0.03,\n      \
-             hold: {{ above: 1m }} }}\n"
+             hold: {{ above: 1m }} }}\n  \
+         - {{ name: staged-d, signal: {signal}, session: {{ gap: 30s }}, hold: {{ unready: 10s }},\n      \
+             except: data.seq < 5 }}\n"
     );
     fs::write(dir.path().join("rules.yaml"), more).expect("the rules can be written");
     let fates = check(dir.path(), &["probe=flat.ndjson"]);
@@ -220,6 +222,8 @@ fn the_fates_of_stages_add_up() {
         assert!(all().any(|fate| fate["by"] == by), "nothing by {by}");
     }
     assert!(all().any(|fate| fate["as"] == "flapping" && fate["share"].is_number()));
+    assert!(all().any(|fate| fate["as"] == "session" && fate["changes"].is_number()));
+    assert!(all().any(|fate| fate["except"] == true));
     assert!(all().any(|fate| fate["as"] == "above" && fate["smoothed"].is_number()));
 }
 

@@ -213,6 +213,7 @@ fn the_logs_meet_every_edge() {
         let of = |state: &str| expected.episodes.iter().filter(|e| e.state == state).count();
         meet("flapping", of("flapping"));
         meet("unknown", of("unknown"));
+        meet("session", of("session"));
         meet("above", of("above"));
         meet("below", of("below"));
         meet("normal", of("normal"));

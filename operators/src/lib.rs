@@ -20,6 +20,7 @@
 //! | [`machines::flap_damping`] | changes of what changes too often are withheld (RFC 2439) | two states and 40 bytes a key |
 //! | [`machines::flap_detection`] | what changes in too large a share is in a state of its own | a state and 8 bytes a key |
 //! | [`machines::grace`] | the faults of a key that was just seen first wait | a state and 24 bytes a key |
+//! | [`machines::session`] | changes that are close to one another are a state of their own, which tells them | a state and 32 bytes a key |
 //! | [`machines::dedup`] | of events that repeat each other within a window, the first passes | 40 bytes per fingerprint whose window lasts |
 //! | [`firsts`] | of records that are received more than once, the first passes | 48 bytes per fingerprint whose window lasts |
 //! | [`gather`] | all updates of a collection on one worker, one complete logical time after the other | the updates of times not yet complete |

@@ -16,6 +16,9 @@
 //! - **What begins where a deadline made something** counts only when that instant is over: a state
 //!   that is observed in that very instant follows what was made, which has no length then, and never
 //!   counts.
+//! - **What is [urgent](Observation::is_urgent)** passes as it is, whatever the stage makes of it: the stage takes it
+//!   as any other observation, but what it would hand on, and say, is left out. Only a stage that
+//!   [makes states](Stage::makes_states) of what is observed hands on what it makes.
 //! - **A stage that does not know a key** ([`Stage::expire_after`]) passes all and remembers nothing.
 //!   One that does forgets it that long after its last observation, its own deadlines of that instant
 //!   first; what follows then knows it as it was.
@@ -41,17 +44,20 @@ pub struct Seen<'e, E: Observation> {
     pub state: E::State,
     /// The observation it stands for; none if a deadline made it.
     pub by: Option<&'e E>,
+    /// Whether nothing holds it up.
+    pub urgent: bool,
 }
 
 impl<'e, E: Observation> Seen<'e, E> {
     /// An observation as it is.
     pub fn of(event: &'e E) -> Self {
-        Self { time: event.time(), state: event.state(), by: Some(event) }
+        let (time, urgent) = (event.time(), event.is_urgent());
+        Self { time, state: event.state(), by: Some(event), urgent }
     }
 
     /// A state that a deadline makes.
     pub fn made(time: i64, state: E::State) -> Self {
-        Self { time, state, by: None }
+        Self { time, state, by: None, urgent: false }
     }
 }
 
@@ -83,6 +89,11 @@ pub trait Stage<K, E: Observation>: 'static {
     type State: Clone + Debug + Default + Eq + Serialize + DeserializeOwned + 'static;
     /// What it says.
     type Note: Data;
+
+    /// Whether what it takes is no state until it has made one.
+    fn makes_states(&self) -> bool {
+        false
+    }
 
     /// How long it remembers a key after its last observation; none if it passes all of it.
     fn expire_after(&self, key: &K) -> Option<i64>;
@@ -188,7 +199,12 @@ where
             step(Step::Pass(seen));
             return;
         }
-        self.stage.observe(key, stage, seen, &mut step);
+        if seen.urgent && !self.stage.makes_states() {
+            self.stage.observe(key, stage, seen.clone(), &mut |_| ());
+            step(Step::Pass(seen));
+        } else {
+            self.stage.observe(key, stage, seen, &mut step);
+        }
         if let (Some(time), true) = (observed, *stage != A::State::default()) {
             *last = time;
         }

@@ -13,6 +13,7 @@ use limbeck_operators::machines::flap_detection::{
 };
 use limbeck_operators::machines::grace::{Grace, Graces, Spared};
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, State};
+use limbeck_operators::machines::session::{Changes, Grouped, Grouping, Groups, Session};
 use limbeck_operators::snapshots::Snapshot;
 use limbeck_operators::stage::{Then, Told};
 use limbeck_operators::timeline::Timing;
@@ -29,6 +30,7 @@ struct Setup {
     damping: Option<Damping>,
     detection: Option<Detection>,
     grace: Option<i64>,
+    grouping: Option<Grouping>,
     rule: PerState,
     timing: Timing,
 }
@@ -37,6 +39,7 @@ const WHOLE: u8 = 2;
 const FAULT: u8 = 1;
 const ABSENT: u8 = 0;
 const FLAPPING: u8 = 2;
+const SESSION: u8 = 0;
 
 impl Setup {
     fn of<T>(key: &u8, what: Option<T>) -> Option<T> {
@@ -50,7 +53,7 @@ impl Misses<u8, Noted> for Setup {
     }
 
     fn absent(&self, _: &u8) -> Noted {
-        Noted { state: ABSENT, note: 9 }
+        Noted { state: ABSENT, note: 9, latest: 9 }
     }
 
     fn expire_after(&self, _: &u8) -> i64 {
@@ -100,12 +103,27 @@ impl Graces<u8, Noted> for Setup {
     }
 }
 
+impl Groups<u8, Noted> for Setup {
+    fn grouping(&self, key: &u8) -> Option<&Grouping> {
+        Self::of(key, self.grouping.as_ref())
+    }
+
+    fn in_session(&self, _: &u8, state: &Noted, changes: Changes) -> Noted {
+        Noted { state: SESSION, latest: changes.count as u8, ..*state }
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.rule.expire_after
+    }
+}
+
 /// What is said of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 enum Out {
     Damped(Damped<Reading>),
     Flapped(Flapped<Reading>),
     Spared(Spared<Reading>),
+    Grouped(Grouped<Reading>),
     Decided(Decision<Noted>),
 }
 
@@ -125,6 +143,7 @@ impl Subject for Setup {
         save_at: Option<i64>,
     ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
         let machine = HoldDown::new(self.rule).telling_runs();
+        let machine = Then::new(Session::new(*self), machine);
         let machine = Then::new(Grace::new(*self), machine);
         let machine = Then::new(FlapDetection::new(*self), machine);
         let machine = Then::new(FlapDamping::new(*self), machine);
@@ -138,9 +157,10 @@ impl Subject for Setup {
                 Told::Passed(Told::Passed(Told::Passed(Told::Noted(spared)))) => {
                     Out::Spared(spared)
                 }
-                Told::Passed(Told::Passed(Told::Passed(Told::Passed(decision)))) => {
-                    Out::Decided(decision)
-                }
+                Told::Passed(Told::Passed(Told::Passed(Told::Passed(told)))) => match told {
+                    Told::Noted(grouped) => Out::Grouped(grouped),
+                    Told::Passed(decision) => Out::Decided(decision),
+                },
             };
             (key, out)
         });
@@ -157,6 +177,7 @@ impl Subject for Setup {
                 items = self.damped(&items, at, &mut out);
                 items = self.detected(&items, &mut out);
                 items = self.spared(&items, at, &mut out);
+                items = self.grouped(&items, at, &mut out);
             }
             let decided = hold_down(&items, self.rule, at, true);
             out.extend(decided.into_iter().map(Out::Decided));
@@ -195,7 +216,7 @@ impl Setup {
             let next = items.get(at + 1).map(|next| next.time);
             let missed = next.is_none_or(|next| next >= made && next > item.time);
             if missed && made <= clock && after <= self.rule.expire_after {
-                insert(&mut passed, Item::made(made, Noted { state: ABSENT, note: 9 }));
+                insert(&mut passed, Item::made(made, Misses::absent(self, &0)));
             }
         }
         passed
@@ -235,6 +256,7 @@ impl Setup {
                     }
                 }
                 match (until, &passed) {
+                    (Some(_), Some(passed)) if !passed.is(&item.state) && item.urgent => {}
                     (Some(until), Some(passed)) if !passed.is(&item.state) => {
                         let penalty = decayed(damping, penalty, item.time - at);
                         out.push(Out::Damped(Damped {
@@ -287,7 +309,7 @@ impl Setup {
                     true => share > detection.low,
                     false => share > detection.high || at_high && share == detection.high,
                 };
-                if flaps {
+                if flaps && !item.urgent {
                     let share = Finite::new(share).expect("a share is finite");
                     out.push(Out::Flapped(Flapped { event: event.clone(), share }));
                     passed[*place].state = Noted { state: FLAPPING, ..item.state };
@@ -307,7 +329,7 @@ impl Setup {
             let mut waits = None;
             for (place, item, event) in within {
                 waits = (item.state.state == FAULT).then_some(item.state);
-                if waits.is_some() {
+                if waits.is_some() && !item.urgent {
                     withheld.push(*place);
                     out.push(Out::Spared(Spared { event: event.clone(), first, until }));
                 }
@@ -318,6 +340,45 @@ impl Setup {
             }
         }
         without(items, &withheld, made)
+    }
+}
+
+impl Setup {
+    /// Sessions: changes that follow one another before the gap is over.
+    fn grouped(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
+        let Some(Grouping { gap, least }) = self.grouping else { return items.to_vec() };
+        let (mut passed, mut made) = (items.to_vec(), Vec::new());
+        for life in observed(items, self.rule.expire_after) {
+            let mut changes: Vec<i64> = Vec::new();
+            let mut before: Option<&Item> = None;
+            let mut end = |changes: &mut Vec<i64>, last: &Item, until: i64| {
+                let over = changes.last().map(|last| last + gap);
+                if let Some(over) = over.filter(|over| *over <= until) {
+                    let is_session = changes.len() >= least as usize;
+                    made.extend(is_session.then(|| Item::made(over, last.state)));
+                    changes.clear();
+                }
+            };
+            for (place, item, event) in &life {
+                if let Some(before) = before {
+                    end(&mut changes, before, item.time);
+                    if !before.state.is(&item.state) {
+                        changes.push(item.time);
+                    }
+                }
+                before = Some(item);
+                if changes.len() >= least as usize && !item.urgent {
+                    let (count, first) = (changes.len() as u32, changes[0]);
+                    let changes = Changes { count, first, last: changes[changes.len() - 1] };
+                    out.push(Out::Grouped(Grouped { event: event.clone(), changes }));
+                    passed[*place].state = Groups::in_session(self, &0, &item.state, changes);
+                }
+            }
+            let last = before.expect("a life has observations");
+            end(&mut changes, last, clock.min(last.time + self.rule.expire_after));
+        }
+        made.into_iter().for_each(|made| insert(&mut passed, made));
+        passed
     }
 }
 
@@ -368,12 +429,15 @@ fn detections() -> impl Strategy<Value = Detection> {
 
 fn setups() -> impl Strategy<Value = Setup> {
     use prop::option::of;
-    (of(1i64..15), of(dampings()), of(detections()), of(1i64..20), rules(), timings()).prop_map(
-        |(absent_after, damping, detection, grace, rule, timing)| Setup {
+    let groupings = (1i64..15, 1u32..4).prop_map(|(gap, least)| Grouping { gap, least });
+    let last = (of(1i64..20), of(groupings));
+    (of(1i64..15), of(dampings()), of(detections()), last, rules(), timings()).prop_map(
+        |(absent_after, damping, detection, (grace, grouping), rule, timing)| Setup {
             absent_after,
             damping,
             detection,
             grace,
+            grouping,
             rule,
             timing,
         },

@@ -10,7 +10,8 @@
 //! what was said (a rule may amend for longer than the lateness) is a *correction*, at once: other
 //! content, another end, no end after all, or an episode that is *withdrawn*. An episode whose end
 //! was taken back is open again, and closed once more; one that was withdrawn and comes back is
-//! opened anew. What changes before it is final is not told.
+//! opened anew. What changes before it is final is not told, nor that a session that is open has more
+//! changes.
 //!
 //! Guarantees: notifications depend on the updates and the clock alone, not on how often the clock
 //! is told. Deadlines are compared exactly, and dated by the tick: a notification is dated at its
@@ -30,6 +31,7 @@ use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::model::detail::{Changes, Reading};
 use crate::model::episode::{Catalog, Episode};
 use crate::pipeline::Update;
 use crate::rules::{Kind, Rules};
@@ -386,9 +388,18 @@ fn differs(episode: &Episode, said: &Said) -> bool {
         true => (episode.until_ns, episode.expired),
         false => (until_ns, expired),
     };
-    let Episode { decided_ns, detail, .. } = episode;
     end != (until_ns, expired)
-        || (*decided_ns, detail) != (said.episode.decided_ns, &said.episode.detail)
+        || episode.decided_ns != said.episode.decided_ns
+        || carried(episode, said.closed) != carried(&said.episode, said.closed)
+}
+
+/// What an episode carries. More changes of a session that goes on are told with its end.
+fn carried(
+    episode: &Episode,
+    closed: bool,
+) -> Option<(&[SmolStr], Option<Reading>, Option<Changes>)> {
+    let detail = episode.detail.as_deref()?;
+    Some((&detail.labels, detail.value, detail.changes.filter(|_| closed)))
 }
 
 #[cfg(test)]

@@ -112,7 +112,8 @@ impl SignalSample {
         let carried = signal.labels.iter().map(|label| &label.from).chain(&signal.value);
         carried.for_each(|from| needs.extend(value(from, Stage::States)));
         for rule in rules.rules.iter().filter(|rule| rule.signal == number) {
-            rule.filter.iter().for_each(|filter| needs.extend(condition(filter, Stage::States)));
+            let asked = rule.filter.iter().chain(&rule.except);
+            asked.for_each(|filter| needs.extend(condition(filter, Stage::States)));
             let by = rule.dedup.iter().flat_map(|dedup| &dedup.by);
             by.for_each(|by| needs.extend(value(by, Stage::Dedup)));
         }
@@ -184,7 +185,7 @@ fn why(rules: &Rules, place: &Range<usize>, record: &impl RecordView) -> (String
 }
 
 fn conditions(rules: &Rules) -> impl Iterator<Item = &Condition> {
-    let of_rules = rules.rules.iter().flat_map(|rule| &rule.filter);
+    let of_rules = rules.rules.iter().flat_map(|rule| rule.filter.iter().chain(&rule.except));
     rules.signals.iter().flat_map(conditions_of).chain(of_rules)
 }
 

@@ -4,13 +4,15 @@ use std::fmt::{self, Write};
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::{Detection, Weights};
+use limbeck_operators::machines::session::Grouping;
 use limbeck_operators::machines::smoothing::Smoothing;
 use limbeck_operators::machines::threshold::{Bound, Thresholds};
 
 use crate::model::duration::format_duration;
 use crate::rules::{
     ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Mapping, NORMAL, Route, Rule, Rules,
-    Setting, Signal, SinkKind, Skew, Source, TemplatePart, Text, TimeField, TimeForm, UNKNOWN,
+    SESSION, Setting, Signal, SinkKind, Skew, Source, TemplatePart, Text, TimeField, TimeForm,
+    UNKNOWN,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -183,6 +185,10 @@ fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Re
             above.into_iter().chain(below.map(|of| (BELOW, bound(of, "below", "above")))),
         )?;
     }
+    if let Some(except) = &rule.except {
+        stages.stage("except: what is so passes at once, whatever follows would hold it")?;
+        stages.details([("except", condition(except))])?;
+    }
     let faults = signal.state_names().zip(&asked.faults).filter(|(_, fault)| **fault);
     let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
     let faults = ("faults", faults.join(", "));
@@ -216,6 +222,12 @@ fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Re
         stages
             .stage(format_args!("grace: for {grace} after an entity is first seen, faults wait"))?;
         stages.details([faults])?;
+    }
+    if let Some(Grouping { gap, least }) = asked.session {
+        let gap = format_duration(gap);
+        stages.stage(format_args!(
+            "session: from {least} changes on, each less than {gap} after the one before, it is {SESSION}"
+        ))?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::model::lane::RunOutcome;
 use crate::model::ledger::Staged;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
-use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL};
+use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION};
 
 /// So many columns are drawn.
 const COLUMNS: usize = 72;
@@ -338,6 +338,12 @@ fn established_in_words(rule: &Explained, run: &Run) -> (&'static str, String, S
         Some(episode) if episode.since == run.since && run.hold_ns == 0 => {
             "announced at once".to_owned()
         }
+        Some(episode)
+            if episode.since == run.since
+                && episode.decided < run.since.saturating_add(run.hold_ns) =>
+        {
+            format!("announced at {}, as `except` says", clock(episode.decided, run.since))
+        }
         Some(episode) if episode.since == run.since => {
             let decided = clock(episode.decided, run.since);
             // The hold may pass in silence.
@@ -403,6 +409,17 @@ pub(super) fn staged_in_words(
             format!(
                 "the entity was first seen at {first}, and its grace ends at {until}. Would have \
                  passed {otherwise}"
+            )
+        }
+        Staged::Grouped { changes } => {
+            let gap = rule.stages.session.map_or(0, |session| session.gap);
+            let (first, last) = (clock(changes.first, time), clock(changes.last, time));
+            format!(
+                "it counts as {SESSION}: {} changes since {first}, the last at {last}; gap is {}. Would \
+                 not with least > {}",
+                changes.count,
+                format_duration(gap),
+                changes.count
             )
         }
         Staged::Flapped { share } => {

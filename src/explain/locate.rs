@@ -258,6 +258,10 @@ fn asked_in_words(rules: &Rules, asked: Asked) -> (String, String) {
             let filter = rule(of).filter.as_ref().map_or("", |filter| filter.text());
             (format!("the `where` of rule {}", rule(of).name), filter.to_owned())
         }
+        Asked::Except(of) => {
+            let except = rule(of).except.as_ref().map_or("", |except| except.text());
+            (format!("the `except` of rule {}", rule(of).name), except.to_owned())
+        }
         Asked::Dedup(of) => {
             let by = rule(of).dedup.iter().flat_map(|dedup| &dedup.by);
             let by: Vec<_> = by.map(|value| value.text()).collect();

@@ -77,6 +77,9 @@ pub struct Explained {
     pub keep_ns: BTreeMap<String, i64>,
     /// How long the entity may be silent.
     pub expire_after_ns: i64,
+    /// What counts at once to it, as it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub except: Option<String>,
     /// What it does before it holds.
     #[serde(skip)]
     pub stages: Stages,
@@ -165,6 +168,9 @@ pub struct Observed {
     /// Which state it shows to a rule, by its number.
     #[serde(skip)]
     pub shows: u16,
+    /// Whether it counts at once.
+    #[serde(rename = "except", skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
     /// What stages said of it.
     #[serde(serialize_with = "stages", skip_serializing_if = "Vec::is_empty")]
     pub noted: Vec<Staged>,
@@ -322,6 +328,10 @@ enum Said {
     FlapDetection {
         share: f64,
     },
+    Session {
+        changes: u32,
+        first_change: String,
+    },
 }
 
 #[expect(clippy::ptr_arg, reason = "serde hands over a reference to the field")]
@@ -340,6 +350,9 @@ fn stages<S: Serializer>(noted: &Vec<Staged>, serializer: S) -> Result<S::Ok, S:
             first_seen: format_rfc3339(first_ns),
             grace_until: format_rfc3339(until_ns),
         },
+        Staged::Grouped { changes } => {
+            Said::Session { changes: changes.count, first_change: format_rfc3339(changes.first) }
+        }
         Staged::Flapped { share } => Said::FlapDetection { share: share.get() },
     }))
 }

@@ -359,6 +359,12 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
         let words = run_in_words(rule, run, explanation.known_at);
         lines.push(format!("{place}, to rule {name}, {role} a run: {words}"));
         let seen = &run.observations[number];
+        if let (true, Some(except)) = (seen.urgent, &rule.except) {
+            let except = printable(except);
+            lines.push(format!(
+                "{place}, to rule {name}: it counts at once, as `except` says, `{except}`"
+            ));
+        }
         for what in &seen.noted {
             let words = staged_in_words(rule, (seen.time, &run.state), *what);
             lines.push(format!("{place}, to rule {name}: {words}"));
@@ -424,7 +430,8 @@ fn fates<'r>(
         let signal = &rules.signals[rules.rules[number].signal];
         let state_number = |name: &str| signal.state_names().position(|state| state == name);
         let mut push = |record: &Observed, fate: Fate| {
-            rows.push(FateRow::new(rules, number as u16, record.shows, &fate));
+            let shown = (record.shows, record.urgent);
+            rows.push(FateRow::new(rules, number as u16, shown, &fate));
         };
         for waiting in explained.waiting.iter().filter(|waiting| is_it(&waiting.record)) {
             push(&waiting.record, Fate::Waiting);

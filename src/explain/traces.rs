@@ -273,11 +273,12 @@ impl Traces {
         let mut decisions = Vec::new();
         for trace in self.traces.keys() {
             match trace {
-                Trace::Observed { lane, place, state, key, position, known }
+                Trace::Observed { lane, place, state, key, urgent, position, known }
                     if usize::from(lane.rule) == number =>
                 {
                     let record = self.observed(known, *position, names);
-                    seen.insert(place, ((*key, *state), Observed { shows: *state, ..record }));
+                    let record = Observed { shows: *state, urgent: *urgent, ..record };
+                    seen.insert(place, ((*key, *state), record));
                 }
                 Trace::Repeated { lane, place } if usize::from(lane.rule) == number => {
                     repeats.insert(place);
@@ -357,6 +358,7 @@ impl Traces {
             hold_ns: of(&rule.hold_ns),
             keep_ns,
             expire_after_ns: rule.expire_after_ns,
+            except: rule.except.as_ref().map(|except| except.text().to_owned()),
             stages: rule.stages.clone(),
             dedup_within_ns: rule.dedup.as_ref().map(|dedup| dedup.within_ns),
             runs,
@@ -420,6 +422,7 @@ fn observed(
         arrival: known.arrival_ns,
         origin: Origin { partition, file, line, element },
         shows: 0,
+        urgent: false,
         noted: Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 pub use limbeck_operators::finite::Finite as Reading;
+pub use limbeck_operators::machines::session::Changes;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -18,6 +19,8 @@ pub struct Detail {
     pub labels: Box<[SmolStr]>,
     /// The reading, if the record has one.
     pub value: Option<Reading>,
+    /// The changes so far, of an entity that is in a session.
+    pub changes: Option<Changes>,
 }
 
 /// A detail that many hold; none where the signal asks for none.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::account::{Account, SourceKey};
+use super::detail::Changes;
 use super::sighting::{Position, Tie};
 
 /// How much of a record a dead letter keeps.
@@ -119,6 +120,8 @@ pub enum Trace {
         state: u16,
         /// Equal for what repeats it to a rule with dedup.
         key: u64,
+        /// Whether it counts at once.
+        urgent: bool,
         /// Where the record stands.
         position: Position,
         /// What it says.
@@ -178,6 +181,11 @@ pub enum Staged {
         first_ns: i64,
         /// When its grace ends.
         until_ns: i64,
+    },
+    /// It passed as one of an entity that is in a session.
+    Grouped {
+        /// Its changes so far.
+        changes: Changes,
     },
     /// It passed as one of an entity that flaps.
     Flapped {

@@ -10,7 +10,7 @@ use limbeck_operators::{Data, Event};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::detail::SharedDetail;
+use super::detail::{Changes, Detail, SharedDetail};
 use super::ledger::{Disposition, Known, Mark, Trace};
 use super::record::{Id, Sequence};
 
@@ -114,6 +114,8 @@ pub enum Matches {
 pub struct Detailed {
     /// The match.
     pub found: Match,
+    /// Whether nothing holds it up.
+    pub urgent: bool,
     /// Equal for records that repeat each other to the rule; 0 to a rule without dedup.
     pub key: u64,
     /// Labels and reading.
@@ -126,7 +128,8 @@ impl From<&[Match]> for Matches {
             [one] => Self::One(*one),
             [one, two] => Self::Two([*one, *two]),
             many => {
-                let detailed = |found: &Match| Detailed { found: *found, key: 0, detail: None };
+                let detailed =
+                    |found: &Match| Detailed { found: *found, urgent: false, key: 0, detail: None };
                 Self::Many(Box::new(many.iter().map(detailed).collect()))
             }
         }
@@ -154,6 +157,9 @@ impl Matches {
 
 /// What is observed of a state: it alone, or also what is carried beside it.
 pub trait Shown: Data {
+    /// Whether it may be more than a state: what only that needs is not built for the other.
+    const DETAILED: bool;
+
     /// What hold-down keeps of it.
     type State: hold_down::State;
 
@@ -162,6 +168,11 @@ pub trait Shown: Data {
 
     /// Equal for what repeats it to a rule with dedup.
     fn key(&self) -> u64;
+
+    /// Whether nothing holds it up.
+    fn is_urgent(&self) -> bool {
+        false
+    }
 
     /// Gives what each rule observes, by the rule's number.
     fn each(matches: &Matches, give: impl FnMut(usize, Self));
@@ -174,10 +185,17 @@ pub trait Shown: Data {
 
     /// A state, with what is carried beside it, if that is observed.
     fn of(state: u16, detail: &SharedDetail) -> Self::State;
+
+    /// A state that tells changes beside that.
+    fn with_changes(state: u16, detail: &SharedDetail, changes: Changes) -> Self::State {
+        let _ = changes;
+        Self::of(state, detail)
+    }
 }
 
 /// The state alone, in a whole word, so that an observation moves in words.
 impl Shown for u64 {
+    const DETAILED: bool = false;
     type State = u16;
 
     fn state(&self) -> u16 {
@@ -216,6 +234,8 @@ impl Shown for u64 {
 pub struct Noted {
     /// Which state.
     pub state: u16,
+    /// Whether nothing holds it up.
+    pub urgent: bool,
     /// Equal for what repeats it to a rule with dedup.
     pub key: u64,
     /// Labels and reading.
@@ -226,28 +246,41 @@ impl hold_down::State for Noted {
     fn is(&self, other: &Self) -> bool {
         self.state == other.state
     }
+
+    /// A session tells all its changes.
+    fn renew(&mut self, later: &Self) {
+        if let Some(changes) = later.detail.as_ref().and_then(|detail| detail.changes) {
+            *self = Self::with_changes(self.state, &self.detail, changes);
+        }
+    }
 }
 
 impl Shown for Noted {
+    const DETAILED: bool = true;
     type State = Self;
 
+    /// Without what is of the observation alone: it makes no other state.
     fn state(&self) -> Self {
-        self.clone()
+        Self::of(self.state, &self.detail)
     }
 
     fn key(&self) -> u64 {
         self.key
     }
 
+    fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
         let (plain, detailed) = matches.parts();
         for found in plain {
             let state = found.state;
-            give(usize::from(found.rule), Self { state, key: 0, detail: None });
+            give(usize::from(found.rule), Self::of(state, &None));
         }
-        for Detailed { found, key, detail } in detailed {
-            let (state, key, detail) = (found.state, *key, detail.clone());
-            give(usize::from(found.rule), Self { state, key, detail });
+        for Detailed { found, urgent, key, detail } in detailed {
+            let (state, urgent, key, detail) = (found.state, *urgent, *key, detail.clone());
+            give(usize::from(found.rule), Self { state, urgent, key, detail });
         }
     }
 
@@ -260,7 +293,13 @@ impl Shown for Noted {
     }
 
     fn of(state: u16, detail: &SharedDetail) -> Self {
-        Self { state, key: 0, detail: detail.clone() }
+        Self { state, urgent: false, key: 0, detail: detail.clone() }
+    }
+
+    fn with_changes(state: u16, detail: &SharedDetail, changes: Changes) -> Self {
+        let detail = detail.as_deref().cloned().unwrap_or_default();
+        let detail = Detail { changes: Some(changes), ..detail };
+        Self::of(state, &Some(Arc::new(detail)))
     }
 }
 
@@ -302,6 +341,10 @@ impl<S: Shown> hold_down::Observation for Observation<S> {
 
     fn state(&self) -> S::State {
         self.shown.state()
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.shown.is_urgent()
     }
 }
 

@@ -9,9 +9,10 @@ use limbeck_operators::machines::absent::{Absent, Misses, Nothing};
 use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
 use limbeck_operators::machines::flap_detection::{Detection, Detects, FlapDetection, Flapped};
 use limbeck_operators::machines::grace::{Grace, Graces, Spared};
-use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds, Missed};
+use limbeck_operators::machines::hold_down::{Besides, Decision, HoldDown, Holds, Rare};
+use limbeck_operators::machines::session::{Changes, Grouped, Grouping, Groups, Session};
 use limbeck_operators::machines::threshold::{Level, Measured, Measures, Threshold, Thresholds};
-use limbeck_operators::stage::{Observer, Then, Told};
+use limbeck_operators::stage::{Then, Told};
 
 use super::{Lane, Options};
 use crate::model::detail::{Detail, Reading, SharedDetail};
@@ -40,7 +41,7 @@ impl Lanes {
             let signal = &rules.signals[rule.signal];
             signal.has_detail().then(|| {
                 let labels = signal.labels.iter().map(|_| "".into()).collect();
-                Arc::new(Detail { labels, value: None })
+                Arc::new(Detail { labels, ..Detail::default() })
             })
         });
         Self {
@@ -60,23 +61,24 @@ impl Lanes {
     }
 }
 
-/// Hold-down, with what is remembered of states that are missed.
-pub(super) fn hold_down<S: Shown, M: Missed>(
+/// Hold-down, with what is remembered besides.
+pub(super) fn hold_down<S: Shown, B: Besides>(
     rules: &Rc<Lanes>,
     options: Options,
-) -> HoldDown<Lane, Observation<S>, Asked<S, M>> {
+) -> HoldDown<Lane, Observation<S>, Asked<S, B>> {
     let machine = HoldDown::new(Asked::of(rules));
     if options.traced { machine.telling_runs() } else { machine }
 }
 
-type Staging<S> = Asked<S, Option<i64>>;
+type Staging<S> = Asked<S, ()>;
 
 /// Hold-down behind the stages that take states, in the one order there is.
 pub(super) fn staged_machine<S: Shown>(
     rules: &Rc<Lanes>,
     options: Options,
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
-    Then::new(Absent::new(Staging::<S>::of(rules)), behind_states(rules, options))
+    let machine = behind_states::<S, _>(rules, hold_down::<S, Option<i64>>(rules, options));
+    Then::new(Absent::new(Staging::<S>::of(rules)), machine)
 }
 
 /// Hold-down behind all stages, likewise.
@@ -86,25 +88,26 @@ pub(super) fn whole_machine<S: Shown>(
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
     let asked = || Staging::<S>::of(rules);
     let threshold = Threshold::new(asked()).telling(options.traced);
-    let machine = Then::new(threshold, behind_states(rules, options));
+    let machine = Then::new(Session::new(asked()), hold_down::<S, Rare>(rules, options));
+    let machine = Then::new(threshold, behind_states::<S, _>(rules, machine));
     Then::new(Absent::new(asked()), machine)
 }
 
-/// What takes states, wherever they come from.
-fn behind_states<S: Shown>(
-    rules: &Rc<Lanes>,
-    options: Options,
-) -> impl Observer<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
+/// The stages that take states, wherever they come from, before a machine.
+type Behind<S, M> =
+    Then<FlapDamping<Staging<S>>, Then<FlapDetection<Staging<S>>, Then<Grace<Staging<S>>, M>>>;
+
+fn behind_states<S, M>(rules: &Rc<Lanes>, machine: M) -> Behind<S, M> {
     let asked = || Staging::<S>::of(rules);
-    let machine = Then::new(Grace::new(asked()), hold_down::<S, Option<i64>>(rules, options));
+    let machine = Then::new(Grace::new(asked()), machine);
     let machine = Then::new(FlapDetection::new(asked()), machine);
     Then::new(FlapDamping::new(asked()), machine)
 }
 
 /// Asks the rules.
-pub(super) struct Asked<S, M>(Rc<Lanes>, PhantomData<fn() -> (S, M)>);
+pub(super) struct Asked<S, B>(Rc<Lanes>, PhantomData<fn() -> (S, B)>);
 
-impl<S, M> Asked<S, M> {
+impl<S, B> Asked<S, B> {
     fn of(rules: &Rc<Lanes>) -> Self {
         Self(Rc::clone(rules), PhantomData)
     }
@@ -118,8 +121,8 @@ impl<S, M> Asked<S, M> {
     }
 }
 
-impl<S: Shown, M: Missed> Holds<Lane, S::State> for Asked<S, M> {
-    type Missed = M;
+impl<S: Shown, B: Besides> Holds<Lane, S::State> for Asked<S, B> {
+    type Besides = B;
 
     fn hold(&self, lane: &Lane, state: &S::State) -> i64 {
         self.0.hold_ns[lane.rule()][usize::from(S::number(state))]
@@ -199,6 +202,20 @@ impl<S: Shown> Detects<Lane, S::State> for Staging<S> {
     }
 }
 
+impl<S: Shown> Groups<Lane, S::State> for Staging<S> {
+    fn grouping(&self, lane: &Lane) -> Option<&Grouping> {
+        self.stages(lane).session.as_ref()
+    }
+
+    fn in_session(&self, lane: &Lane, state: &S::State, changes: Changes) -> S::State {
+        S::with_changes(self.stages(lane).in_session, &S::detail(state), changes)
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
 impl<S: Shown> Graces<Lane, S::State> for Staging<S> {
     fn grace(&self, lane: &Lane) -> Option<i64> {
         self.stages(lane).grace_ns
@@ -260,6 +277,12 @@ impl<S> From<Damped<Observation<S>>> for Noted<S> {
 impl<S> From<Flapped<Observation<S>>> for Noted<S> {
     fn from(Flapped { event, share }: Flapped<Observation<S>>) -> Self {
         Self(event, Staged::Flapped { share })
+    }
+}
+
+impl<S> From<Grouped<Observation<S>>> for Noted<S> {
+    fn from(Grouped { event, changes }: Grouped<Observation<S>>) -> Self {
+        Self(event, Staged::Grouped { changes })
     }
 }
 

@@ -121,6 +121,7 @@ pub(super) fn lanes<'scope, S: Shown>(
                 let machine = staged_machine::<S>(&rules, options);
                 decide(part, ends, (&rules, machine), timing, options, to);
             }
+            Machinery::All if !S::DETAILED => unreachable!("its rules observe more than states"),
             Machinery::All => {
                 let machine = whole_machine::<S>(&rules, options);
                 decide(part, ends, (&rules, machine), timing, options, to);
@@ -231,7 +232,7 @@ fn decide<'scope, S: Shown, M>(
             Err((_, Staged::Measured { number: None, .. })) => {
                 return count(Count::Unrated(rank), 1);
             }
-            Err((_, Staged::Measured { .. } | Staged::Flapped { .. })) => {
+            Err((_, Staged::Measured { .. } | Staged::Flapped { .. } | Staged::Grouped { .. })) => {
                 return count(Count::Pending(rank), 0);
             }
         };

@@ -94,7 +94,9 @@ impl<S: Shown> Pass for Observations<S> {
                 let place = Place { event_time_ns, tie: sighting.tie.clone() };
                 let (state, key) = (S::number(&shown.state()), shown.key());
                 let (position, known) = (sighting.position, sighting.known(&entity));
-                traces.push((Trace::Observed { lane, place, state, key, position, known }, 1));
+                let urgent = shown.is_urgent();
+                let observed = Trace::Observed { lane, place, state, key, urgent, position, known };
+                traces.push((observed, 1));
             }
             if let Some((rule, shown)) = before.replace((rule, shown)) {
                 let tie = sighting.tie.clone();

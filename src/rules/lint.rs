@@ -145,6 +145,24 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
             warn(list, &filter.span(), message, help);
         }
     }
+    if let Some(except) = &rule.except {
+        let held = rule.hold_ns.iter().any(|hold| *hold > 0)
+            || rule.keep_ns.iter().any(|keep| *keep > 0)
+            || rule.stages.are_any();
+        let message = match except.constant() {
+            Some(Verdict::True) => {
+                Some(("`except` holds for every record", "nothing is ever held"))
+            }
+            Some(_) => Some(("`except` holds for no record", "ask something of the record")),
+            None if !held => {
+                Some(("`except` lets through what nothing holds", "give a state a `hold`"))
+            }
+            None => None,
+        };
+        if let Some((message, help)) = message {
+            warn(list, &except.span(), message.to_owned(), help);
+        }
+    }
     if rule.stages.faults.contains(&true) && !rule.stages.need_faults() {
         let message = format!("the rule `{}` has faults that nothing asks for", rule.name);
         let help = "`flap_damping` and `grace` do; add one of them, or remove `faults`";
@@ -308,6 +326,29 @@ rules:
             assert_eq!(lint(&text(rule)), [found]);
         }
         for rule in ["where: labels.a == 'x'", "dedup: { by: [subject, data.id], within: 1m }"] {
+            assert_eq!(lint(&text(rule)), [""; 0], "{rule}");
+        }
+    }
+
+    #[test]
+    fn an_exception_from_nothing_is_warned_of() {
+        let text = |rule: &str| {
+            format!(
+                "version: 1\nsignals: {{ s: {{ states: {{ up: data.x }} }} }}\n\
+                 rules: [{{ name: r, signal: s, {rule} }}]"
+            )
+        };
+        for (rule, found) in [
+            ("hold: { up: 1s }, except: 'true'", "`except` holds for every record"),
+            (
+                "hold: { up: 1s }, except: 'severity == \"a\" && false'",
+                "`except` holds for no record",
+            ),
+            ("except: data.severe", "`except` lets through what nothing holds"),
+        ] {
+            assert_eq!(lint(&text(rule)), [found]);
+        }
+        for rule in ["hold: { up: 1s }, except: data.y", "absent: { after: 1h }, except: data.y"] {
             assert_eq!(lint(&text(rule)), [""; 0], "{rule}");
         }
     }

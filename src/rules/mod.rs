@@ -39,7 +39,7 @@ pub use source::{
     Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
     TimeForm, TimeFormat, TimeFormatError, TimeUnit,
 };
-pub use stages::{ABOVE, BELOW, FLAPPING, Machinery, NORMAL, Stages, UNKNOWN};
+pub use stages::{ABOVE, BELOW, FLAPPING, Machinery, NORMAL, SESSION, Stages, UNKNOWN};
 pub use template::{Piece, Template};
 pub use written::{Unchanged, Written, WrittenRule};
 
@@ -180,6 +180,8 @@ pub struct Rule {
     pub filter: Option<Condition>,
     /// What it takes for a repeat.
     pub dedup: Option<Dedup>,
+    /// What must hold of a record for it to count at once.
+    pub except: Option<Condition>,
     /// How long each state of the signal must last, by the state's number.
     pub hold_ns: Vec<i64>,
     /// The bytes of the rule file each hold is written in; none for a state without.
@@ -210,14 +212,22 @@ pub struct Dedup {
 impl Rule {
     /// Whether it takes more than hold-down to say what lasts.
     pub fn is_staged(&self) -> bool {
-        self.stages.are_any() || self.keep_ns.iter().any(|keep| *keep > 0)
+        self.stages.are_any() || self.except.is_some() || self.keep_ns.iter().any(|keep| *keep > 0)
+    }
+}
+
+impl Rule {
+    /// Whether it observes more of a record of its signal than a state.
+    pub fn has_detail(&self, signal: &Signal) -> bool {
+        let own = self.dedup.is_some() || self.except.is_some() || self.stages.session.is_some();
+        own || signal.has_detail()
     }
 }
 
 impl Rules {
     /// Whether some rule observes more of a record than its state.
     pub fn has_detail(&self) -> bool {
-        self.rules.iter().any(|rule| rule.dedup.is_some() || self.signals[rule.signal].has_detail())
+        self.rules.iter().any(|rule| rule.has_detail(&self.signals[rule.signal]))
     }
 
     /// Parses and checks a rule file. `file_name` is what the errors call it.

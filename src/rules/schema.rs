@@ -267,6 +267,14 @@ fn rule() -> Value {
             "description": "Which states are faults, to flap_damping and grace.",
             "type": "array", "minItems": 1, "items": scalar(),
         }),
+        "session" => described(
+            object(&read::SESSION_FIELDS, &["gap"], |field| match field {
+                "gap" => duration("So long after its last change a session is over."),
+                "least" => described(count(), "It takes so many changes; 2 if not given."),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            }),
+            "Changes that are closer to one another are a session, a state with its own hold.",
+        ),
         "grace" => duration("For so long after an entity was first seen its faults wait."),
         "keep" => json!({
             "description": "How long each state lasts at least after it was first missed; not at \
@@ -274,6 +282,10 @@ fn rule() -> Value {
             "type": "object", "additionalProperties": reference("duration"),
         }),
         "where" => described(reference("condition"), "What must hold of labels.NAME."),
+        "except" => described(
+            reference("condition"),
+            "What counts at once, whatever else would hold it: over the record and labels.NAME.",
+        ),
         "dedup" => {
             let mut dedup = object(&read::DEDUP_FIELDS, &read::DEDUP_FIELDS, |field| match field {
                 "by" => json!({

@@ -2,6 +2,7 @@
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::Detection;
+use limbeck_operators::machines::session::Grouping;
 use limbeck_operators::machines::threshold::Thresholds;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -12,6 +13,8 @@ use super::{Rule, Signal};
 pub const FLAPPING: &str = "flapping";
 /// The state of an entity that is absent.
 pub const UNKNOWN: &str = "unknown";
+/// The state of an entity whose changes are close to one another.
+pub const SESSION: &str = "session";
 /// The state of an entity whose reading is above a threshold.
 pub const ABOVE: &str = "above";
 /// Likewise.
@@ -34,10 +37,14 @@ pub struct Stages {
     pub detection: Option<Detection>,
     /// For how long after an entity was first seen its faults wait.
     pub grace_ns: Option<i64>,
+    /// What makes a session of changes.
+    pub session: Option<Grouping>,
     /// The indices of the states that are made, where they are.
     pub flapping: u16,
     /// Likewise.
     pub unknown: u16,
+    /// Likewise.
+    pub in_session: u16,
     /// Likewise: normal, above and below.
     pub levels: [u16; 3],
 }
@@ -57,8 +64,8 @@ pub enum Machinery {
 impl Stages {
     /// Whether there are any.
     pub fn are_any(&self) -> bool {
-        let Self { absent_after_ns, thresholds, damping, detection, grace_ns, .. } = self;
-        let last = absent_after_ns.or(*grace_ns).is_some();
+        let Self { absent_after_ns, thresholds, damping, detection, grace_ns, session, .. } = self;
+        let last = absent_after_ns.or(*grace_ns).is_some() || session.is_some();
         last || thresholds.is_some() || damping.is_some() || detection.is_some()
     }
 
@@ -76,6 +83,7 @@ impl Stages {
             (ABOVE, above.is_some()),
             (BELOW, below.is_some()),
             (NORMAL, self.thresholds.is_some()),
+            (SESSION, self.session.is_some()),
         ];
         made.into_iter().filter(|(_, is)| *is).map(|(name, _)| SmolStr::new_static(name))
     }
@@ -106,6 +114,7 @@ pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
             signal.state_names().position(|known| known == name).unwrap_or_default() as u16
         };
         (rule.stages.flapping, rule.stages.unknown) = (number(FLAPPING), number(UNKNOWN));
+        rule.stages.in_session = number(SESSION);
         rule.stages.levels = [NORMAL, ABOVE, BELOW].map(number);
         let is_fault = |at: usize| rule.stages.faults.get(at).copied().unwrap_or_default();
         rule.stages.faults = all.iter().map(|at| at.is_some_and(is_fault)).collect();
@@ -115,9 +124,12 @@ pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
 impl Rule {
     /// What folds its observations.
     pub fn machinery(&self) -> Machinery {
+        let Stages { thresholds, session, .. } = &self.stages;
         match self.is_staged() {
             false => Machinery::Held,
-            true if self.stages.thresholds.is_some() => Machinery::All,
+            true if thresholds.is_some() || session.is_some() || self.except.is_some() => {
+                Machinery::All
+            }
             true => Machinery::Staged,
         }
     }

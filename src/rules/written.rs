@@ -51,7 +51,7 @@ impl Written {
         let routes = others.into_iter().filter(|(key, _)| key.text() != Some(OTHERS[0]));
         // Rules share how long they are known, and what observations are made of.
         let dedups = rules.iter().any(|rule| rule.dedup.is_some());
-        let has_detail = dedups || rules.iter().any(|rule| signals[rule.signal].has_detail());
+        let has_detail = rules.iter().any(|rule| rule.has_detail(&signals[rule.signal]));
         let corrects = sources.iter().any(|source| source.skew == Skew::Correct);
         let longest = rules.iter().map(|rule| rule.amend_within_ns).max().filter(|_| corrects);
         let made: Vec<_> = signals.iter().map(|signal| &signal.made).collect();

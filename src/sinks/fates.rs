@@ -71,7 +71,7 @@ enum OfLane {
     Decided(Decision<u16>),
     Repeated(Place),
     Staged(Place, Staged),
-    Observed { place: Place, state: u16, position: Position, known: Known },
+    Observed { place: Place, state: u16, urgent: bool, position: Position, known: Known },
 }
 
 /// What tells records apart: a line may have several.
@@ -87,7 +87,7 @@ enum OfRecord {
     DeadLetter { element: Option<u32>, column: u64, reason: String },
     Read { element: Option<u32>, raw_time_ns: Option<i64> },
     Whole { known: Known, disposition: Disposition },
-    Fate { rule: u16, state: u16, fate: Fate },
+    Fate { rule: u16, state: u16, urgent: bool, fate: Fate },
 }
 
 impl Fates {
@@ -150,8 +150,9 @@ impl Fates {
                 let key = RecordKey { position, entity, mark };
                 self.records.push((key, OfRecord::Read { element, raw_time_ns }), diff)
             }
-            Trace::Observed { lane, place, state, position, known, .. } => {
-                self.lanes.push((lane, OfLane::Observed { place, state, position, known }), diff)
+            Trace::Observed { lane, place, state, urgent, position, known, .. } => {
+                let observed = OfLane::Observed { place, state, urgent, position, known };
+                self.lanes.push((lane, observed), diff)
             }
             Trace::Repeated { lane, place } => {
                 self.lanes.push((lane, OfLane::Repeated(place)), diff)
@@ -229,8 +230,8 @@ impl OfLine {
                 OfRecord::Read { element, raw_time_ns } => {
                     reads.extend(std::iter::repeat_n((element, raw_time_ns), copies));
                 }
-                OfRecord::Fate { rule, state, fate } => {
-                    fates.push(FateRow::new(rules, rule, state, &fate));
+                OfRecord::Fate { rule, state, urgent, fate } => {
+                    fates.push(FateRow::new(rules, rule, (state, urgent), &fate));
                 }
                 whole => wholes.push((whole, copies)),
             }
@@ -299,7 +300,7 @@ impl<'c> Teller<'c> {
                 self.repeated.insert(place);
             }
             OfLane::Staged(place, what) => self.staged.entry(place).or_default().push(what),
-            OfLane::Observed { place, state, position, known } => {
+            OfLane::Observed { place, state, urgent, position, known } => {
                 let noted = self.staged.remove(&place).unwrap_or_default();
                 let fate = match self.repeated.remove(&place) {
                     true => Fate::Repeated,
@@ -309,7 +310,7 @@ impl<'c> Teller<'c> {
                     },
                 };
                 let key = RecordKey::new(position, &known);
-                return Some((key, OfRecord::Fate { rule: self.lane.rule, state, fate }));
+                return Some((key, OfRecord::Fate { rule: self.lane.rule, state, urgent, fate }));
             }
         }
         None

@@ -16,7 +16,7 @@ use smol_str::SmolStr;
 
 use super::OutputError;
 use super::json::push_update;
-use crate::model::detail::{Detail, Reading};
+use crate::model::detail::{Changes, Detail, Reading};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::time::parse_rfc3339;
 use crate::pipeline::Update;
@@ -73,6 +73,9 @@ struct Data<'l> {
     labels: BTreeMap<Cow<'l, str>, Cow<'l, str>>,
     #[serde(borrow)]
     value: Option<&'l RawValue>,
+    changes: Option<u32>,
+    first_change: Option<&'l str>,
+    last_change: Option<&'l str>,
 }
 
 impl History {
@@ -186,11 +189,16 @@ fn episode(line: &Line<'_>, of_rule: &OfRule, catalog: &Catalog) -> Option<Episo
     let Artifact { id, data } = &line.artifact;
     let state = of_rule.states.iter().position(|state| **state == *data.state)?;
     let (signal, rule, state) = catalog.ranks(of_rule.number, state as u16);
-    let detail = of_rule.has_detail.then(|| {
+    let changes = data.changes.and_then(|count| {
+        let instant = |text: Option<&str>| parse_rfc3339(text?).ok();
+        let (first, last) = (instant(data.first_change)?, instant(data.last_change)?);
+        Some(Changes { count, first, last })
+    });
+    let detail = (of_rule.has_detail || changes.is_some()).then(|| {
         let label = |name: &SmolStr| data.labels.get(name.as_str()).map(SmolStr::new);
         let labels = of_rule.labels.iter().map(|name| label(name).unwrap_or_default()).collect();
         let value = data.value.and_then(|value| Reading::new(value.get().parse().ok()?));
-        Arc::new(Detail { labels, value })
+        Arc::new(Detail { labels, value, changes })
     });
     let episode = Episode {
         since_ns: parse_rfc3339(data.since).ok()?,

@@ -67,6 +67,12 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         out.extend(br#","value":"#);
         out.extend(value.get().to_string().as_bytes());
     }
+    if let Some(changes) = episode.detail.as_ref().and_then(|detail| detail.changes) {
+        out.extend(br#","changes":"#);
+        push_number(out, changes.count);
+        push_instant(out, br#","first_change":"#, changes.first);
+        push_instant(out, br#","last_change":"#, changes.last);
+    }
     push_texts(out, br#","annotations":"#, &catalog.annotations(episode));
     if let Some(schema) = catalog.schema(episode) {
         out.extend(br#","schema":"#);

@@ -72,7 +72,7 @@ impl View {
     }
 }
 
-pub(super) const EPISODE_FIELDS: [&str; 13] = [
+pub(super) const EPISODE_FIELDS: [&str; 16] = [
     "entity",
     "rule",
     "signal",
@@ -85,9 +85,12 @@ pub(super) const EPISODE_FIELDS: [&str; 13] = [
     "labels",
     "annotations",
     "value",
+    "changes",
+    "first_change",
+    "last_change",
     "schema",
 ];
-pub(super) const FATE_FIELDS: [&str; 29] = [
+pub(super) const FATE_FIELDS: [&str; 32] = [
     "entity",
     "time",
     "arrival",
@@ -108,6 +111,7 @@ pub(super) const FATE_FIELDS: [&str; 29] = [
     "keep",
     "missed",
     "as",
+    "except",
     "value",
     "smoothed",
     "would",
@@ -115,10 +119,12 @@ pub(super) const FATE_FIELDS: [&str; 29] = [
     "suppress",
     "suppressed_until",
     "share",
+    "changes",
+    "first_change",
     "first_seen",
     "grace_until",
 ];
-pub(super) const DELIVERY_FIELDS: [&str; 18] = [
+pub(super) const DELIVERY_FIELDS: [&str; 21] = [
     "to",
     "at",
     "kind",
@@ -136,11 +142,14 @@ pub(super) const DELIVERY_FIELDS: [&str; 18] = [
     "labels",
     "annotations",
     "value",
+    "changes",
+    "first_change",
+    "last_change",
     "schema",
 ];
 pub(super) const DEAD_LETTER_FIELDS: [&str; 4] = ["line", "column", "reason", "record"];
 /// What of these are instants, ...
-const TIMES: [&str; 11] = [
+const TIMES: [&str; 13] = [
     "since",
     "until",
     "decided",
@@ -152,6 +161,8 @@ const TIMES: [&str; 11] = [
     "suppressed_until",
     "first_seen",
     "grace_until",
+    "first_change",
+    "last_change",
 ];
 /// ... lengths of time, ...
 const DURATIONS: [&str; 4] = ["lasted", "hold", "within", "keep"];

@@ -536,7 +536,8 @@ fn what_is_made_of_readings_says_so() {
           1970-01-01T00:17:10.000Z below for 30s; announced at once (2 observations)
           1970-01-01T00:17:40.000Z normal since then; announced at once (1 observation)
           2 observations withheld without a rate
-    "#]].assert_eq(rate);
+    "#]]
+    .assert_eq(rate);
     let ran = place.run("check --plan r.yaml --sample l.ndjson");
     expect![[r#"
         r.yaml: ok (1 source, 1 signal, 4 rules)
@@ -636,6 +637,85 @@ fn what_is_made_of_readings_says_so() {
         signal a: 5 of 7 records
           usually 30s between observations of an entity
     "#]].assert_eq(&ran.said);
+}
+
+/// What counts at once, and whatever would have held it.
+#[test]
+fn what_counts_at_once_says_so() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { states: { up: data.x == 1, down: data.x == 0 } } }\n\
+           rules:\n  \
+           - { name: r, signal: a, faults: [down], grace: 1h, hold: { down: 5m }, except: data.hot > 9 }\n";
+    let log = r#"
+{"at":1000,"e":"h","x":1,"hot":0}
+{"at":1010,"e":"h","x":0,"hot":0}
+{"at":1020,"e":"h","x":0,"hot":10}
+{"at":1030,"e":"h","x":0,"hot":"very"}
+"#;
+    expect![[r#"
+        l.ndjson:1, to rule r, begins a run: 1970-01-01T00:16:40.000Z up for 20s; announced at once (1 observation)
+        l.ndjson:2, to rule r, down was withheld: the entity was first seen at 00:16:40.000Z, and its grace ends at 01:16:40.000Z. Would have passed with grace <= 10s
+        l.ndjson:3, to rule r, begins a run: 1970-01-01T00:17:00.000Z down since then; announced at 00:17:00.000Z, as `except` says (1 observation)
+        l.ndjson:3, to rule r: it counts at once, as `except` says, `data.hot > 9`
+        l.ndjson:4, to rule r, down was withheld: the entity was first seen at 00:16:40.000Z, and its grace ends at 01:16:40.000Z. Would have passed with grace <= 30s
+        l.ndjson:4: the `except` of rule r, `data.hot > 9`, could not be judged: data.hot is the string "very"
+    "#]].assert_eq(&said_of(&rules, log, 1..=4));
+    let place = Place::new();
+    place.write("r.yaml", rules.as_bytes());
+    let ran = place.run("check --plan r.yaml");
+    let (_, plan) = ran.said.split_once("5. duplicates").expect("stages");
+    expect![[r#"
+        : of equal records the first counts, the others are left out
+          6. except: what is so passes at once, whatever follows would hold it
+               except  data.hot > 9 (native)
+          7. grace: for 1h after an entity is first seen, faults wait
+               faults  down
+          8. hold: a state counts once it has lasted
+               up    at once
+               down  5m
+          9. expiry: after 7d without observations an entity is forgotten
+          10. output: episodes of r by entity
+    "#]]
+    .assert_eq(plan);
+}
+
+/// What is one of a session, of an entity and of a record.
+#[test]
+fn what_is_in_a_session_says_so() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { states: { up: data.x == 1, down: data.x == 0 } } }\n\
+           rules: [{ name: r, signal: a, session: { gap: 1m }, hold: { down: 30s } }]\n";
+    let log = r#"
+{"at":1000,"e":"h","x":1}
+{"at":1100,"e":"h","x":0}
+{"at":1120,"e":"h","x":1}
+{"at":1150,"e":"h","x":0}
+{"at":1300,"e":"h","x":0}
+"#;
+    expect![[r#"
+        l.ndjson:1, to rule r, begins a run: 1970-01-01T00:16:40.000Z up for 1m40s; announced at once (1 observation)
+        l.ndjson:2, to rule r, begins a run: 1970-01-01T00:18:20.000Z down for 20s; hold is 30s; over at 00:18:40.000Z (1 observation). Would have counted with hold <= 20s
+        l.ndjson:3, to rule r, begins a run: 1970-01-01T00:18:40.000Z session for 1m30s; announced at once (2 observations)
+        l.ndjson:3, to rule r: it counts as session: 2 changes since 00:18:20.000Z, the last at 00:18:40.000Z; gap is 1m. Would not with least > 2
+        l.ndjson:4, to rule r, is observation 2 of a run: 1970-01-01T00:18:40.000Z session for 1m30s; announced at once (2 observations)
+        l.ndjson:4, to rule r: it counts as session: 3 changes since 00:18:20.000Z, the last at 00:19:10.000Z; gap is 1m. Would not with least > 3
+        l.ndjson:5, to rule r, begins a run: 1970-01-01T00:20:10.000Z down since then; announced: it lasted 30s, until 00:20:40.000Z (1 observation)
+    "#]].assert_eq(&said_of(&rules, log, 1..=5));
+    let place = Place::new();
+    place.write("r.yaml", rules.as_bytes());
+    let ran = place.run("check --plan r.yaml");
+    let (_, plan) = ran.said.split_once("5. duplicates").expect("stages");
+    expect![[r#"
+        : of equal records the first counts, the others are left out
+          6. session: from 2 changes on, each less than 1m after the one before, it is session
+          7. hold: a state counts once it has lasted
+               up       at once
+               down     30s
+               session  at once
+          8. expiry: after 7d without observations an entity is forgotten
+          9. output: episodes of r by entity
+    "#]]
+    .assert_eq(plan);
 }
 
 /// Each rule that passes a record over is named, and what could not be judged, with the reason.

@@ -20,9 +20,15 @@ pub(crate) struct Observation {
     pub(crate) known_at: i128,
     /// Whether nobody observed it: a deadline made it.
     pub(crate) made: bool,
+    /// Whether it counts at once.
+    pub(crate) urgent: bool,
+    /// Of one in a session, its changes so far: how many, the first and the last.
+    pub(crate) changes: Option<Changes>,
     /// The bits of its reading, if it has one.
     pub(crate) reading: u64,
 }
+
+pub(crate) type Changes = (u32, i128, i128);
 
 /// An episode without its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,8 @@ pub(crate) struct Span {
     pub(crate) expired: bool,
     /// The source of the observation it began with.
     pub(crate) source: String,
+    /// As of the last observation of it.
+    pub(crate) changes: Option<Changes>,
 }
 
 /// Observations of runs that have ended without being established. An observation that the clock
@@ -80,8 +88,8 @@ struct Run<'a> {
     /// Where its history expires.
     expires: i128,
     hold: i128,
-    /// Whether a deadline made something where it starts: it counts when that instant is over.
-    waits: bool,
+    /// Where deadlines made something: what starts there counts when that instant is over.
+    made: Vec<i128>,
 }
 
 /// How long states are held, kept, and remembered.
@@ -109,20 +117,22 @@ enum Takes {
     Held(i128),
     /// When the keep of the state before is over, its last instant included.
     Kept(i128),
+    /// Since it is urgent; when that instant is over, if a deadline made something there.
+    Urgent(i128, bool),
 }
 
 impl Takes {
     fn decided(self) -> i128 {
         match self {
-            Self::Held(at) | Self::Kept(at) => at,
+            Self::Held(at) | Self::Kept(at) | Self::Urgent(at, _) => at,
         }
     }
 
     /// Whether it has come when something happens at `time`.
     fn is_before(self, time: i128) -> bool {
         match self {
-            Self::Held(at) => at <= time,
-            Self::Kept(at) => at < time,
+            Self::Held(at) | Self::Urgent(at, false) => at <= time,
+            Self::Kept(at) | Self::Urgent(at, true) => at < time,
         }
     }
 }
@@ -144,8 +154,9 @@ impl Run<'_> {
         self.later.first().is_none_or(|next| next.time > self.start())
     }
 
-    fn is_cut_short(&self) -> bool {
-        self.contrary().is_some_and(|contrary| contrary < self.deadline())
+    fn is_cut_short(&self, takes: Takes) -> bool {
+        let contrary = self.contrary().is_some_and(|contrary| contrary < self.deadline());
+        contrary && !matches!(takes, Takes::Urgent(..))
     }
 
     /// The first observation of another state after it.
@@ -155,19 +166,26 @@ impl Run<'_> {
 
     /// When it takes the place of a state that is kept until then, if any.
     fn takes(&self, kept_until: Option<i128>) -> Takes {
-        match kept_until {
+        let takes = match kept_until {
             Some(kept) if kept >= self.deadline() => Takes::Kept(kept),
             _ => Takes::Held(self.deadline()),
+        };
+        let urgent = self.observations.iter().find(|observation| observation.urgent);
+        match urgent.map(|urgent| urgent.time) {
+            Some(at) if self.contrary() != Some(at) && !takes.is_before(at) => {
+                Takes::Urgent(at, self.made.contains(&at))
+            }
+            _ => takes,
         }
     }
 
     fn is_established(&self, clock: i128, takes: Takes) -> bool {
         self.has_length()
-            && !self.is_cut_short()
+            && !self.is_cut_short(takes)
             && self.contrary().is_none_or(|contrary| takes.is_before(contrary))
             && takes.is_before(self.expires)
             && takes.is_before(clock)
-            && !(self.waits && self.start() == clock)
+            && !(self.made.contains(&self.start()) && self.start() == clock)
     }
 
     /// How many observations it has, without those that were made.
@@ -229,7 +247,7 @@ fn runs<'a>(history: &'a [Observation], last: i128, waits: Waits<'_>) -> Vec<Run
             later: &history[end..],
             expires: last + i128::from(waits.expire_after_ns),
             hold: i128::from(waits.hold_ns(observations[0].state)),
-            waits: history.iter().any(|o| o.made && o.time == observations[0].time),
+            made: history.iter().filter(|o| o.made).map(|o| o.time).collect(),
         });
     }
     runs
@@ -264,6 +282,10 @@ fn judge(
     let mut open: Option<Span> = None;
     let mut unobserved = false;
     for run in runs(history, last, waits) {
+        let last = run.observations[run.observations.len() - 1].changes;
+        if let Some(span) = open.as_mut().filter(|span| span.state == run.state()) {
+            span.changes = last.or(span.changes);
+        }
         let kept = open.as_ref().and_then(|span| kept_until(span, &run, history, waits.keep_ns));
         each(&run, kept);
         let takes = run.takes(kept);
@@ -274,7 +296,7 @@ fn judge(
         if open.as_ref().is_some_and(|span| span.state == run.state()) {
             continue;
         }
-        let since = run.start().max(kept.unwrap_or(run.start()));
+        let since = run.start().max(kept.unwrap_or(run.start()).min(takes.decided()));
         if let Some(span) = open.take() {
             spans.push(Span { until: Some(since), ..span });
         }
@@ -285,6 +307,7 @@ fn judge(
             decided: takes.decided(),
             expired: false,
             source: run.observations[0].source.clone(),
+            changes: last,
         });
     }
     let expires = last + i128::from(waits.expire_after_ns);
@@ -318,7 +341,7 @@ pub(crate) fn suppressed(
             let takes = run.takes(kept);
             let count = run.observed();
             match run.contrary() {
-                _ if !run.has_length() || run.is_cut_short() => suppressed.hold += count,
+                _ if !run.has_length() || run.is_cut_short(takes) => suppressed.hold += count,
                 Some(contrary) if !takes.is_before(contrary) => suppressed.keep += count,
                 Some(_) => {}
                 None if !takes.is_before(run.expires) && run.expires <= end => {

@@ -7,7 +7,7 @@ use super::damage::damaged;
 use super::lines::{Draft, escaped, quoted, spelt};
 use super::readings;
 use super::stages::{ABOVE, BELOW, Damping, Detection, Stages, name};
-use super::{DAY, MS, RuleSpec, S, SignalSpec, Spec};
+use super::{DAY, EXCEPT, MS, RuleSpec, S, SignalSpec, Spec};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const BASE: i64 = 1_767_225_600 * S;
@@ -121,6 +121,15 @@ pub(crate) fn case(seed: u64) -> Case {
     let mut spec = spec(&mut random);
     spec.corrects = Random::new(seed.rotate_left(32)).chance(30);
     readings(&mut spec, &mut Random::new(seed.rotate_left(16)));
+    let mut random_too = Random::new(seed.rotate_left(48));
+    for rule in spec.rules.iter_mut().take(SHAPES.len() + 1) {
+        rule.except |= random_too.chance(20);
+        if random_too.chance(15) {
+            let gap = *random_too.pick(&[MS, 100 * MS, S, 3 * S]);
+            let gap = gap.min(rule.expire_after_ns.unwrap_or(spec.expire_after_ns) - MS);
+            rule.stages.session = Some((gap, 1 + random_too.below(3) as usize));
+        }
+    }
     let yaml = yaml(&spec, &mut random);
     let partitions = Writer::new(&spec, &mut random).write();
     Case { seed, spec, partitions, yaml }
@@ -227,6 +236,7 @@ fn readings(spec: &mut Spec, random: &mut Random) {
     if random.chance(30) {
         rule.dedup_ns = Some(*random.pick(&[MS, 100 * MS, S]));
     }
+    rule.except = random.chance(40);
     spec.signals.push(readings::signal());
     spec.rules.push(rule);
 }
@@ -306,6 +316,7 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
             ("above", bounds.is_some_and(|(above, _)| above)),
             ("below", bounds.is_some_and(|(_, below)| below)),
             ("normal", bounds.is_some()),
+            ("session", rule.stages.session.is_some()),
         ]
         .into_iter()
         .filter(|(_, is_made)| *is_made)
@@ -321,6 +332,9 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
             yaml.push_str(&format!("    keep: {{ {} }}\n", keeps.join(", ")));
         }
         push_stages(&mut yaml, rule, states);
+        if rule.except {
+            yaml.push_str(&format!("    except: data.load == {EXCEPT:?}\n"));
+        }
         if let Some(source) = &rule.source {
             yaml.push_str(&format!("    where: labels.by == {source:?}\n"));
         }
@@ -341,8 +355,9 @@ fn yaml(spec: &Spec, random: &mut Random) -> String {
 }
 
 fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
-    let Stages { faults, absent_after_ns, thresholds, damping, detection, grace_ns, .. } =
-        &rule.stages;
+    let Stages {
+        faults, absent_after_ns, thresholds, damping, detection, grace_ns, session, ..
+    } = &rule.stages;
     if damping.is_some() || grace_ns.is_some() {
         let faults: Vec<_> = faults.iter().map(|fault| name(states, *fault)).collect();
         yaml.push_str(&format!("    faults: [{}]\n", faults.join(", ")));
@@ -367,6 +382,9 @@ fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
         yaml.push_str(&format!(
             "    flap_detection: {{ weights: {weights}, high: {high}, low: {low} }}\n"
         ));
+    }
+    if let Some((gap, least)) = session {
+        yaml.push_str(&format!("    session: {{ gap: {}, least: {least} }}\n", duration(*gap)));
     }
     if let Some(grace) = grace_ns {
         yaml.push_str(&format!("    grace: {}\n", duration(*grace)));

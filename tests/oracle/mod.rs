@@ -91,6 +91,8 @@ pub(crate) struct RuleSpec {
     pub(crate) stages: Stages,
     /// The only source it observes: `where` on the label that has it.
     pub(crate) source: Option<String>,
+    /// Whether what has the load [`EXCEPT`] counts at once.
+    pub(crate) except: bool,
     /// For how long an observation of equal state and source is a repeat.
     pub(crate) dedup_ns: Option<i64>,
     /// The lateness, if none.
@@ -98,6 +100,9 @@ pub(crate) struct RuleSpec {
     /// That of the file, if none.
     pub(crate) expire_after_ns: Option<i64>,
 }
+
+/// See [`RuleSpec::except`].
+pub(crate) const EXCEPT: &str = "max";
 
 impl RuleSpec {
     fn amend_within_ns(&self, spec: &Spec) -> i64 {
@@ -138,6 +143,8 @@ pub(crate) struct Episode {
     pub(crate) expired: bool,
     /// The label, where there is one.
     pub(crate) label: Option<String>,
+    /// Of a session, how many changes it has, the first and the last.
+    pub(crate) changes: Option<(u32, i64, i64)>,
 }
 
 /// What a replay must give.
@@ -242,6 +249,8 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
                 id: record.id.clone(),
                 raw: *raw,
                 made: false,
+                changes: None,
+                urgent: rule.except && record.json["data"]["load"] == EXCEPT,
                 reading: readings::reading(&record.json).map_or(0, f64::to_bits),
                 state,
                 known_at: floor_to_tick(*arrival, spec.tick_ns),
@@ -277,6 +286,8 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
                 until: span.until.map(nanos),
                 decided: nanos(span.decided),
                 expired: span.expired,
+                changes:
+                    span.changes.map(|(count, first, last)| (count, nanos(first), nanos(last))),
                 label: Some(span.source).filter(|source| spec.labelled && !source.is_empty()),
             }));
         }

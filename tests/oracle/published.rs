@@ -24,6 +24,9 @@ pub(crate) fn episode(event: &Value) -> Episode {
         until,
         decided: instant(&data["decided"]),
         expired: reason == "expired",
+        changes: data["changes"].as_u64().map(|count| {
+            (count as u32, instant(&data["first_change"]), instant(&data["last_change"]))
+        }),
         label: data["labels"]["by"].as_str().map(str::to_owned),
     }
 }

@@ -16,6 +16,8 @@ pub(crate) const ABOVE: usize = 103;
 pub(crate) const BELOW: usize = 104;
 /// What shows a reading and no state yet.
 pub(crate) const READING: usize = 105;
+/// As the others.
+pub(crate) const SESSION: usize = 106;
 
 /// The stages of a rule.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub(crate) struct Stages {
     pub(crate) damping: Option<Damping>,
     pub(crate) detection: Option<Detection>,
     pub(crate) grace_ns: Option<i64>,
+    /// The gap of sessions, and how many changes they take.
+    pub(crate) session: Option<(i64, usize)>,
     /// How long the states that are made must last.
     pub(crate) hold_made_ns: i64,
 }
@@ -67,6 +71,7 @@ pub(crate) fn name(states: &[String], state: usize) -> String {
         NORMAL => "normal".to_owned(),
         ABOVE => "above".to_owned(),
         BELOW => "below".to_owned(),
+        SESSION => "session".to_owned(),
         state => states[state].clone(),
     }
 }
@@ -74,6 +79,7 @@ pub(crate) fn name(states: &[String], state: usize) -> String {
 impl Stages {
     pub(crate) fn are_any(&self) -> bool {
         self.absent_after_ns.or(self.grace_ns).is_some()
+            || self.session.is_some()
             || self.thresholds.is_some()
             || self.damping.is_some()
             || self.detection.is_some()
@@ -94,6 +100,7 @@ impl Stages {
         self.damp(&mut passed, expire_after, clock);
         self.detect(&mut passed, expire_after);
         self.spare(&mut passed, expire_after, clock);
+        self.group(&mut passed, expire_after, clock);
         passed
     }
 
@@ -138,7 +145,9 @@ impl Stages {
                     }
                 }
                 match (damp.until, damp.passed) {
-                    (Some(_), Some(passed)) if passed != observation.state => withheld.push(*place),
+                    (Some(_), Some(passed)) if passed != observation.state => {
+                        withheld.extend((!observation.urgent).then_some(*place));
+                    }
                     _ => damp.passed = Some(observation.state),
                 }
                 before = Some(observation);
@@ -159,7 +168,7 @@ impl Stages {
         let mut turned = Vec::new();
         for life in observed(&passed.observations, expire_after) {
             let mut flaps = false;
-            for (index, (place, _)) in life.iter().enumerate() {
+            for (index, (place, observation)) in life.iter().enumerate() {
                 // The weights of Nagios times 76, those of Icinga times 50: 0 is the latest change.
                 let changes = (0..20.min(index))
                     .filter(|age| life[index - age].1.state != life[index - age - 1].1.state);
@@ -172,7 +181,7 @@ impl Stages {
                     (false, true) => share >= high,
                     (false, false) => share > high,
                 };
-                if flaps {
+                if flaps && !observation.urgent {
                     turned.push(*place);
                 }
             }
@@ -188,7 +197,7 @@ impl Stages {
         for life in observed(&passed.observations, expire_after) {
             let over = life[0].1.time + i128::from(grace);
             let within: Vec<_> = life.iter().filter(|(_, o)| o.time < over).collect();
-            let faults = within.iter().filter(|(_, o)| self.is_fault(o.state));
+            let faults = within.iter().filter(|(_, o)| self.is_fault(o.state) && !o.urgent);
             withheld.extend(faults.map(|(place, _)| *place));
             let expires = life[life.len() - 1].1.time + i128::from(expire_after);
             let (_, last) = within[within.len() - 1];
@@ -198,6 +207,38 @@ impl Stages {
         }
         passed.spared = withheld.len();
         replace(&mut passed.observations, &withheld, made);
+    }
+}
+
+impl Stages {
+    fn group(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
+        let Some((gap, least)) = self.session else { return };
+        let mut made = Vec::new();
+        for life in observed(&passed.observations, expire_after) {
+            let mut changes: Vec<i128> = Vec::new();
+            let expires = life[life.len() - 1].1.time + i128::from(expire_after);
+            for (at, (place, observation)) in life.iter().enumerate() {
+                let before = at.checked_sub(1).map(|before| &life[before].1);
+                if before.is_some_and(|before| before.state != observation.state) {
+                    changes.push(observation.time);
+                }
+                if changes.len() >= least && !observation.urgent {
+                    let all = (changes.len() as u32, changes[0], changes[changes.len() - 1]);
+                    passed.observations[*place].state = SESSION;
+                    passed.observations[*place].changes = Some(all);
+                }
+                let Some(over) = changes.last().map(|last| last + i128::from(gap)) else {
+                    continue;
+                };
+                let next = life.get(at + 1).map(|(_, next)| next.time);
+                if next.is_none_or(|next| next >= over) && over <= clock.min(expires) {
+                    let is_session = changes.len() >= least;
+                    made.extend(is_session.then(|| made_of(observation, over, observation.state)));
+                    changes.clear();
+                }
+            }
+        }
+        replace(&mut passed.observations, &[], made);
     }
 }
 
@@ -233,7 +274,7 @@ impl Damp {
 }
 
 fn made_of(of: &Observation, time: i128, state: usize) -> Observation {
-    Observation { time, state, made: true, ..of.clone() }
+    Observation { time, state, made: true, urgent: false, changes: None, ..of.clone() }
 }
 
 /// Puts what a deadline makes before all that comes then or later.

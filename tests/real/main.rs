@@ -163,6 +163,8 @@ fn upptime() {
                 known_at: 0,
                 made: false,
                 reading: 0,
+                urgent: false,
+                changes: None,
             };
             Some(Shown { signal: 0, entity: text("slug"), observation })
         },
@@ -208,6 +210,8 @@ fn bgp() {
                     known_at: 0,
                     made: false,
                     reading: 0,
+                    urgent: false,
+                    changes: None,
                 };
                 Some(Shown { signal, entity: line["entity"].as_str()?.to_owned(), observation })
             },

@@ -19,6 +19,9 @@
 //! begins. A run that has lasted and was not established since another state was kept is absorbed,
 //! too.
 //!
+//! An observation may be *urgent*: its run is established at its instant, if it was not before, whatever
+//! it would have to last; a state that is kept ends there, if it is kept until then.
+//!
 //! A key that is not observed for `expire_after` from its last observation on is forgotten then:
 //! what it sustained ends at that last observation (or where it begins, if a keep ended later), and
 //! what comes later starts afresh. What a [stage](crate::stage) made and nobody observed ends when it is
@@ -27,12 +30,13 @@
 //! is over only when its last instant is.
 //!
 //! What a state says beyond what it [is](State::is) (a note, a reading) is that of the first
-//! observation: of the run, and of the run that a sustained state began with.
+//! observation: of the run, and of the run that a sustained state began with. It may be
+//! [renewed](State::renew): a run by each of its observations, a sustained state by each of it, too.
 //!
 //! # Cost
 //!
-//! Two states and 40 bytes a key, 16 more where states are [kept](Holds::Missed), one deadline;
-//! constant time per event.
+//! Two states and 40 bytes a key, 16 more where states are [kept](Holds::Besides) and as many where
+//! observations may be urgent, one deadline; constant time per event.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -50,6 +54,11 @@ pub trait Observation: Event {
 
     /// The observed state.
     fn state(&self) -> Self::State;
+
+    /// Whether it counts at once, whatever would hold it up.
+    fn is_urgent(&self) -> bool {
+        false
+    }
 }
 
 /// What a key can be in.
@@ -57,6 +66,12 @@ pub trait State: Data {
     /// Whether both are one state, so that a run goes on: equal states are.
     fn is(&self, other: &Self) -> bool {
         self == other
+    }
+
+    /// Takes in what a later observation of the same state says, if the state that lasts is to tell it;
+    /// otherwise it tells what the first said.
+    fn renew(&mut self, later: &Self) {
+        let _ = later;
     }
 }
 
@@ -88,8 +103,9 @@ impl Observation for Observed {
 
 /// How long states are held before they count, and kept when they are missed.
 pub trait Holds<K, S>: 'static {
-    /// What is remembered of a state that is missed: `()` if none is ever kept, or an instant.
-    type Missed: Missed;
+    /// What is remembered besides: `()` if no state is kept and nothing urgent, the instant since when a
+    /// state is missed, or [`Rare`] for both.
+    type Besides: Besides;
 
     /// How long a run of `state` must last; not negative.
     fn hold(&self, key: &K, state: &S) -> i64;
@@ -104,30 +120,65 @@ pub trait Holds<K, S>: 'static {
     fn expire_after(&self, key: &K) -> i64;
 }
 
-/// Since when a state is missed, if that is remembered.
-pub trait Missed: Clone + Debug + Default + Eq + Serialize + DeserializeOwned + 'static {
-    /// Since when.
-    fn since(&self) -> Option<i64>;
+/// What is remembered besides, as far as it is.
+pub trait Besides: Clone + Debug + Default + Eq + Serialize + DeserializeOwned + 'static {
+    /// Since when the state that holds is missed.
+    fn missed(&self) -> Option<i64>;
 
-    /// It is missed from `time` on, unless it was before.
-    fn miss(&mut self, time: i64);
-}
+    /// Since when it is.
+    fn set_missed(&mut self, since: Option<i64>);
 
-impl Missed for () {
-    fn since(&self) -> Option<i64> {
+    /// Since when the latest run is urgent.
+    fn urgent(&self) -> Option<i64> {
         None
     }
 
-    fn miss(&mut self, _: i64) {}
+    /// Since when it is.
+    fn set_urgent(&mut self, since: Option<i64>) {
+        let _ = since;
+    }
 }
 
-impl Missed for Option<i64> {
-    fn since(&self) -> Option<i64> {
+impl Besides for () {
+    fn missed(&self) -> Option<i64> {
+        None
+    }
+
+    fn set_missed(&mut self, _: Option<i64>) {}
+}
+
+impl Besides for Option<i64> {
+    fn missed(&self) -> Option<i64> {
         *self
     }
 
-    fn miss(&mut self, time: i64) {
-        self.get_or_insert(time);
+    fn set_missed(&mut self, since: Option<i64>) {
+        *self = since;
+    }
+}
+
+/// Since when the state that holds is missed, and since when the latest run is urgent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rare {
+    missed: Option<i64>,
+    urgent: Option<i64>,
+}
+
+impl Besides for Rare {
+    fn missed(&self) -> Option<i64> {
+        self.missed
+    }
+
+    fn set_missed(&mut self, since: Option<i64>) {
+        self.missed = since;
+    }
+
+    fn urgent(&self) -> Option<i64> {
+        self.urgent
+    }
+
+    fn set_urgent(&mut self, since: Option<i64>) {
+        self.urgent = since;
     }
 }
 
@@ -136,7 +187,7 @@ impl Missed for Option<i64> {
 pub struct Uniform(i64);
 
 impl<K, S> Holds<K, S> for Uniform {
-    type Missed = ();
+    type Besides = ();
 
     fn hold(&self, _: &K, _: &S) -> i64 {
         self.0
@@ -274,12 +325,12 @@ pub enum Cut {
 
 /// What hold-down remembers of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held<S, M = ()> {
-    run: Option<Run<S, M>>,
+pub struct Held<S, B = ()> {
+    run: Option<Run<S, B>>,
 }
 
 // Derived, it would ask for a default state.
-impl<S, M> Default for Held<S, M> {
+impl<S, B> Default for Held<S, B> {
     fn default() -> Self {
         Self { run: None }
     }
@@ -287,7 +338,7 @@ impl<S, M> Default for Held<S, M> {
 
 /// The latest run, and what holds: flat, since a timeline keeps several of them per key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Run<S, M> {
+struct Run<S, B> {
     start: i64,
     last: i64,
     observations: u32,
@@ -297,11 +348,10 @@ struct Run<S, M> {
     sustained: Option<S>,
     since: i64,
     decided: i64,
-    /// Whether that is missed.
-    missed: M,
+    besides: B,
 }
 
-impl<S: State, M> Run<S, M> {
+impl<S: State, B> Run<S, B> {
     fn sustained(&self, until: Option<i64>, expired: bool) -> Option<Decision<S>> {
         let Self { since, decided, .. } = *self;
         let sustained = |state| Sustained { since, state, until, decided, expired };
@@ -324,45 +374,52 @@ struct Due {
     held: i64,
     /// Where the keep of the state before ends, if that is later, or then.
     kept: Option<i64>,
+    /// Since when it is urgent.
+    urgent: Option<i64>,
 }
 
 impl Due {
     fn decided(self) -> i64 {
-        self.kept.unwrap_or(self.held)
+        self.at(self.kept.unwrap_or(self.held))
     }
 
     /// A return may come in the last instant of a keep.
     fn passes_at(self) -> i64 {
-        self.kept.map_or(self.held, |kept| kept.saturating_add(1))
+        self.at(self.kept.map_or(self.held, |kept| kept.saturating_add(1)))
+    }
+
+    fn at(self, due: i64) -> i64 {
+        self.urgent.map_or(due, |urgent| due.min(urgent))
     }
 }
 
-type RunOf<E, M> = Run<<E as Observation>::State, M>;
+type RunOf<E, B> = Run<<E as Observation>::State, B>;
 
 impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
     /// When the state that holds is no longer kept, if another was observed since.
-    fn kept_until(&self, key: &K, run: &RunOf<E, H::Missed>) -> Option<i64> {
-        let missed = run.missed.since()?;
+    fn kept_until(&self, key: &K, run: &RunOf<E, H::Besides>) -> Option<i64> {
+        let missed = run.besides.missed()?;
         let kept = self.holds.keep(key, run.sustained.as_ref()?);
         (kept > 0).then(|| missed.saturating_add(kept))
     }
 
-    fn due(&self, key: &K, run: &RunOf<E, H::Missed>) -> Due {
+    fn due(&self, key: &K, run: &RunOf<E, H::Besides>) -> Due {
         let held = run.start.saturating_add(self.holds.hold(key, &run.state));
-        Due { held, kept: self.kept_until(key, run).filter(|kept| *kept >= held) }
+        let kept = self.kept_until(key, run).filter(|kept| *kept >= held);
+        Due { held, kept, urgent: run.besides.urgent() }
     }
 
-    fn establishes_at(&self, key: &K, run: &RunOf<E, H::Missed>) -> Option<i64> {
+    fn establishes_at(&self, key: &K, run: &RunOf<E, H::Besides>) -> Option<i64> {
         (!run.established).then(|| self.due(key, run).passes_at())
     }
 
-    fn expires_at(&self, key: &K, run: &RunOf<E, H::Missed>) -> i64 {
+    fn expires_at(&self, key: &K, run: &RunOf<E, H::Besides>) -> i64 {
         run.last.saturating_add(self.holds.expire_after(key))
     }
 
     /// Why a run is over that was not established, when another state is observed.
-    fn cut(&self, key: &K, run: &RunOf<E, H::Missed>, time: i64) -> Cut {
-        match run.missed.since() {
+    fn cut(&self, key: &K, run: &RunOf<E, H::Besides>, time: i64) -> Cut {
+        match run.besides.missed() {
             Some(missed) if time > run.start && time >= self.due(key, run).held => {
                 Cut::Kept { missed }
             }
@@ -370,20 +427,31 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
         }
     }
 
-    /// Folds a state, which may have been observed or not.
+    /// Folds a state, which may have been observed or not, and may be urgent.
     #[inline]
     fn fold(
         &self,
         key: &K,
-        held: &mut Held<E::State, H::Missed>,
-        (time, state, observed): (i64, E::State, bool),
+        held: &mut Held<E::State, H::Besides>,
+        (time, state): (i64, E::State),
+        (observed, urgent): (bool, bool),
         out: &mut Vec<Decision<E::State>>,
     ) {
+        let urgent = urgent.then_some(time);
+        if let Some(Run { sustained: Some(sustained), .. }) = &mut held.run
+            && sustained.is(&state)
+        {
+            sustained.renew(&state);
+        }
         match &mut held.run {
             Some(run) if run.state.is(&state) => {
+                run.state.renew(&state);
                 if observed {
                     run.last = time;
                     run.observations += 1;
+                }
+                if !run.established && run.besides.urgent().is_none() {
+                    run.besides.set_urgent(urgent);
                 }
             }
             Some(run) => {
@@ -392,10 +460,9 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
                 } else if self.tells_runs {
                     out.push(self.stretch(key, run, Some(time)));
                 }
-                match &run.sustained {
-                    Some(sustained) if !sustained.is(&state) => run.missed.miss(time),
-                    _ => run.missed = H::Missed::default(),
-                }
+                let missed = run.sustained.as_ref().filter(|sustained| !sustained.is(&state));
+                run.besides.set_missed(missed.map(|_| run.besides.missed().unwrap_or(time)));
+                run.besides.set_urgent(urgent);
                 if observed {
                     run.last = time;
                 }
@@ -403,6 +470,8 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
                 (run.state, run.established) = (state, false);
             }
             none => {
+                let mut besides = H::Besides::default();
+                besides.set_urgent(urgent);
                 *none = Some(Run {
                     start: time,
                     last: time,
@@ -412,7 +481,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
                     sustained: None,
                     since: 0,
                     decided: 0,
-                    missed: H::Missed::default(),
+                    besides,
                 });
             }
         }
@@ -421,7 +490,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
     fn stretch(
         &self,
         key: &K,
-        run: &RunOf<E, H::Missed>,
+        run: &RunOf<E, H::Besides>,
         until: Option<i64>,
     ) -> Decision<E::State> {
         let Run { start: since, observations, established, .. } = *run;
@@ -437,21 +506,21 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Observer for HoldDown<K, E, 
         &self,
         key: &K,
         held: &mut Self::State,
-        Seen { time, state, by }: Seen<'_, E>,
+        Seen { time, state, by, urgent }: Seen<'_, E>,
         out: &mut Vec<Self::Output>,
     ) {
-        self.fold(key, held, (time, state, by.is_some()), out);
+        self.fold(key, held, (time, state), (by.is_some(), urgent), out);
     }
 }
 
 impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H> {
     type Key = K;
     type Event = E;
-    type State = Held<E::State, H::Missed>;
+    type State = Held<E::State, H::Besides>;
     type Output = Decision<E::State>;
 
     fn event(&self, key: &K, held: &mut Self::State, event: &E, out: &mut Vec<Self::Output>) {
-        self.fold(key, held, (event.time(), event.state(), true), out);
+        self.fold(key, held, (event.time(), event.state()), (true, event.is_urgent()), out);
     }
 
     fn deadline(&self, key: &K, held: &Self::State) -> Option<i64> {
@@ -466,13 +535,14 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
         let Some(run) = &mut held.run else { return };
         if self.establishes_at(key, run) == Some(at) {
             let due = self.due(key, run);
-            let since = self.kept_until(key, run).map_or(run.start, |kept| kept.max(run.start));
+            let kept = self.kept_until(key, run).map(|kept| kept.min(due.decided()));
+            let since = kept.map_or(run.start, |kept| kept.max(run.start));
             run.established = true;
             if !run.sustained.as_ref().is_some_and(|sustained| sustained.is(&run.state)) {
                 out.extend(run.sustained(Some(since), false));
                 run.sustained = Some(run.state.clone());
                 (run.since, run.decided) = (since, due.decided());
-                run.missed = H::Missed::default();
+                run.besides.set_missed(None);
             }
         } else {
             let unobserved = run.established && run.observations == 0;
@@ -495,11 +565,10 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
     }
 
     fn holds_on(&self, before: &Self::State, after: &Self::State) -> bool {
-        let sustained = |held: &Self::State| {
+        fn sustained<S, B>(held: &Held<S, B>) -> Option<(&S, i64, i64)> {
             let run = held.run.as_ref()?;
-            run.sustained.as_ref().map(|_| (run.since, run.decided))
-        };
-        // Of one life, one state was sustained since then; a life that ends has a deadline between.
+            run.sustained.as_ref().map(|state| (state, run.since, run.decided))
+        }
         !self.tells_runs && sustained(before) == sustained(after)
     }
 

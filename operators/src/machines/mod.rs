@@ -6,5 +6,6 @@ pub mod flap_damping;
 pub mod flap_detection;
 pub mod grace;
 pub mod hold_down;
+pub mod session;
 pub mod smoothing;
 pub mod threshold;

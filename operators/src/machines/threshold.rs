@@ -131,6 +131,10 @@ impl<K, E: Observation, M: Measures<K, E::State>> Stage<K, E> for Threshold<M> {
     type State = Gauge;
     type Note = Measured<E>;
 
+    fn makes_states(&self) -> bool {
+        true
+    }
+
     fn expire_after(&self, key: &K) -> Option<i64> {
         self.measures.thresholds(key).map(|_| self.measures.expire_after(key))
     }

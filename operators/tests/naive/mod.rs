@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use differential_dataflow::VecCollection;
 use limbeck_operators::harness::{History, Subject, TakeSnapshot, check};
 use limbeck_operators::machines::hold_down::{
-    Absorbed, Cut, Decision, Holds, Observation, State, Stretch, Sustained,
+    Absorbed, Cut, Decision, Holds, Observation, Rare, State, Stretch, Sustained,
 };
 use limbeck_operators::snapshots::{Snapshot, Snapshots};
 use limbeck_operators::timeline::{Said, Timeline, Timing};
@@ -21,6 +21,7 @@ pub(crate) struct Reading {
     pub(crate) time: i64,
     pub(crate) tie: u8,
     pub(crate) state: u8,
+    pub(crate) urgent: bool,
 }
 
 impl Event for Reading {
@@ -33,7 +34,11 @@ impl Observation for Reading {
     type State = Noted;
 
     fn state(&self) -> Noted {
-        Noted { state: self.state, note: self.tie }
+        Noted { state: self.state, note: self.tie, latest: self.tie }
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.urgent
     }
 }
 
@@ -42,11 +47,17 @@ impl Observation for Reading {
 pub(crate) struct Noted {
     pub(crate) state: u8,
     pub(crate) note: u8,
+    /// What is to be kept of the last.
+    pub(crate) latest: u8,
 }
 
 impl State for Noted {
     fn is(&self, other: &Self) -> bool {
         self.state == other.state
+    }
+
+    fn renew(&mut self, later: &Self) {
+        self.latest = later.latest;
     }
 }
 
@@ -96,7 +107,7 @@ pub(crate) struct PerState {
 }
 
 impl Holds<u8, Noted> for PerState {
-    type Missed = Option<i64>;
+    type Besides = Rare;
 
     fn keep(&self, _: &u8, state: &Noted) -> i64 {
         self.keeps[usize::from(state.state)]
@@ -117,15 +128,21 @@ pub(crate) struct Item {
     pub(crate) time: i64,
     pub(crate) state: Noted,
     pub(crate) by: Option<Reading>,
+    pub(crate) urgent: bool,
 }
 
 impl Item {
     pub(crate) fn of(event: &Reading) -> Self {
-        Self { time: event.time, state: event.state(), by: Some(event.clone()) }
+        Self {
+            time: event.time,
+            state: event.state(),
+            by: Some(event.clone()),
+            urgent: event.urgent,
+        }
     }
 
     pub(crate) fn made(time: i64, state: Noted) -> Self {
-        Self { time, state, by: None }
+        Self { time, state, by: None, urgent: false }
     }
 }
 
@@ -163,6 +180,17 @@ fn judge(
             let established = outlived && lasted && kept < expires;
             Judged { since, decided: kept, established, cut }
         }
+    }
+}
+
+impl Judged {
+    /// The same of a run with something urgent at an instant; if a deadline made something there, too, it counts
+    /// when that is over.
+    fn pressed(self, (urgent, waits): (i64, bool), start: i64, clock: i64) -> Self {
+        let come = if waits { urgent < clock } else { urgent <= clock };
+        let decided = self.decided.min(urgent);
+        let since = start.max(self.since.min(decided));
+        Self { since, decided, established: self.established || come, cut: self.cut }
     }
 }
 
@@ -208,7 +236,13 @@ fn of_life(
     let mut holding: Option<Sustained<Noted>> = None;
     let mut end = last;
     for (index, run) in runs.iter().enumerate() {
-        let (start, state) = (run[0].time, run[0].state);
+        let (start, mut state) = (run[0].time, run[0].state);
+        state.latest = run[run.len() - 1].state.latest;
+        if let Some(holding) = &mut holding
+            && holding.state.is(&state)
+        {
+            holding.state.latest = state.latest;
+        }
         let next = runs.get(index + 1).map(|run| run[0].time);
         let missed = holding.as_ref().filter(|holding| !holding.state.is(&state));
         let missed = missed.map(|Sustained { state, .. }| {
@@ -218,8 +252,13 @@ fn of_life(
         });
         let hold = rule.holds[usize::from(state.state)];
         let waits = life.iter().any(|item| item.by.is_none() && item.time == start);
-        let Judged { since, decided, established, cut } =
-            judge((start, hold, waits), next, missed, (expires, clock));
+        let mut judged = judge((start, hold, waits), next, missed, (expires, clock));
+        let urgent = run.iter().find(|item| item.urgent).map(|item| item.time);
+        if let Some(urgent) = urgent.filter(|urgent| next != Some(*urgent)) {
+            let waits = life.iter().any(|item| item.by.is_none() && item.time == urgent);
+            judged = judged.pressed((urgent, waits), start, clock);
+        }
+        let Judged { since, decided, established, cut } = judged;
         let observations = run.iter().filter(|item| item.by.is_some()).count() as u32;
         if established && observations == 0 && next.is_none() {
             end = expires;
@@ -254,12 +293,13 @@ fn of_life(
 
 /// Event times in a narrow range, received from 3 before to 14 after; some retracted again.
 pub(crate) fn histories(tick: i64) -> impl Strategy<Value = History<(u8, Reading)>> {
-    let update = (0u8..3, 0i64..60, 0u8..2, 0u8..3, -3i64..15, 0u8..12, 0i64..8);
+    let states = (0u8..3, prop::bool::weighted(0.1));
+    let update = (0u8..3, 0i64..60, 0u8..2, states, -3i64..15, 0u8..12, 0i64..8);
     prop::collection::vec(update, 0..40).prop_map(move |rows| {
         let mut updates = Vec::new();
-        for (key, time, tie, state, delay, retract, wait) in rows {
+        for (key, time, tie, (state, urgent), delay, retract, wait) in rows {
             let received = |delay: i64| (time + delay).div_euclid(tick) * tick;
-            let reading = Reading { time, tie, state };
+            let reading = Reading { time, tie, state, urgent };
             updates.push(((key, reading.clone()), received(delay), 1));
             if retract == 0 {
                 updates.push(((key, reading), received(delay + wait), -1));

@@ -36,7 +36,7 @@ struct Case {
 }
 
 impl Holds<(), u32> for Case {
-    type Missed = ();
+    type Besides = ();
 
     fn hold(&self, (): &(), state: &u32) -> i64 {
         self.holds[*state as usize]

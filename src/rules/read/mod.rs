@@ -24,7 +24,9 @@ pub(super) use self::route::{
 pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
-pub(super) use self::stages::{ABSENT_FIELDS, DAMPING_FIELDS, DETECTION_FIELDS, WEIGHTS};
+pub(super) use self::stages::{
+    ABSENT_FIELDS, DAMPING_FIELDS, DETECTION_FIELDS, SESSION_FIELDS, WEIGHTS,
+};
 pub(super) use self::thresholds::{RECOVER_FIELDS, SMOOTH_FIELDS};
 
 const SECOND_NS: i64 = 1_000_000_000;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use smol_str::SmolStr;
 
 use super::super::route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
-use super::super::stages::{ABOVE, BELOW, FLAPPING, NORMAL, UNKNOWN};
+use super::super::stages::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION, UNKNOWN};
 use super::super::yaml::{Node, Value};
 use super::super::{Rule, diagnostics};
 use super::signal::ReadSignal;
@@ -60,7 +60,7 @@ impl<'n> Names<'n> {
             rules: rules.as_ref().map(|rules| rules.iter().map(|rule| &*rule.name).collect()),
             signals: Some(signals.iter().map(|named| named.name).collect()),
             states: states.map(|states| {
-                let made = [FLAPPING, UNKNOWN, ABOVE, BELOW, NORMAL].into_iter();
+                let made = [FLAPPING, UNKNOWN, ABOVE, BELOW, NORMAL, SESSION].into_iter();
                 let made = made.filter(|made| {
                     let makes = |rule: &Rule| rule.stages.makes().any(|name| name == **made);
                     rules.as_ref().is_some_and(|rules| rules.iter().any(|rule| makes(rule)))

@@ -16,11 +16,12 @@ use super::thresholds::Places;
 use super::{Defaults, Named, Reader, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 19] = [
+pub(in crate::rules) const FIELDS: [&str; 21] = [
     "name",
     "signal",
     "where",
     "dedup",
+    "except",
     "absent",
     "smooth",
     "above",
@@ -30,6 +31,7 @@ pub(in crate::rules) const FIELDS: [&str; 19] = [
     "flap_detection",
     "faults",
     "grace",
+    "session",
     "hold",
     "keep",
     "amend_within",
@@ -67,13 +69,12 @@ impl Reader<'_> {
         let read = signal.and_then(|index| signals[index].value.as_ref());
         let known_labels = read.and_then(|read| read.label_names.as_deref());
         let known = read.map(|read| read.known.clone()).unwrap_or_default();
-        let filter = match fields.get("where") {
-            Some(node) => {
-                let sees = Sees { known: &known, labels: Labels::Of(known_labels) };
-                self.condition(node, "`where`", sees).map(Some)
-            }
+        let sees = Sees { known: &known, labels: Labels::Of(known_labels) };
+        let mut condition = |name: &str| match fields.get(name) {
+            Some(node) => self.condition(node, &format!("`{name}`"), sees).map(Some),
             None => Some(None),
         };
+        let (filter, except) = (condition("where"), condition("except"));
         let states = read.and_then(|read| read.state_names.as_deref());
         let states = Self::known_states(&fields, states);
         let states = states.as_deref();
@@ -99,6 +100,7 @@ impl Reader<'_> {
             signal: signal?,
             filter: filter?,
             dedup: dedup?,
+            except: except?,
             hold_ns,
             hold_spans,
             keep_ns,

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::{Detection, Weights};
+use limbeck_operators::machines::session::Grouping;
 
-use super::super::stages::{ABOVE, BELOW, FLAPPING, NORMAL, Stages, UNKNOWN};
+use super::super::stages::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION, Stages, UNKNOWN};
 use super::super::yaml::Node;
 use super::{Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
@@ -14,6 +15,7 @@ pub(in crate::rules) const DAMPING_FIELDS: [&str; 8] =
     ["fault", "return", "change", "suppress", "reuse", "half_life", "max", "test"];
 pub(in crate::rules) const DETECTION_FIELDS: [&str; 3] = ["weights", "high", "low"];
 pub(in crate::rules) const ABSENT_FIELDS: [&str; 1] = ["after"];
+pub(in crate::rules) const SESSION_FIELDS: [&str; 2] = ["gap", "least"];
 pub(in crate::rules) const WEIGHTS: [(&str, Weights); 2] =
     [("icinga", Weights::Icinga), ("nagios", Weights::Nagios)];
 
@@ -34,6 +36,7 @@ impl Reader<'_> {
             (BELOW, BELOW),
             (ABOVE, NORMAL),
             (BELOW, NORMAL),
+            (SESSION, SESSION),
         ];
         for (_, made) in made.into_iter().filter(|(field, _)| fields.get(field).is_some()) {
             if !known.contains(&made) {
@@ -80,6 +83,10 @@ impl Reader<'_> {
             }
             None => Some(None),
         };
+        let session = match fields.get(SESSION) {
+            Some(node) => self.session(node, expire_after_ns).map(Some),
+            None => Some(None),
+        };
         Some(Stages {
             faults: faults?,
             absent_after_ns: absent_after_ns?,
@@ -87,8 +94,10 @@ impl Reader<'_> {
             damping: damping?,
             detection: detection?,
             grace_ns: grace_ns?,
+            session: session?,
             flapping: 0,
             unknown: 0,
+            in_session: 0,
             levels: [0; 3],
         })
     }
@@ -224,6 +233,24 @@ impl Reader<'_> {
             self.problems.error_help(span.unwrap_or(&node.span), message, help);
         }
         Some(detection)
+    }
+
+    fn session(&mut self, node: &Node, expire_after_ns: Option<i64>) -> Option<Grouping> {
+        let fields = Fields::open(node, &node.span, "`session`", &SESSION_FIELDS, self.problems)?;
+        let gap_node = fields.require("gap", "5m", self.problems)?;
+        let nothing = "`gap` must be above zero: no change would be close to another";
+        let gap = self.above_zero(gap_node, "`gap`", nothing);
+        if gap.zip(expire_after_ns).is_some_and(|(gap, expires)| gap >= expires) {
+            let message = "an entity is forgotten before a session of it is over";
+            let help = "`gap` must be below `expire_after`: lower it, or raise the other";
+            self.problems.error_help(&gap_node.span, message, help);
+        }
+        let least = match fields.get("least") {
+            Some(node) => fields::count(node, "`least`", self.problems)
+                .map(|least| u32::try_from(least).unwrap_or(u32::MAX)),
+            None => Some(2),
+        };
+        Some(Grouping { gap: gap?, least: least? })
     }
 
     fn absent_after(&mut self, node: &Node, expire_after_ns: Option<i64>) -> Option<i64> {

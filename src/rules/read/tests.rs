@@ -398,13 +398,13 @@ rules:
                |
                = help: write `recover: { above: 0.7, below: 0.2 }`
 
-            error: `recover` has no field `below`
-              --> rules.yaml:13:50
+            error: there is no threshold `below` to recover from
+              --> rules.yaml:13:57
                |
             13 |   - { name: g, signal: cpu, above: 5, recover: { below: 4, abov: 4 }, smooth: { mean: 1m } }
-               |                                                  ^^^^^
+               |                                                         ^
                |
-               = help: the only field is `above`
+               = help: add `below: 0.9`, or remove it
 
             error: `recover` has no field `abov`
               --> rules.yaml:13:60
@@ -447,6 +447,97 @@ rules:
                = help: add `above: 0.9`, or `below`
 
             18 errors
+        "#]],
+    );
+}
+
+#[test]
+fn what_counts_at_once_is_read_and_what_is_wrong_with_it_pointed_at() {
+    let text = |except: &str| {
+        format!(
+            "version: 1\nsignals: {{ s: {{ labels: {{ tier: data.tier }}, states: {{ up: data.up }} }} }}\n\
+             rules:\n  - {{ name: r, signal: s, hold: {{ up: 1m }}, except: {except} }}\n"
+        )
+    };
+    let right = text(r#"severity == "critical" || labels.tier == "gold""#);
+    let rules = Rules::parse("rules.yaml", &right).unwrap_or_else(|errors| panic!("{errors}"));
+    let rule = &rules.rules[0];
+    assert!(rule.except.as_ref().is_some_and(|except| except.is_native()));
+    assert!(rules.has_detail() && rule.is_staged());
+    errors(
+        &text("labels.teir == \"gold\" && data.x = 1"),
+        &expect![[r#"
+        error: not a valid condition: token recognition error at: '= '
+         --> rules.yaml:4:85
+          |
+        4 |   - { name: r, signal: s, hold: { up: 1m }, except: labels.teir == "gold" && data.x = 1 }
+          |                                                                                     ^
+          |
+          = help: write == to compare
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn what_makes_a_session_is_read_and_what_does_not_is_pointed_at() {
+    let text = |rules: &str| {
+        format!("version: 1\nsignals: {{ s: {{ states: {{ up: data.up }} }} }}\nrules:\n{rules}")
+    };
+    let right = text(
+        "  - { name: r, signal: s, session: { gap: 1m }, hold: { session: 5s } }\n  \
+         - { name: q, signal: s, session: { gap: 1s, least: 7 } }\n",
+    );
+    let rules = Rules::parse("rules.yaml", &right).unwrap_or_else(|errors| panic!("{errors}"));
+    let of = |rule: usize| rules.rules[rule].stages.session.expect("it has sessions");
+    assert_eq!((of(0).gap, of(0).least, of(1).least), (60_000_000_000, 2, 7));
+    assert_eq!(rules.rules[0].hold_ns, [0, 5_000_000_000]);
+    assert!(rules.has_detail());
+    errors(
+        &text(
+            "  - { name: a, signal: s, session: { gap: 0s, least: 0 } }\n  \
+             - { name: b, signal: s, session: { least: 2, gab: 1m } }\n  \
+             - { name: c, signal: s, session: { gap: 1h }, expire_after: 1h }\n",
+        ),
+        &expect![[r#"
+            error: `gap` must be above zero: no change would be close to another
+             --> rules.yaml:4:43
+              |
+            4 |   - { name: a, signal: s, session: { gap: 0s, least: 0 } }
+              |                                           ^^
+
+            error: `least` is a whole number above zero, not `0`
+             --> rules.yaml:4:54
+              |
+            4 |   - { name: a, signal: s, session: { gap: 0s, least: 0 } }
+              |                                                      ^
+
+            error: `session` needs `gap`
+             --> rules.yaml:5:36
+              |
+            5 |   - { name: b, signal: s, session: { least: 2, gab: 1m } }
+              |                                    ^^^^^^^^^^^^^^^^^^^^^
+              |
+              = help: add `gap: 5m`
+
+            error: `session` has no field `gab`
+             --> rules.yaml:5:48
+              |
+            5 |   - { name: b, signal: s, session: { least: 2, gab: 1m } }
+              |                                                ^^^
+              |
+              = help: did you mean `gap`?
+
+            error: an entity is forgotten before a session of it is over
+             --> rules.yaml:6:43
+              |
+            6 |   - { name: c, signal: s, session: { gap: 1h }, expire_after: 1h }
+              |                                           ^^
+              |
+              = help: `gap` must be below `expire_after`: lower it, or raise the other
+
+            5 errors
         "#]],
     );
 }

@@ -77,9 +77,14 @@ impl Reader<'_> {
         let Some(node) = fields.get("recover") else { return Some([None; 2]) };
         let given = RECOVER_FIELDS.map(|name| fields.get(name).is_some());
         if matches!(node.value, Value::Map(_)) {
-            let known = RECOVER_FIELDS.into_iter().filter(|name| fields.get(name).is_some());
-            let known: Vec<_> = known.collect();
-            let by = Fields::open(node, &node.span, "`recover`", &known, self.problems)?;
+            let by = Fields::open(node, &node.span, "`recover`", &RECOVER_FIELDS, self.problems)?;
+            for (name, _) in RECOVER_FIELDS.iter().zip(given).filter(|(_, is)| !is) {
+                if let Some(node) = by.get(name) {
+                    let message = format!("there is no threshold `{name}` to recover from");
+                    let help = format!("add `{name}: 0.9`, or remove it");
+                    self.problems.error_help(&node.span, message, help);
+                }
+            }
             return Some(RECOVER_FIELDS.map(|name| by.get(name)));
         }
         if given == [true; 2] {

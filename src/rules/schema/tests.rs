@@ -176,7 +176,23 @@ signals:
     states:
       ready: data.state == "ready"
       unready: true
+  load: { value: { field: load } }
 rules:
+  - name: hot
+    signal: load
+    smooth: { median: 5m }
+    above: 0.9
+    below: 0.1
+    recover: { above: 0.8, below: 0.2 }
+    faults: [above]
+    absent: { after: 5m }
+    flap_damping: { fault: 1000, return: 0, change: 500, suppress: 2000, reuse: 750, half_life: 15m, max: 1h, test: true }
+    flap_detection: { weights: nagios, high: 30, low: 20 }
+    grace: 1m
+    session: { gap: 5m, least: 3 }
+    except: severity == "critical"
+    hold: { above: 5m, session: 1m }
+    keep: { above: 5m }
   - name: pod-readiness
     signal: readiness
     where: labels.zone == "a"
@@ -273,7 +289,16 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "the signal has `states`",
         "is of a threshold",
         "would have recovered",
+        "there is no threshold",
+        "from which threshold",
         "is not less than",
+        "is forgotten before",
+        "nothing is ever suppressed",
+        "must be below `suppress`",
+        "is above `high`",
+        "is a share in percent",
+        "every state is a fault",
+        "needs to know which states",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {

@@ -132,6 +132,9 @@ pub(crate) struct FateRow<'r> {
     fate: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'static str>,
+    /// Whether it counts at once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    except: bool,
     /// The state that it counts as, if that is another.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     counts_as: Option<&'r str>,
@@ -168,6 +171,11 @@ pub(crate) struct FateRow<'r> {
     /// Of flap detection, the share of changes in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<f64>,
+    /// Of a session, its changes so far, and when the first was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_change: Option<String>,
     /// Of a grace, when its entity was first seen, and when it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_seen: Option<String>,
@@ -176,14 +184,20 @@ pub(crate) struct FateRow<'r> {
 }
 
 impl<'r> FateRow<'r> {
-    /// Of a state to a rule, by their numbers in the rule file.
-    pub(crate) fn new(rules: &'r Rules, rule: u16, state: u16, fate: &Fate) -> Self {
+    /// Of a state to a rule, by their numbers in the rule file, that may count at once.
+    pub(crate) fn new(
+        rules: &'r Rules,
+        rule: u16,
+        (state, urgent): (u16, bool),
+        fate: &Fate,
+    ) -> Self {
         let rule = &rules.rules[usize::from(rule)];
         let signal = &rules.signals[rule.signal];
         let mut row = FateRow {
             rule: &rule.name,
             state: signal.state_name(state),
             fate: "suppressed",
+            except: urgent,
             ..FateRow::default()
         };
         match fate {
@@ -257,6 +271,11 @@ impl<'r> FateRow<'r> {
                 self.first_seen = Some(format_rfc3339(first_ns));
                 self.grace_until = Some(format_rfc3339(until_ns));
                 "grace"
+            }
+            Staged::Grouped { changes } => {
+                self.changes = Some(changes.count);
+                self.first_change = Some(format_rfc3339(changes.first));
+                "session"
             }
             Staged::Flapped { share } => {
                 self.share = Some(share.get());

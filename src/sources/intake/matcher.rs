@@ -16,7 +16,7 @@ use crate::model::Scalar;
 use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
 use crate::model::sighting::{Detailed, Match, Matches};
 use crate::rules::{
-    Attribute, Condition, Dedup, Expression, READING, RecordView, Rules, Signal, Verdict,
+    Attribute, Condition, Dedup, Expression, READING, RecordView, Rule, Rules, Signal, Verdict,
 };
 use crate::sources::decode::Decoder;
 
@@ -83,7 +83,8 @@ impl Matcher {
         let of_signal =
             |signal: &Signal| signal.states.len() + usize::from(signal.filter.is_some());
         let of_signals: usize = rules.signals.iter().map(of_signal).sum();
-        let of_rules = rules.rules.iter().filter(|rule| rule.filter.is_some()).count();
+        let of_rule = |rule: &Rule| [&rule.filter, &rule.except].into_iter().flatten().count();
+        let of_rules: usize = rules.rules.iter().map(of_rule).sum();
         let are_few = of_signals + of_rules <= CONDITIONS_FEW;
         let slots = rules.paths.as_slice().len();
         Self {
@@ -251,7 +252,7 @@ impl Matcher {
                 true => reading(from, record, &mut 0_u32),
                 false => reading(from, record, told),
             });
-            Arc::new(Detail { labels: labels.collect(), value })
+            Arc::new(Detail { labels: labels.collect(), value, changes: None })
         });
         let labelled = Labelled { record, slots: &observers.label_slots, labels: &labels };
         for number in &observers.rules {
@@ -264,8 +265,13 @@ impl Matcher {
                 }
             }
             let key = rule.dedup.as_ref().map_or(0, |dedup| key(dedup, record, told));
+            let urgent = rule.except.as_ref().is_some_and(|except| {
+                let verdict = except.eval(&labelled);
+                told.judged(except.span(), verdict, &labelled);
+                verdict.holds()
+            });
             let found = Match { rule: *number, state: fit.state };
-            detailed.push(Detailed { found, key, detail: detail.clone() });
+            detailed.push(Detailed { found, urgent, key, detail: detail.clone() });
         }
     }
 }
@@ -273,19 +279,19 @@ impl Matcher {
 impl Observers {
     fn new(rules: &Rules, signal: usize) -> Self {
         let on = |(_, rule): &(u16, _)| {
-            let rule: &&crate::rules::Rule = rule;
+            let rule: &&Rule = rule;
             rule.signal == signal
         };
         let on: Vec<_> = (0..).zip(&rules.rules).filter(on).collect();
-        let Signal { labels, .. } = &rules.signals[signal];
+        let of = &rules.signals[signal];
         let label_slots = rules.paths.as_slice().iter().enumerate().filter_map(|(slot, path)| {
             let Attribute::Label(Some(name)) = path else { return None };
-            Some((slot, labels.iter().position(|label| label.name == *name)?))
+            Some((slot, of.labels.iter().position(|label| label.name == *name)?))
         });
         Self {
             rules: on.iter().map(|(number, _)| *number).collect(),
-            plain: !rules.signals[signal].has_detail()
-                && on.iter().all(|(_, rule)| rule.filter.is_none() && rule.dedup.is_none()),
+            plain: !of.has_detail()
+                && on.iter().all(|(_, rule)| rule.filter.is_none() && !rule.has_detail(of)),
             label_slots: label_slots.collect(),
         }
     }

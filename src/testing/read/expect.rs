@@ -225,11 +225,13 @@ impl Reader<'_> {
                 Some(names) => names,
                 None => return,
             },
-            ("revision" | "value" | "line" | "column", _) if text.parse::<f64>().is_err() => {
+            ("revision" | "value" | "changes" | "line" | "column", _)
+                if text.parse::<f64>().is_err() =>
+            {
                 let message = format!("`{text}` is no number");
                 return self.problems.error(&node.span, message);
             }
-            ("latest" | "conflict", _) => ["true", "false"].map(str::to_owned).to_vec(),
+            ("latest" | "conflict" | "except", _) => ["true", "false"].map(str::to_owned).to_vec(),
             _ => return,
         };
         if !names.iter().any(|known| known == text) {

@@ -25,6 +25,8 @@ pub enum Asked {
     Rule(usize),
     /// What makes repeats to a rule.
     Dedup(usize),
+    /// What must hold of a record to count at once for a rule.
+    Except(usize),
 }
 
 /// Of a value, so much is shown.
@@ -134,6 +136,10 @@ impl Matcher {
                 key(dedup, record, &mut errors);
                 let no_value = || "a value errs, or comes to an array or object".to_owned();
                 tell(Asked::Dedup(rule), verdict(errors), &no_value);
+            }
+            if let Some(except) = &of.except {
+                let why = || reason(except, &self.rules.paths, &labelled);
+                tell(Asked::Except(rule), except.eval(&labelled), &why);
             }
         }
     }

@@ -1,0 +1,141 @@
+//! Sessions: changes that are close to one another are one state of their key.
+//!
+//! # Meaning
+//!
+//! A *change* is an observation of another state than the one before it. Changes of which each is less
+//! than `gap` after the one before are a *session*, as soon as there are `least` of them. From the one that
+//! makes it a session on, observations pass as the state of a key that is in one, whatever they say, until no
+//! change has come for `gap`; then the state that was observed last is handed on, and begins there. A
+//! change just then is the first of others. What a deadline made passes as it is, and is no change.
+//!
+//! What passes as a session tells its changes so far: how many, the first and the last. The state of an
+//! episode is [renewed](State::renew) by them, so that it tells them all.
+//!
+//! # Cost
+//!
+//! A state and 32 bytes a key, one deadline; constant time per observation.
+
+use std::fmt::Debug;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machines::hold_down::{Observation, State};
+use crate::stage::{Seen, Stage, Step};
+
+/// What makes a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grouping {
+    /// So long after its last change it is over; positive.
+    pub gap: i64,
+    /// It takes so many changes; positive.
+    pub least: u32,
+}
+
+/// The changes of a session so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Changes {
+    /// How many.
+    pub count: u32,
+    /// When the first was.
+    pub first: i64,
+    /// When the last was.
+    pub last: i64,
+}
+
+/// Which keys have sessions.
+pub trait Groups<K, S>: 'static {
+    /// What makes a session of a key, if anything does.
+    fn grouping(&self, key: &K) -> Option<&Grouping>;
+
+    /// The state of a key that is in a session, in the place of one that was observed.
+    fn in_session(&self, key: &K, state: &S, changes: Changes) -> S;
+
+    /// How long a key may be silent until it is forgotten.
+    fn expire_after(&self, key: &K) -> i64;
+}
+
+/// The stage. See the [module documentation](self).
+#[derive(Debug)]
+pub struct Session<G>(G);
+
+impl<G> Session<G> {
+    /// A stage that groups so.
+    pub fn new(groups: G) -> Self {
+        Self(groups)
+    }
+}
+
+/// What is said of an observation that passed as one of a session.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Grouped<E> {
+    /// The observation.
+    pub event: E,
+    /// The changes so far, itself included.
+    pub changes: Changes,
+}
+
+/// What is remembered of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow<S> {
+    /// The state that was observed last.
+    last: Option<S>,
+    /// Changes that are close to one another, if the last is.
+    changes: Option<Changes>,
+}
+
+// Derived, it would ask for a default state.
+impl<S> Default for Flow<S> {
+    fn default() -> Self {
+        Self { last: None, changes: None }
+    }
+}
+
+impl<K, E: Observation, G: Groups<K, E::State>> Stage<K, E> for Session<G> {
+    type State = Flow<E::State>;
+    type Note = Grouped<E>;
+
+    fn expire_after(&self, key: &K) -> Option<i64> {
+        self.0.grouping(key).map(|_| self.0.expire_after(key))
+    }
+
+    fn observe<'e>(
+        &self,
+        key: &K,
+        flow: &mut Self::State,
+        mut seen: Seen<'e, E>,
+        step: &mut impl FnMut(Step<'e, E, Grouped<E>>),
+    ) {
+        let (Some(grouping), Some(event)) = (self.0.grouping(key), seen.by) else {
+            return step(Step::Pass(seen));
+        };
+        if flow.last.as_ref().is_some_and(|last| !last.is(&seen.state)) {
+            let none = Changes { count: 0, first: seen.time, last: seen.time };
+            let changes = flow.changes.get_or_insert(none);
+            (changes.count, changes.last) = (changes.count + 1, seen.time);
+        }
+        flow.last = Some(seen.state.clone());
+        if let Some(changes) = flow.changes.filter(|of| of.count >= grouping.least) {
+            seen.state = self.0.in_session(key, &seen.state, changes);
+            step(Step::Note(Grouped { event: event.clone(), changes }));
+        }
+        step(Step::Pass(seen));
+    }
+
+    fn deadline(&self, key: &K, flow: &Self::State) -> Option<i64> {
+        flow.changes?.last.checked_add(self.0.grouping(key)?.gap)
+    }
+
+    fn elapse<'e>(
+        &self,
+        key: &K,
+        flow: &mut Self::State,
+        at: i64,
+        step: &mut impl FnMut(Step<'e, E, Grouped<E>>),
+    ) {
+        let least = self.0.grouping(key).map_or(0, |grouping| grouping.least);
+        let was_session = flow.changes.take().is_some_and(|changes| changes.count >= least);
+        if let (Some(last), true) = (&flow.last, was_session) {
+            step(Step::Pass(Seen::made(at, last.clone())));
+        }
+    }
+}
