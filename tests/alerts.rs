@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 
-use common::{Lab, assert_same_lines, replaying, rows};
+use common::{Lab, Outputs, assert_same_lines, replaying, rows};
 use limbeck::replay::Options;
 use oracle::logs::{BASE, Random, case};
 use oracle::published::instant;
@@ -26,13 +26,30 @@ routes:
   - { match: [rule = pod-readiness], on: [correction], to: some }
 "#;
 
+/// One once, one again and again, and one as long as an episode lasts.
+const SILENCES: &str = r#"
+silences:
+  once: { match: ['state =~ "r.*"'], from: 2026-01-01T00:00:05Z, until: 2026-01-01T00:00:25Z }
+  lasting:
+    match: [state = ready]
+    while: { match: [rule = pod-readiness, state = unready], equal: [signal] }
+windows:
+  minute:
+    time_intervals:
+      - { times: [{ start_time: "05:31", end_time: "05:32" }], location: Asia/Kolkata }
+"#;
+
 fn seeds() -> Range<u64> {
     common::seeds(0..150)
 }
 
 fn lab(seed: u64) -> (Lab, Spec) {
+    lab_with(seed, "")
+}
+
+fn lab_with(seed: u64, silences: &str) -> (Lab, Spec) {
     let case = case(seed);
-    (Lab::new(&format!("{}{ROUTES}", case.yaml), &case.partitions), case.spec)
+    (Lab::new(&format!("{}{ROUTES}{silences}", case.yaml), &case.partitions), case.spec)
 }
 
 fn notifications(lab: &Lab, options: &Options) -> Vec<u8> {
@@ -60,7 +77,7 @@ fn notifications_are_the_same_bytes_however_they_are_made() {
     let (mut told, mut corrections) = (0, 0);
     for seed in seeds() {
         let mut random = Random::new(seed);
-        let (lab, spec) = lab(seed);
+        let (lab, spec) = lab_with(seed, if seed % 2 == 0 { "" } else { SILENCES });
         let options = Options { tick_ns: spec.tick_ns, until_ns: spec.until, ..lab.options() };
         let first = notifications(&lab, &options);
         let workers = 2 + random.below(3) as usize;
@@ -110,6 +127,68 @@ fn in_the_end_what_was_told_is_what_holds() {
             assert_eq!(*to, serde_json::json!(wanted), "seed {seed}: {row}");
         }
     }
+}
+
+/// Silence stops no evaluation, and keeps no end from those who know of the beginning.
+#[test]
+fn silences_keep_what_is_opened_and_nothing_else() {
+    let (mut withheld, mut opened_later) = (0, 0);
+    for seed in seeds() {
+        let [(loud, spec), (lab, _)] = ["", SILENCES].map(|silences| lab_with(seed, silences));
+        let until_ns = Some(BASE + 400 * DAY);
+        let options = |lab: &Lab| Options { tick_ns: spec.tick_ns, until_ns, ..lab.options() };
+        let (loud_told, told) =
+            (notifications(&loud, &options(&loud)), notifications(&lab, &options(&lab)));
+        let [loud_outputs, mut outputs] =
+            [&loud, &lab].map(|lab| Outputs::read(&lab.options().out).unnamed());
+        let members = outputs.summary.as_object_mut().expect("an object");
+        let counted = members.remove("withheld").unwrap_or_default();
+        members.insert("notifications".to_owned(), loud_outputs.summary["notifications"].clone());
+        outputs.assert_equal(&loud_outputs, &format!("seed {seed}"));
+        let is_withheld = |row: &Value| row["withheld"].is_object();
+        let (kept, told): (Vec<_>, Vec<_>) = rows(&told).into_iter().partition(is_withheld);
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let mut first = BTreeMap::new();
+        for row in &kept {
+            let data = &row["notification"]["data"];
+            assert_eq!((&data["kind"], &row["to"]), (&"opened".into(), &Value::Array(vec![])));
+            *counts
+                .entry(row["withheld"]["name"].as_str().expect("a text").to_owned())
+                .or_default() += 1;
+            first.insert(data["episode"]["id"].to_string(), instant(&row["notification"]["time"]));
+        }
+        let named = |by: &str, name: &str| counted[by][name].as_u64().unwrap_or(0);
+        for (by, name) in [("silence", "once"), ("silence", "lasting"), ("window", "minute")] {
+            assert_eq!(named(by, name), counts.remove(name).unwrap_or(0), "seed {seed}: {name}");
+        }
+        withheld += kept.len();
+        let (quiet, loud) = (standing(&told), standing(&rows(&loud_told)));
+        for (id, stands) in &loud {
+            match quiet.get(id) {
+                Some(found) => assert_eq!(found, stands, "seed {seed}: {id}"),
+                // Of those that are still open all is told in the end.
+                None => assert_eq!(stands.0, "closed", "seed {seed}: {id}"),
+            }
+        }
+        assert!(quiet.keys().all(|id| loud.contains_key(id)), "seed {seed}");
+        let mut opened = BTreeSet::new();
+        for row in &told {
+            let data = &row["notification"]["data"];
+            let id = data["episode"]["id"].to_string();
+            if data["kind"] == "opened" {
+                let later =
+                    first.get(&id).is_some_and(|at| instant(&row["notification"]["time"]) > *at);
+                opened_later += usize::from(later);
+                opened.insert(id);
+            } else {
+                assert!(opened.contains(&id), "seed {seed}: nobody knows of {row}");
+            }
+        }
+    }
+    assert!(
+        seeds().count() < 100 || (withheld > 200 && opened_later > 50),
+        "{withheld}, {opened_later}"
+    );
 }
 
 /// The tick says how finely history is resolved; without late amendments there is one history.

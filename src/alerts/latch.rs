@@ -13,6 +13,11 @@
 //! opened anew. What changes before it is final is not told, nor that a session that is open has more
 //! changes.
 //!
+//! Where a [silence](crate::rules::Silence) has an episode when it is to be opened, that waits: it is
+//! opened when no silence has it any more, if its end is not final by then. If it is, nobody is ever
+//! told of it, unless something late takes that end back. A silence keeps nothing else: what was
+//! opened is closed and corrected as ever.
+//!
 //! Guarantees: notifications depend on the updates and the clock alone, not on how often the clock
 //! is told. Deadlines are compared exactly, and dated by the tick: a notification is dated at its
 //! deadline rounded up, or at the update that caused it, if that is later. Those of one entity and
@@ -21,7 +26,8 @@
 //! # Cost
 //!
 //! Per open episode two versions of it; of one that was closed the same, until nothing amends it
-//! any more: the lateness, or `amend_within` of its rule, after its end is decided.
+//! any more: the lateness, or `amend_within` of its rule, after its end is decided. Where an episode
+//! by which silences last changes, all that wait are asked about again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -31,6 +37,7 @@ use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::silence::Silencer;
 use crate::model::detail::{Changes, Reading};
 use crate::model::episode::{Catalog, Episode};
 use crate::pipeline::Update;
@@ -52,6 +59,8 @@ pub struct Notification {
     pub latest: bool,
     /// Of a correction, what was said before.
     pub was: Option<Box<Said>>,
+    /// The number of the silence because of which nobody is told.
+    pub silenced_by: Option<usize>,
 }
 
 /// How an episode stands, to those who are told.
@@ -92,7 +101,7 @@ impl Notification {
 
 /// What makes versions of one episode: its rule and entity first, so that what follows is near.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Key {
+pub(super) struct Key {
     rule: u16,
     entity: SmolStr,
     since_ns: i64,
@@ -100,6 +109,11 @@ struct Key {
 }
 
 impl Key {
+    /// The one before all others.
+    pub(super) fn least() -> Self {
+        Self { rule: 0, entity: SmolStr::default(), since_ns: i64::MIN, state: 0 }
+    }
+
     fn of(episode: &Episode) -> Self {
         let Episode { rule, entity, since_ns, state, .. } = episode;
         Self { rule: *rule, entity: entity.clone(), since_ns: *since_ns, state: *state }
@@ -117,8 +131,19 @@ struct Held {
     episode: Option<Episode>,
     /// What was said last.
     said: Option<Said>,
+    /// Why nothing was said of it, if it is time.
+    silenced: Option<Silenced>,
     /// When its deadline is, as it is in the queue.
     due_ns: Option<i64>,
+}
+
+/// An episode of which nobody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Silenced {
+    /// Until an instant, when it is asked again.
+    Until(i64),
+    /// It is over.
+    Over,
 }
 
 /// What was said of an episode.
@@ -154,6 +179,19 @@ pub struct Latch {
     now_ns: i64,
     held: BTreeMap<Key, Held>,
     due: BTreeSet<(i64, Key)>,
+    silencer: Option<Silencer>,
+    /// What silences keep from being opened.
+    waiting: BTreeSet<Key>,
+}
+
+/// What is said of an episode that is to be opened.
+enum Spoken {
+    /// That it is.
+    Told,
+    /// That it would be, but for a silence, by its number.
+    Silenced(usize),
+    /// Nothing more.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,6 +216,8 @@ impl Latch {
             now_ns: i64::MIN,
             held: BTreeMap::new(),
             due: BTreeSet::new(),
+            silencer: Silencer::new(rules, catalog),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -195,12 +235,12 @@ impl Latch {
     pub fn advance(&mut self, before_ns: i64, out: &mut Vec<Notification>) {
         // What is due within a tick comes behind its updates, and not after the end of the log.
         let timing = self.timing;
-        self.elapse(|due_ns| timing.ceil(due_ns) < before_ns, out);
+        self.elapse(|due_ns| timing.ceil(due_ns) < before_ns, i64::MAX, out);
     }
 
     /// Tells what is due until the end of the log, an instant, inclusive.
     pub fn end(&mut self, clock_ns: i64, out: &mut Vec<Notification>) {
-        self.elapse(|due_ns| due_ns <= clock_ns, out);
+        self.elapse(|due_ns| due_ns <= clock_ns, clock_ns, out);
     }
 
     /// How many episodes are remembered.
@@ -220,7 +260,15 @@ impl Latch {
         self.now_ns = snapshot.now_ns;
         let due = |(key, held): &(Key, Held)| Some((held.due_ns?, key.clone()));
         self.due = snapshot.held.iter().filter_map(due).collect();
+        let waits = |held: &Held| held.silenced.is_some_and(|silenced| silenced != Silenced::Over);
+        let waiting = snapshot.held.iter().filter(|(_, held)| waits(held));
+        self.waiting = waiting.map(|(key, _)| key.clone()).collect();
         self.held = snapshot.held.into_iter().collect();
+        if let Some(silencer) = &mut self.silencer {
+            for (key, held) in &self.held {
+                silencer.note(key, held.episode.as_ref());
+            }
+        }
         self
     }
 
@@ -238,7 +286,7 @@ impl Latch {
         }
         for (episode, ..) in updates.iter().filter(|(.., diff)| *diff > 0) {
             let key = Key::of(episode);
-            let new = Held { episode: None, said: None, due_ns: None };
+            let new = Held { episode: None, said: None, silenced: None, due_ns: None };
             self.held.entry(key.clone()).or_insert(new).episode = Some(episode.clone());
             touched.insert(key);
         }
@@ -249,12 +297,38 @@ impl Latch {
         for key in &touched {
             self.correct(key, out);
         }
-        for key in &touched {
-            self.set_due(key);
+        let mut changed = BTreeSet::new();
+        for key in touched {
+            self.set_due(&key);
             // The end of the one before is decided where this one is.
-            let before = self.held.range(..key).next_back().map(|(before, _)| before.clone());
+            let before = self.held.range(..&key).next_back().map(|(before, _)| before.clone());
             if let Some(before) = before.filter(|before| before.lane() == key.lane()) {
                 self.set_due(&before);
+                changed.extend(self.silencer.is_some().then_some(before));
+            }
+            changed.extend(self.silencer.is_some().then_some(key));
+        }
+        self.reconsider(changed);
+    }
+
+    /// Has silences asked again about what has changed, and if they last by that, about all that
+    /// waits.
+    fn reconsider(&mut self, mut changed: BTreeSet<Key>) {
+        let Some(silencer) = &mut self.silencer else { return };
+        let mut is_any = false;
+        for key in &changed {
+            let episode = self.held.get(key).and_then(|held| held.episode.as_ref());
+            is_any |= silencer.note(key, episode);
+        }
+        if is_any {
+            changed.extend(self.waiting.iter().cloned());
+        }
+        for key in changed {
+            let silenced = self.held.get_mut(&key).and_then(|held| held.silenced.as_mut());
+            if let Some(silenced) = silenced {
+                *silenced = Silenced::Until(i64::MIN);
+                self.waiting.insert(key.clone());
+                self.set_due(&key);
             }
         }
     }
@@ -266,6 +340,7 @@ impl Latch {
             self.due.remove(&(due_ns, key.clone()));
         }
         let said = self.held.remove(key).and_then(|held| held.said);
+        self.waiting.remove(key);
         let latest = self.is_latest(key);
         out.extend(said.map(|said| Notification {
             at_ns: self.now_ns,
@@ -274,6 +349,7 @@ impl Latch {
             standing: Standing::Withdrawn,
             episode: said.episode.clone(),
             was: Some(Box::new(said)),
+            silenced_by: None,
         }));
     }
 
@@ -296,34 +372,100 @@ impl Latch {
             standing: said.standing(),
             episode: episode.clone(),
             was: Some(Box::new(was)),
+            silenced_by: None,
         });
     }
 
-    /// Tells all that is due.
-    fn elapse(&mut self, is_due: impl Fn(i64) -> bool, out: &mut Vec<Notification>) {
+    /// Tells all that is due; the clock has come no further than to its end.
+    fn elapse(&mut self, is_due: impl Fn(i64) -> bool, end_ns: i64, out: &mut Vec<Notification>) {
         while let Some((due_ns, key)) = self.due.first().cloned().filter(|due| is_due(due.0)) {
             self.due.pop_first();
             let held = self.held.get_mut(&key).expect("what is due is held");
             held.due_ns = None;
             let episode = held.episode.clone().expect("what is withdrawn is not held");
-            let closed = match held.said {
-                None => false,
-                Some(Said { closed: false, .. }) => true,
-                Some(Said { closed: true, .. }) => {
+            let closed = match (&held.said, held.silenced) {
+                (Some(Said { closed: true, .. }), _) | (None, Some(Silenced::Over)) => {
                     self.held.remove(&key);
+                    if let Some(silencer) = &mut self.silencer {
+                        silencer.note(&key, None);
+                    }
                     continue;
                 }
+                (Some(Said { closed: false, .. }), _) => true,
+                (None, _) => false,
             };
+            self.now_ns = self.now_ns.max(self.timing.ceil(due_ns));
+            let (at_ns, latest) = (self.now_ns, self.is_latest(&key));
             let (kind, standing) = match closed {
                 false => (Kind::Opened, Standing::Open),
                 true => (Kind::Closed, Standing::Closed),
             };
-            self.now_ns = self.now_ns.max(self.timing.ceil(due_ns));
-            held.said = Some(Said { episode: episode.clone(), closed });
-            let (at_ns, latest) = (self.now_ns, self.is_latest(&key));
-            out.push(Notification { at_ns, latest, kind, standing, episode, was: None });
+            let silenced_by = match closed {
+                false => self.silence(&key, &episode, due_ns, end_ns),
+                true => Spoken::Told,
+            };
+            let held = self.held.get_mut(&key).expect("what is due is held");
+            let silenced_by = match silenced_by {
+                Spoken::Told => {
+                    held.said = Some(Said { episode: episode.clone(), closed });
+                    held.silenced = None;
+                    self.waiting.remove(&key);
+                    Some(None)
+                }
+                Spoken::Silenced(by) => Some(Some(by)),
+                Spoken::Nothing => None,
+            };
+            let was = None;
+            out.extend(silenced_by.map(|silenced_by| Notification {
+                at_ns,
+                latest,
+                kind,
+                standing,
+                episode,
+                was,
+                silenced_by,
+            }));
             self.set_due(&key);
         }
+    }
+
+    /// Whether an episode that is to be opened is silenced.
+    fn silence(&mut self, key: &Key, episode: &Episode, due_ns: i64, end_ns: i64) -> Spoken {
+        let Some(silencer) = &self.silencer else { return Spoken::Told };
+        let silenced = self.held[key].silenced;
+        // What became known after it was due is told when it did.
+        let at_ns = match self.timing.ceil(due_ns) < self.now_ns {
+            true => self.now_ns.min(end_ns),
+            false => due_ns,
+        };
+        let ended_ns = self.end_decided_ns(key, episode);
+        let ended_ns = ended_ns.map(|ended_ns| ended_ns.saturating_add(self.timing.lateness));
+        let now = match ended_ns {
+            Some(ended_ns) if silenced.is_some() && ended_ns <= at_ns => Some(Silenced::Over),
+            _ => None,
+        };
+        let (now, spoken) = match now {
+            Some(over) => (over, Spoken::Nothing),
+            None => {
+                let standing = |key: &Key| {
+                    let episode = self.held.get(key)?.episode.as_ref()?;
+                    Some((episode.decided_ns, self.end_decided_ns(key, episode)))
+                };
+                match silencer.silences(episode, at_ns, standing) {
+                    None => return Spoken::Told,
+                    Some((by, until_ns)) if silenced.is_none() => {
+                        (Silenced::Until(until_ns), Spoken::Silenced(by))
+                    }
+                    Some((_, until_ns)) => (Silenced::Until(until_ns), Spoken::Nothing),
+                }
+            }
+        };
+        match now {
+            Silenced::Over => self.waiting.remove(key),
+            Silenced::Until(_) => self.waiting.insert(key.clone()),
+        };
+        self.held.entry(key.clone()).and_modify(|held| held.silenced = Some(now));
+        spoken
     }
 
     /// Whether nothing was said of a later episode of the same rule, entity and state.
@@ -352,14 +494,21 @@ impl Latch {
     /// When the next thing is to be told of an episode, or it is to be forgotten.
     fn due_ns(&self, key: &Key, held: &Held) -> Option<i64> {
         let episode = held.episode.as_ref()?;
-        let Some(said) = &held.said else {
-            return Some(episode.decided_ns.saturating_add(self.timing.lateness));
-        };
-        let ended_ns = self.end_decided_ns(key, episode)?;
-        Some(ended_ns.saturating_add(match said.closed {
-            false => self.timing.lateness,
-            true => self.times[usize::from(key.rule)].remember_ns,
-        }))
+        let opens_ns = episode.decided_ns.saturating_add(self.timing.lateness);
+        let ended_ns = || self.end_decided_ns(key, episode);
+        let final_ns = || Some(ended_ns()?.saturating_add(self.timing.lateness));
+        let forgotten_ns =
+            || Some(ended_ns()?.saturating_add(self.times[usize::from(key.rule)].remember_ns));
+        match (&held.said, held.silenced) {
+            (Some(Said { closed: true, .. }), _) | (None, Some(Silenced::Over)) => forgotten_ns(),
+            (Some(Said { closed: false, .. }), _) => final_ns(),
+            (None, Some(Silenced::Until(until_ns))) => {
+                let opens_ns = opens_ns.max(until_ns);
+                let due_ns = final_ns().map_or(opens_ns, |final_ns| opens_ns.min(final_ns));
+                Some(due_ns).filter(|due_ns| *due_ns < i64::MAX)
+            }
+            (None, None) => Some(opens_ns),
+        }
     }
 
     /// When the end of an episode was decided.

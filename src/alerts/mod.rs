@@ -1,19 +1,21 @@
 //! Alerts: which changes of episodes are notified of, and where.
 //!
 //! Guarantee: `notifications.ndjson` depends on the log, the rules and the tick alone, and has a
-//! line for every notification that a route wants, in the order in which they are told. State: a
-//! [`Latch`].
+//! line for every notification that a route wants, in the order in which they are told; what is
+//! withheld has one, too, which says by what. State: a [`Latch`].
 //!
-//! - `latch`: what is notified of and when, decided by the log alone.
+//! - `latch`: what is notified of and when, decided by the log alone; `silence`: what is silenced.
+//! - `routing`: who is told, or would be, but for what withholds it.
 //! - `outbox`: what is still to be delivered to a sink, on disk; `sender`: the threads that deliver
 //!   it; `request`: what a sink is sent. None of them decides what is told.
 
 pub mod latch;
 pub mod outbox;
 pub mod request;
+mod routing;
 pub mod sender;
+mod silence;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,11 +29,12 @@ use smol_str::SmolStr;
 use self::latch::{Latch, Notification, Snapshot};
 use self::outbox::Outbox;
 use self::request::Target;
+pub(crate) use self::routing::{Destination, Routing, Withheld};
 use self::sender::{Backoff, Delivery, Sender};
 use crate::durable::Disk;
-use crate::model::episode::{Catalog, Episode};
+use crate::model::episode::Episode;
 use crate::pipeline::Update;
-use crate::rules::{Route, Rules, Subject};
+use crate::rules::Rules;
 use crate::sinks::json::push_notification;
 use crate::sinks::{AtomicFile, Growing, OutputError, Unsynced};
 use crate::sources::Interrupt;
@@ -43,20 +46,41 @@ pub const NOTIFICATIONS: &str = "notifications.ndjson";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedAlerts {
     latch: Snapshot,
-    told: u64,
+    counts: Told,
     /// How much of the file there is.
     pub bytes: u64,
 }
 
+/// How many notifications there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Those that went to some sink.
+    pub told: u64,
+    /// Those that were withheld, by what withheld them, and its name.
+    pub withheld: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Told {
+    /// Counts one.
+    pub(crate) fn count(&mut self, to: &Destination<'_>) {
+        match &to.withheld {
+            None => self.told += 1,
+            Some(Withheld { by, name }) => {
+                let names = self.withheld.entry((*by).to_owned()).or_default();
+                *names.entry((*name).to_owned()).or_default() += 1;
+            }
+        }
+    }
+}
+
 /// Decides what is told, and writes it.
 pub struct Alerts {
-    catalog: Catalog,
-    routes: Vec<Route>,
+    routing: Routing,
     sinks: Vec<SmolStr>,
     senders: Option<Arc<Senders>>,
     latch: Latch,
     file: Growing,
-    told: u64,
+    counts: Told,
     /// Used again and again.
     notifications: Vec<Notification>,
     line: Vec<u8>,
@@ -65,15 +89,14 @@ pub struct Alerts {
 impl Alerts {
     /// Decides for the routes of a rule file, of which there must be some.
     pub fn new(rules: &Rules, tick_ns: i64, file: Growing, senders: Option<Arc<Senders>>) -> Self {
-        let catalog = Catalog::new(rules);
+        let routing = Routing::new(rules);
         Self {
-            latch: Latch::new(rules, &catalog, tick_ns),
-            catalog,
-            routes: rules.routes.clone(),
+            latch: Latch::new(rules, &routing.catalog, tick_ns),
+            routing,
             sinks: rules.sinks.iter().map(|sink| sink.name.clone()).collect(),
             senders,
             file,
-            told: 0,
+            counts: Told::default(),
             notifications: Vec::new(),
             line: Vec::new(),
         }
@@ -83,7 +106,7 @@ impl Alerts {
     #[must_use]
     pub fn restore(mut self, saved: SavedAlerts) -> Self {
         self.latch = self.latch.restore(saved.latch);
-        self.told = saved.told;
+        self.counts = saved.counts;
         self
     }
 
@@ -93,7 +116,10 @@ impl Alerts {
     /// If writing fails.
     pub fn save(&mut self) -> Result<(SavedAlerts, Unsynced), OutputError> {
         let (bytes, unsynced) = self.file.save()?;
-        Ok((SavedAlerts { latch: self.latch.snapshot(), told: self.told, bytes }, unsynced))
+        Ok((
+            SavedAlerts { latch: self.latch.snapshot(), counts: self.counts.clone(), bytes },
+            unsynced,
+        ))
     }
 
     /// Takes in all updates of some complete logical times, in order.
@@ -114,44 +140,50 @@ impl Alerts {
         if self.notifications.is_empty() { Ok(()) } else { self.tell() }
     }
 
-    /// Tells what is due when the log ends, and gives the file, and how many lines it has.
+    /// Tells what is due when the log ends, and gives the file, and how many there were.
     ///
     /// # Errors
     /// If writing fails.
-    pub fn finish(mut self, clock_ns: Option<i64>) -> Result<(AtomicFile, u64), OutputError> {
+    pub fn finish(mut self, clock_ns: Option<i64>) -> Result<(AtomicFile, Told), OutputError> {
         if let Some(clock_ns) = clock_ns {
             self.latch.end(clock_ns, &mut self.notifications);
         }
         self.tell()?;
-        Ok((self.file.finish()?, self.told))
+        Ok((self.file.finish()?, self.counts))
     }
 
     fn tell(&mut self) -> Result<(), OutputError> {
         let mut notifications = std::mem::take(&mut self.notifications);
         let mut outgoing: Vec<Vec<_>> = vec![Vec::new(); self.sinks.len()];
         for notification in notifications.drain(..) {
-            let sinks = sinks_of(&self.routes, &self.catalog, &notification);
-            if sinks.is_empty() {
-                continue;
-            }
+            let Some(to) = self.routing.destination(&notification) else { continue };
+            self.counts.count(&to);
+            let Destination { sinks, withheld } = to;
             let names: Vec<_> = sinks.iter().map(|sink| &self.sinks[*sink]).collect();
             self.line.clear();
-            self.line.extend(br#"{"to":"#);
-            serde_json::to_writer(&mut self.line, &names).expect("a Vec takes every write");
+            match &withheld {
+                None => push_member(&mut self.line, br#"{"to":"#, &names),
+                Some(Withheld { by, name }) => {
+                    push_member(&mut self.line, br#"{"to":[],"withheld":{"by":"#, by);
+                    push_member(&mut self.line, br#","name":"#, name);
+                    push_member(&mut self.line, br#","from":"#, &names);
+                    self.line.push(b'}');
+                }
+            }
             self.line.extend(br#","notification":"#);
             let start = self.line.len();
-            push_notification(&mut self.line, &self.catalog, &notification);
-            if self.senders.is_some() {
-                let key = notification.id(&self.catalog);
+            let catalog = &self.routing.catalog;
+            push_notification(&mut self.line, catalog, &notification);
+            if self.senders.is_some() && withheld.is_none() {
+                let key = notification.id(catalog);
                 let Episode { entity, rule, .. } = &notification.episode;
-                let lane = fixed_hash(&(entity, self.catalog.rule_name(*rule)));
+                let lane = fixed_hash(&(entity, catalog.rule_name(*rule)));
                 let body = String::from_utf8(self.line[start..].to_vec());
                 let body = body.expect("JSON is text");
                 sinks.iter().for_each(|sink| outgoing[*sink].push((key, lane, body.clone())));
             }
             self.line.extend(b"}\n");
             self.file.put(&self.line)?;
-            self.told += 1;
         }
         self.notifications = notifications;
         match &self.senders {
@@ -161,53 +193,9 @@ impl Alerts {
     }
 }
 
-/// The sinks of the routes that want a notification, each once, in the order of the rule file.
-pub(crate) fn sinks_of(
-    routes: &[Route],
-    catalog: &Catalog,
-    notification: &Notification,
-) -> Vec<usize> {
-    let Notification { kind, episode, was, .. } = notification;
-    let versions = [Some(episode), was.as_ref().map(|was| &was.episode)];
-    // A correction is for those who would have been told before, too.
-    let versions = versions.into_iter().flatten().map(|version| Facts::new(catalog, version));
-    let versions: Vec<_> = versions.collect();
-    let wants = |route: &Route| {
-        route.on[*kind as usize] && versions.iter().any(|version| version.fits(route))
-    };
-    let wanted = routes.iter().filter(|route| wants(route));
-    let mut sinks: Vec<_> = wanted.map(|route| route.to).collect();
-    sinks.sort_unstable();
-    sinks.dedup();
-    sinks
-}
-
-/// What an episode says, for matchers.
-struct Facts<'e> {
-    signal: &'e str,
-    rule: &'e str,
-    state: &'e str,
-    entity: &'e str,
-    labels: BTreeMap<&'e str, Cow<'e, str>>,
-}
-
-impl<'e> Facts<'e> {
-    fn new(catalog: &'e Catalog, episode: &'e Episode) -> Self {
-        let (signal, rule, state) = catalog.names(episode);
-        Self { signal, rule, state, entity: &episode.entity, labels: catalog.labels(episode) }
-    }
-
-    fn fits(&self, route: &Route) -> bool {
-        route.matchers.iter().all(|matcher| {
-            matcher.holds(match &matcher.subject {
-                Subject::Rule => self.rule,
-                Subject::Signal => self.signal,
-                Subject::State => self.state,
-                Subject::Entity => self.entity,
-                Subject::Label(name) => self.labels.get(&**name).map_or("", |value| value),
-            })
-        })
-    }
+fn push_member(line: &mut Vec<u8>, key: &[u8], value: &impl Serialize) {
+    line.extend(key);
+    serde_json::to_writer(line, value).expect("a Vec takes every write");
 }
 
 /// Why notifications cannot be delivered.

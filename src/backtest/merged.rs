@@ -9,7 +9,8 @@ use crate::rules::{Diagnostics, Problems, Rules, tree, with_room};
 /// What is before the names of the two.
 const MARKS: [&str; 2] = ["a/", "b/"];
 /// What each file may say otherwise: these are of its rules alone.
-const OF_RULES: [&str; 6] = ["version", "expire_after", "signals", "rules", "sinks", "routes"];
+const OF_RULES: [&str; 8] =
+    ["version", "expire_after", "signals", "rules", "sinks", "routes", "silences", "windows"];
 
 /// Two rule files.
 pub struct Pair {

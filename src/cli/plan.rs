@@ -9,10 +9,11 @@ use limbeck_operators::machines::smoothing::Smoothing;
 use limbeck_operators::machines::threshold::{Bound, Thresholds};
 
 use crate::model::duration::format_duration;
+use crate::model::time::format_rfc3339;
 use crate::rules::{
-    ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Mapping, NORMAL, Route, Rule, Rules,
-    SESSION, Setting, Signal, SinkKind, Skew, Source, TemplatePart, Text, TimeField, TimeForm,
-    UNKNOWN,
+    ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Mapping, Matcher, NORMAL, Route, Rule,
+    Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source, Subject, TemplatePart, Text,
+    TimeField, TimeForm, UNKNOWN, When,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -27,7 +28,47 @@ pub(super) fn text(rules: &Rules) -> String {
     for route in &rules.routes {
         push_route(&mut text, rules, route).expect("a String takes every write");
     }
+    for silence in &rules.silences {
+        push_silence(&mut text, silence).expect("a String takes every write");
+    }
     text
+}
+
+/// What is not told, and when.
+fn push_silence(text: &mut String, silence: &Silence) -> fmt::Result {
+    writeln!(text, "\n{} {}", silence.kind(), silence.name)?;
+    let mut stages = Stages { text, number: 0 };
+    stages.stage("waits to be opened: an episode for which all of these hold")?;
+    stages.details([("match", matchers(&silence.matchers))])?;
+    match &silence.when {
+        When::Once { from_ns, until_ns } => {
+            stages.stage("once")?;
+            let [from, until] = [*from_ns, *until_ns].map(format_rfc3339);
+            stages.details([("from", from), ("until", until)])?;
+        }
+        When::Recurring(intervals) => {
+            let plural = if intervals.len() == 1 { "" } else { "s" };
+            stages.stage(format_args!(
+                "again and again: in {} time interval{plural}",
+                intervals.len()
+            ))?;
+            stages.details(intervals.iter().map(|interval| ("", interval.to_string())))?;
+        }
+        When::While { matchers: of, equal } => {
+            stages.stage("while an episode holds for which all of these hold")?;
+            let equal: Vec<_> = equal.iter().map(Subject::name).collect();
+            let equal = (!equal.is_empty()).then(|| ("equal", equal.join(", ")));
+            stages.details([("match", matchers(of))].into_iter().chain(equal))?;
+        }
+    }
+    stages.stage("then it is opened, unless it is over by then; what was opened is closed as ever")
+}
+
+fn matchers(matchers: &[Matcher]) -> String {
+    match matchers {
+        [] => "everything".to_owned(),
+        all => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Which notifications go where. Settings may be secrets, and are not shown.
@@ -37,9 +78,7 @@ fn push_route(text: &mut String, rules: &Rules, route: &Route) -> fmt::Result {
     writeln!(text, "\nroute to {}", sink.name)?;
     let mut stages = Stages { text, number: 0 };
     stages.stage("notifications: of episodes for which all of these hold")?;
-    let matchers: Vec<_> = route.matchers.iter().map(ToString::to_string).collect();
-    let matchers = if matchers.is_empty() { "everything".to_owned() } else { matchers.join(", ") };
-    stages.details([("match", matchers)])?;
+    stages.details([("match", matchers(&route.matchers))])?;
     stages.stage("on: what is told")?;
     let when = [
         format!("{late} after it is decided, when nothing can change it in time any more"),

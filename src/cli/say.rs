@@ -158,6 +158,8 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     let plural = if per_episode == 1.0 { "" } else { "s" };
     row(summary.episodes, &format!("{noun}: one for {per_episode} observation{plural}"));
     row(summary.notifications.unwrap_or(0), "notifications (notifications.ndjson says of what)");
+    let withheld = summary.withheld.values().flatten().map(|(_, count)| count);
+    row(withheld.sum(), "notifications withheld (it says by what)");
     text.push_str(&sources(&summary.sources));
     if summary.records == 0 {
         text.push_str(

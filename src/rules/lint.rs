@@ -24,6 +24,7 @@ impl Rules {
             self.lint_dedup(rule, &mut list);
         }
         self.lint_sinks(&mut list);
+        self.lint_silences(&mut list);
         list
     }
 
@@ -81,6 +82,14 @@ impl Rules {
                 let help = "give it `closed` and `correction`, too, or leave `on` out";
                 warn(list, &sink.span, message, help);
             }
+        }
+    }
+
+    fn lint_silences(&self, list: &mut Vec<Diagnostic>) {
+        for silence in self.silences.iter().filter(|_| self.routes.is_empty()) {
+            let message =
+                format!("`{}` silences nothing: nobody is told of anything", silence.name);
+            warn(list, &silence.span, message, "add `routes: [{ to: SINK }]`, or remove it");
         }
     }
 

@@ -9,6 +9,7 @@ mod diagnostics;
 mod expression;
 pub(crate) mod fields;
 mod interpreted;
+mod interval;
 mod known;
 mod lint;
 mod native;
@@ -16,6 +17,7 @@ mod read;
 mod remarks;
 mod route;
 pub(crate) mod schema;
+mod silence;
 mod source;
 mod stages;
 mod template;
@@ -32,9 +34,11 @@ pub(crate) use condition::Fault;
 pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use diagnostics::{Problems, suggestion};
+pub use interval::TimeInterval;
 pub(crate) use read::{check_url, is_header_value, tree};
 pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
+pub use silence::{Silence, When};
 pub use source::{
     Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
     TimeForm, TimeFormat, TimeFormatError, TimeUnit,
@@ -70,6 +74,8 @@ pub struct Rules {
     pub sinks: Vec<Sink>,
     /// Which of them go where.
     pub routes: Vec<Route>,
+    /// What is not told for a time: silences, then windows, each in the order of the file.
+    pub silences: Vec<Silence>,
     /// What the conditions ask of a record.
     pub paths: Paths,
     /// What it says, as hashes.

@@ -127,7 +127,7 @@ impl Subject {
         ("entity", Self::Entity),
     ];
 
-    fn read(name: &str) -> Self {
+    pub(super) fn read(name: &str) -> Self {
         let fact = Self::FACTS.iter().find(|(fact, _)| *fact == name);
         fact.map_or_else(|| Self::Label(name.into()), |(_, subject)| subject.clone())
     }

@@ -19,7 +19,7 @@ pub struct Written {
     pub base: u64,
     /// The rules, in the order of the file.
     pub rules: Vec<WrittenRule>,
-    /// Sinks and routes.
+    /// Sinks, routes, and what is silenced.
     pub routes: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct WrittenRule {
 }
 
 /// The fields of a file that are no part of the base.
-const OTHERS: [&str; 3] = ["rules", "sinks", "routes"];
+const OTHERS: [&str; 5] = ["rules", "sinks", "routes", "silences", "windows"];
 
 impl Written {
     /// Of a file that has been read; `nodes` are those of the rules.

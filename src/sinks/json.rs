@@ -111,7 +111,7 @@ pub(super) fn push_update(
 
 /// Appends a notification as a CloudEvent.
 pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notification: &Notification) {
-    let Notification { at_ns, kind, standing, latest, episode, was } = notification;
+    let Notification { at_ns, kind, standing, latest, episode, was, .. } = notification;
     out.extend(br#"{"specversion":"1.0","id":""#);
     push_id(out, notification.id(catalog));
     out.extend(br#"","source":"limbeck","type":"dev.limbeck.notification.v1","subject":"#);

@@ -510,7 +510,8 @@ impl Writer {
         let given_up = self.keep.as_ref().is_some_and(Keep::has_given_up);
         let end_ns = self.end_ns.filter(|_| !given_up);
         let told = self.alerts.map(|alerts| alerts.finish(end_ns)).transpose()?;
-        let (notifications_file, notifications) = told.unzip();
+        let (notifications_file, told) = told.unzip();
+        let notifications = told.as_ref().map(|told| told.told);
         match notifications_file {
             Some(file) => files.push(file),
             None => without.push(NOTIFICATIONS),
@@ -519,6 +520,7 @@ impl Writer {
             episodes,
             updates: self.updates,
             notifications,
+            withheld: told.map(|told| told.withheld).unwrap_or_default(),
             sources,
             digest: self.digest.finish(),
             ..Summary::counted(&self.counts, &self.catalog, dead_letters)

@@ -43,6 +43,9 @@ pub struct Summary {
     /// What the routes want to be told of; `None` without routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notifications: Option<u64>,
+    /// What they are not told, by what withholds it (as `window`), and its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub withheld: BTreeMap<String, BTreeMap<String, u64>>,
     /// By name.
     pub sources: Vec<SourceSummary>,
     /// Of all updates.

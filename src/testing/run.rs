@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::wanted::{Row, View};
 use super::{Case, InMemory};
 use crate::alerts::latch::{Latch, Notification};
-use crate::alerts::sinks_of;
+use crate::alerts::{Destination, Routing, Told, Withheld};
 use crate::explain::{Retraced, Seen, fate_rows};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
@@ -59,14 +59,15 @@ pub(super) fn replay(
     let (taken, outcome) = collect(partitions, &case.rules.matcher, how, taken, Taken::take)?;
     let clock_ns = outcome.clock;
     let catalog = Catalog::new(rules);
-    let deliveries = deliveries(rules, &catalog, &taken.updates, clock_ns);
+    let notified = notified(rules, &taken.updates, clock_ns);
     let Taken { updates, counts, dead_letters, seen } = taken;
     let updates_count = updates.len() as u64;
     let standing = standing(updates);
     let mut summary = Summary {
         episodes: standing.len() as u64,
         updates: updates_count,
-        notifications: (!rules.routes.is_empty()).then_some(deliveries.1),
+        notifications: (!rules.routes.is_empty()).then_some(notified.counts.told),
+        withheld: notified.counts.withheld,
         ..Summary::counted(&counts, &catalog, dead_letters.len() as u64)
     };
     summary.complete &= outcome.damaged.is_empty();
@@ -74,7 +75,8 @@ pub(super) fn replay(
     let retraced = traced.then(|| seen.into_retraced(names, outcome));
     let mut rows = BTreeMap::from([
         (View::Episodes, standing.iter().map(|episode| episode_row(&catalog, episode)).collect()),
-        (View::Deliveries, deliveries.0),
+        (View::Deliveries, notified.deliveries),
+        (View::Withheld, notified.withheld),
         (View::DeadLetters, dead_letters.iter().map(dead_letter_row).collect()),
     ]);
     if let Some(retraced) = &retraced {
@@ -133,31 +135,46 @@ fn standing(updates: Vec<Update<Episode>>) -> Vec<Episode> {
     standing.into_iter().filter(|(_, count)| *count != 0).map(|(episode, _)| episode).collect()
 }
 
-/// A row for each notification and sink, and how many notifications there are.
-fn deliveries(
-    rules: &Rules,
-    catalog: &Catalog,
-    updates: &[Update<Episode>],
-    clock_ns: Option<i64>,
-) -> (Vec<Row>, u64) {
+/// What was notified of.
+#[derive(Default)]
+struct Notified {
+    /// A row for each notification and sink.
+    deliveries: Vec<Row>,
+    /// The same of what was withheld.
+    withheld: Vec<Row>,
+    counts: Told,
+}
+
+fn notified(rules: &Rules, updates: &[Update<Episode>], clock_ns: Option<i64>) -> Notified {
+    let mut notified = Notified::default();
     if rules.routes.is_empty() {
-        return (Vec::new(), 0);
+        return notified;
     }
-    let mut latch = Latch::new(rules, catalog, TICK_NS);
+    let routing = Routing::new(rules);
+    let mut latch = Latch::new(rules, &routing.catalog, TICK_NS);
     let mut notifications = Vec::new();
     latch.take(updates, &mut notifications);
     if let Some(clock_ns) = clock_ns {
         latch.end(clock_ns, &mut notifications);
     }
-    let (mut rows, mut told) = (Vec::new(), 0);
     for notification in &notifications {
-        let sinks = sinks_of(&rules.routes, catalog, notification);
-        told += u64::from(!sinks.is_empty());
+        let Some(to) = routing.destination(notification) else { continue };
+        notified.counts.count(&to);
+        let Destination { sinks, withheld } = to;
         for sink in sinks {
-            rows.push(delivery_row(catalog, notification, &rules.sinks[sink].name));
+            let sink = &rules.sinks[sink].name;
+            let mut row = delivery_row(&routing.catalog, notification, sink);
+            match &withheld {
+                None => notified.deliveries.push(row),
+                Some(Withheld { by, name }) => {
+                    row.insert("by".to_owned(), (*by).into());
+                    row.insert("name".to_owned(), (*name).into());
+                    notified.withheld.push(row);
+                }
+            }
         }
     }
-    (rows, told)
+    notified
 }
 
 fn object(json: &[u8]) -> Row {

@@ -18,13 +18,15 @@ pub(super) enum View {
     Fates,
     /// As in `notifications.ndjson`: one for each notification and sink.
     Deliveries,
+    /// The same of notifications that were withheld.
+    Withheld,
     /// As in `dead-letter.ndjson`.
     DeadLetters,
 }
 
 impl View {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Episodes, Self::Fates, Self::Deliveries, Self::DeadLetters];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Episodes, Self::Fates, Self::Deliveries, Self::Withheld, Self::DeadLetters];
 
     /// Its name in test files.
     pub(super) fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl View {
             Self::Episodes => "episodes",
             Self::Fates => "fates",
             Self::Deliveries => "deliveries",
+            Self::Withheld => "withheld",
             Self::DeadLetters => "dead_letters",
         }
     }
@@ -42,6 +45,7 @@ impl View {
             Self::Episodes => "an episode",
             Self::Fates => "a fate",
             Self::Deliveries => "a delivery",
+            Self::Withheld => "a withheld delivery",
             Self::DeadLetters => "a dead letter",
         }
     }
@@ -52,6 +56,7 @@ impl View {
             Self::Episodes => &EPISODE_FIELDS,
             Self::Fates => &FATE_FIELDS,
             Self::Deliveries => &DELIVERY_FIELDS,
+            Self::Withheld => &WITHHELD_FIELDS,
             Self::DeadLetters => &DEAD_LETTER_FIELDS,
         }
     }
@@ -62,6 +67,7 @@ impl View {
             Self::Episodes => &["entity", "state", "since", "until"],
             Self::Fates => &["time", "entity", "state", "fate", "by"],
             Self::Deliveries => &["at", "to", "kind", "entity", "state", "since"],
+            Self::Withheld => &["at", "to", "by", "name", "entity", "state", "since"],
             Self::DeadLetters => &["line", "column", "reason"],
         }
     }
@@ -147,6 +153,13 @@ pub(super) const DELIVERY_FIELDS: [&str; 21] = [
     "last_change",
     "schema",
 ];
+pub(super) const WITHHELD_FIELDS: [&str; 20] = {
+    let mut fields = ["by"; 20];
+    fields[1] = "name";
+    let (_, delivery) = fields.split_at_mut(2);
+    delivery.copy_from_slice(&DELIVERY_FIELDS);
+    fields
+};
 pub(super) const DEAD_LETTER_FIELDS: [&str; 4] = ["line", "column", "reason", "record"];
 /// What of these are instants, ...
 const TIMES: [&str; 13] = [

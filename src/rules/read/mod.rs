@@ -4,9 +4,11 @@
 mod route;
 mod rule;
 mod signal;
+mod silence;
 mod stages;
 mod thresholds;
 
+use self::route::Names;
 use self::signal::ReadSignal;
 use super::condition::{Condition, Expression, Fault, Paths, Wanted};
 use super::diagnostics::{Diagnostic, Problems};
@@ -24,6 +26,9 @@ pub(super) use self::route::{
 pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
+pub(super) use self::silence::{
+    INTERVAL_FIELDS, SILENCE_FIELDS, TIMES_FIELDS, WHILE_FIELDS, WINDOW_FIELDS,
+};
 pub(super) use self::stages::{
     ABSENT_FIELDS, DAMPING_FIELDS, DETECTION_FIELDS, SESSION_FIELDS, WEIGHTS,
 };
@@ -35,7 +40,7 @@ const DAY_NS: i64 = 86_400 * SECOND_NS;
 const LABEL_VALUES_MAX: usize = 1000;
 /// What a value has that is no CEL.
 pub(super) const VALUE_FIELDS: [&str; 1] = ["field"];
-pub(super) const FIELDS: [&str; 10] = [
+pub(super) const FIELDS: [&str; 12] = [
     "version",
     "lateness",
     "max_advance",
@@ -46,6 +51,8 @@ pub(super) const FIELDS: [&str; 10] = [
     "rules",
     "sinks",
     "routes",
+    "silences",
+    "windows",
 ];
 
 /// Reads the whole file; the problems are all there are.
@@ -119,9 +126,18 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         let sinks = fields.get("sinks").map_or_else(Vec::new, |node| self.sinks(node));
+        let names = Names::new(&signals, &rules);
         let routes = match fields.get("routes") {
-            Some(node) => self.routes(node, &sinks, &signals, &rules),
+            Some(node) => self.routes(node, &sinks, &names),
             None => Vec::new(),
+        };
+        let silences = match fields.get("silences") {
+            Some(node) => self.silences(node, &names),
+            None => Some(Vec::new()),
+        };
+        let windows = match fields.get("windows") {
+            Some(node) => self.windows(node, &names),
+            None => Some(Vec::new()),
         };
         let span = |name| fields.get(name).map_or(start.start..start.start + 1, |n| n.span.clone());
         let sources: Vec<_> =
@@ -147,6 +163,7 @@ impl Reader<'_> {
             rules,
             sinks: sinks.into_iter().map(|named| named.value).collect::<Option<_>>()?,
             routes: routes.into_iter().collect::<Option<_>>()?,
+            silences: [silences?, windows?].concat(),
             paths: self.paths,
             written,
             remarks: self.remarks,

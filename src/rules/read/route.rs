@@ -34,7 +34,7 @@ const OWN_HEADERS: [&str; 6] = [
 /// What a matcher may name.
 ///
 /// None if it is not known which there are.
-struct Names<'n> {
+pub(super) struct Names<'n> {
     rules: Option<BTreeSet<&'n str>>,
     signals: Option<BTreeSet<&'n str>>,
     states: Option<BTreeSet<&'n str>>,
@@ -42,7 +42,7 @@ struct Names<'n> {
 }
 
 impl<'n> Names<'n> {
-    fn new(signals: &'n [Named<'_, ReadSignal<'_>>], rules: &'n [Option<Rule>]) -> Self {
+    pub(super) fn new(signals: &'n [Named<'_, ReadSignal<'_>>], rules: &'n [Option<Rule>]) -> Self {
         let read = || signals.iter().map(|named| named.value.as_ref());
         let states = read().map(|read| read?.state_names.as_ref());
         let states: Option<Vec<_>> = states.collect();
@@ -210,15 +210,13 @@ impl Reader<'_> {
         &mut self,
         node: &Node,
         sinks: &[Named<'_, Sink>],
-        signals: &[Named<'_, ReadSignal<'_>>],
-        rules: &[Option<Rule>],
+        names: &Names<'_>,
     ) -> Vec<Option<Route>> {
-        let names = Names::new(signals, rules);
         let Some(items) = fields::items(node, "`routes`", self.problems) else { return Vec::new() };
         if items.is_empty() {
             self.problems.error(&node.span, "`routes` needs at least one route");
         }
-        items.iter().map(|node| self.route(node, sinks, &names)).collect()
+        items.iter().map(|node| self.route(node, sinks, names)).collect()
     }
 
     fn route(
@@ -263,7 +261,7 @@ impl Reader<'_> {
         Some(on)
     }
 
-    fn matchers(&mut self, node: &Node, names: &Names<'_>) -> Option<Vec<Matcher>> {
+    pub(super) fn matchers(&mut self, node: &Node, names: &Names<'_>) -> Option<Vec<Matcher>> {
         let items = fields::items(node, "`match`", self.problems)?;
         let read = items.iter().map(|node| {
             let text = fields::text(node, "a matcher", self.problems)?;
@@ -276,18 +274,21 @@ impl Reader<'_> {
         read.into_iter().collect()
     }
 
-    /// A name that is nowhere defined is a slip.
-    fn check_names(&mut self, node: &Node, matcher: &Matcher, names: &Names<'_>) {
-        if let Subject::Label(name) = &matcher.subject {
-            if let Some(labels) = names.labels.as_ref().filter(|all| !all.contains(&**name)) {
-                let message = format!("there is no label `{name}`, of any signal or rule");
-                let known = ["rule", "signal", "state", "entity"];
-                let known: Vec<_> = known.iter().chain(labels).copied().collect();
-                let help = diagnostics::suggestion("name", name, &known);
-                self.problems.error_help(&node.span, message, help);
-            }
-            return;
+    /// A label that is nowhere defined is a slip.
+    pub(super) fn check_subject(&mut self, node: &Node, subject: &Subject, names: &Names<'_>) {
+        let Subject::Label(name) = subject else { return };
+        if let Some(labels) = names.labels.as_ref().filter(|all| !all.contains(&**name)) {
+            let message = format!("there is no label `{name}`, of any signal or rule");
+            let known = ["rule", "signal", "state", "entity"];
+            let known: Vec<_> = known.iter().chain(labels).copied().collect();
+            let help = diagnostics::suggestion("name", name, &known);
+            self.problems.error_help(&node.span, message, help);
         }
+    }
+
+    /// So is another name.
+    fn check_names(&mut self, node: &Node, matcher: &Matcher, names: &Names<'_>) {
+        self.check_subject(node, &matcher.subject, names);
         let Pattern::Text(value) = &matcher.value else { return };
         let (kind, known) = match matcher.subject {
             Subject::Rule => ("rule", &names.rules),

@@ -213,6 +213,25 @@ sinks:
 routes:
   - { match: [severity = "page", 'state =~ "un.*"'], on: [opened, closed], to: hook }
   - to: alerts
+silences:
+  disks: { match: [severity = "page"], from: 2026-03-01T22:00:00Z, until: 2026-03-02T02:00:00Z }
+  move:
+    from: 2026-03-01T22:00
+    until: "2026-03-02 02:00:00"
+    location: Europe/Berlin
+    comment: to another house
+  upgrade: { while: { match: [state = unready], equal: [zone] }, match: [state = ready] }
+windows:
+  nights:
+    match: [entity =~ "batch-.*"]
+    comment: backups
+    time_intervals:
+      - times: [{ start_time: "22:00", end_time: "24:00" }]
+        weekdays: ["monday:friday", sunday]
+        days_of_month: ["1:7", -1]
+        months: ["march:may", 12]
+        years: ["2026:2027", 2030]
+        location: America/New_York
 "#;
 
 #[test]
@@ -299,6 +318,7 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "is a share in percent",
         "every state is a fault",
         "needs to know which states",
+        "says no offset",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {

@@ -10,15 +10,27 @@ use crate::rules::fields::{self, Fields};
 use crate::rules::yaml::{Node, Value};
 use crate::rules::{Kind, READING};
 
-pub(in crate::testing) const EXPECT_FIELDS: [&str; 9] =
-    ["at", "entity", "rule", "signal", "episodes", "fates", "deliveries", "dead_letters", "counts"];
+pub(in crate::testing) const EXPECT_FIELDS: [&str; 10] = [
+    "at",
+    "entity",
+    "rule",
+    "signal",
+    "episodes",
+    "fates",
+    "deliveries",
+    "withheld",
+    "dead_letters",
+    "counts",
+];
 pub(in crate::testing) const VIEW_FIELDS: [&str; 2] = ["contains", "none"];
 /// What restricts an expectation to some rows.
 const OF: [&str; 3] = ["entity", "rule", "signal"];
-/// Those of the counts that are by rule, and by reason or fate.
-pub(in crate::testing) const BY_RULE: [&str; 3] = ["suppressed", "would_suppress", "fates"];
+/// Those of the counts that are by rule, and by reason or fate; or by what withholds, and its name.
+pub(in crate::testing) const BY_RULE: [&str; 4] =
+    ["suppressed", "would_suppress", "fates", WITHHELD];
+const WITHHELD: &str = "withheld";
 /// The counts of the summary.
-pub(in crate::testing) const COUNTS: [&str; 15] = [
+pub(in crate::testing) const COUNTS: [&str; 16] = [
     "records",
     "used",
     "late",
@@ -31,6 +43,7 @@ pub(in crate::testing) const COUNTS: [&str; 15] = [
     "episodes",
     "updates",
     "notifications",
+    "withheld",
     "suppressed",
     "would_suppress",
     "fates",
@@ -273,7 +286,7 @@ impl Reader<'_> {
         let Some(entries) = fields::entries(node, "`counts`", &mut self.problems) else { return };
         for (key, node) in entries {
             let name = key.text().unwrap_or_default();
-            let is_rule = path.len() == 1;
+            let is_rule = path.len() == 1 && path[0] != WITHHELD;
             if path.is_empty() && !COUNTS.contains(&name) {
                 self.problems.unknown(&key.span, "count", name, &COUNTS);
                 continue;

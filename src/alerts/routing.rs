@@ -1,0 +1,103 @@
+//! Routing: who is told of a notification, or would be, but for what withholds it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use smol_str::SmolStr;
+
+use super::latch::Notification;
+use crate::model::episode::{Catalog, Episode};
+use crate::rules::{Matcher, Route, Rules, Subject};
+
+/// The routes of a rule file, and what withholds notifications from them.
+pub(crate) struct Routing {
+    pub(crate) catalog: Catalog,
+    routes: Vec<Route>,
+    /// Kinds and names, by number.
+    silences: Vec<(&'static str, SmolStr)>,
+}
+
+/// Where a notification goes.
+pub(crate) struct Destination<'r> {
+    /// The sinks of the routes that want it, by their numbers.
+    pub(crate) sinks: Vec<usize>,
+    /// Why they are not told, if they are not.
+    pub(crate) withheld: Option<Withheld<'r>>,
+}
+
+/// What withholds a notification.
+pub(crate) struct Withheld<'r> {
+    /// Its kind, as outputs call it.
+    pub(crate) by: &'static str,
+    /// Its name.
+    pub(crate) name: &'r str,
+}
+
+impl Routing {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        let silences = rules.silences.iter();
+        Self {
+            catalog: Catalog::new(rules),
+            routes: rules.routes.clone(),
+            silences: silences.map(|one| (one.kind(), one.name.clone())).collect(),
+        }
+    }
+
+    /// Where a notification goes, or would; `None` if no route wants it.
+    pub(crate) fn destination(&self, notification: &Notification) -> Option<Destination<'_>> {
+        let sinks = self.sinks(notification);
+        let withheld = notification.silenced_by.map(|number| {
+            let (by, name) = &self.silences[number];
+            Withheld { by, name }
+        });
+        (!sinks.is_empty()).then_some(Destination { sinks, withheld })
+    }
+
+    /// The sinks of the routes that want a notification, each once, in the order of the rule file.
+    fn sinks(&self, notification: &Notification) -> Vec<usize> {
+        let Notification { kind, episode, was, .. } = notification;
+        let versions = [Some(episode), was.as_ref().map(|was| &was.episode)];
+        // A correction is for those who would have been told before, too.
+        let versions = versions.into_iter().flatten();
+        let versions: Vec<_> = versions.map(|version| Facts::new(&self.catalog, version)).collect();
+        let wants = |route: &&Route| {
+            route.on[*kind as usize] && versions.iter().any(|version| version.fit(&route.matchers))
+        };
+        let mut sinks: Vec<_> = self.routes.iter().filter(wants).map(|route| route.to).collect();
+        sinks.sort_unstable();
+        sinks.dedup();
+        sinks
+    }
+}
+
+/// What an episode says, for matchers.
+pub(super) struct Facts<'e> {
+    signal: &'e str,
+    rule: &'e str,
+    state: &'e str,
+    entity: &'e str,
+    labels: BTreeMap<&'e str, Cow<'e, str>>,
+}
+
+impl<'e> Facts<'e> {
+    pub(super) fn new(catalog: &'e Catalog, episode: &'e Episode) -> Self {
+        let (signal, rule, state) = catalog.names(episode);
+        Self { signal, rule, state, entity: &episode.entity, labels: catalog.labels(episode) }
+    }
+
+    /// What it says of a subject.
+    pub(super) fn say(&self, subject: &Subject) -> &str {
+        match subject {
+            Subject::Rule => self.rule,
+            Subject::Signal => self.signal,
+            Subject::State => self.state,
+            Subject::Entity => self.entity,
+            Subject::Label(name) => self.labels.get(&**name).map_or("", |value| value),
+        }
+    }
+
+    /// Whether all hold.
+    pub(super) fn fit(&self, matchers: &[Matcher]) -> bool {
+        matchers.iter().all(|matcher| matcher.holds(self.say(&matcher.subject)))
+    }
+}

@@ -1,0 +1,70 @@
+//! Silences and windows: what nobody is told of for a time.
+
+use std::ops::Range;
+
+use smol_str::SmolStr;
+
+use super::interval::TimeInterval;
+use super::route::{Matcher, Subject};
+
+/// For a time, what fits is not told.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    /// Its name.
+    pub name: SmolStr,
+    /// The bytes of the rule file its name is written in.
+    pub span: Range<usize>,
+    /// All must hold of an episode; without any, all do.
+    pub matchers: Vec<Matcher>,
+    /// For which time.
+    pub when: When,
+    /// What it is for.
+    pub comment: Option<String>,
+}
+
+/// When a silence is.
+#[derive(Clone, Debug)]
+pub enum When {
+    /// Once.
+    Once {
+        /// The first instant.
+        from_ns: i64,
+        /// The first behind it.
+        until_ns: i64,
+    },
+    /// Again and again, in any of these; such silences are called windows.
+    Recurring(Vec<TimeInterval>),
+    /// While an episode holds, as records of the log say it.
+    While {
+        /// All must hold of it.
+        matchers: Vec<Matcher>,
+        /// What it says must be the same of what is silenced.
+        equal: Vec<Subject>,
+    },
+}
+
+impl Silence {
+    /// What outputs call its kind.
+    pub fn kind(&self) -> &'static str {
+        match self.when {
+            When::Recurring(_) => "window",
+            When::Once { .. } | When::While { .. } => "silence",
+        }
+    }
+}
+
+impl When {
+    /// If time alone says that it is at an instant, one later until when that is so; it may go on
+    /// there.
+    pub fn until(&self, at_ns: i64) -> Option<i64> {
+        match self {
+            Self::Once { from_ns, until_ns } => {
+                (*from_ns..*until_ns).contains(&at_ns).then_some(*until_ns)
+            }
+            Self::Recurring(intervals) => {
+                intervals.iter().filter_map(|interval| interval.until(at_ns)).max()
+            }
+            Self::While { .. } => None,
+        }
+    }
+}
