@@ -46,10 +46,17 @@ impl Routing {
     /// Where a notification goes, or would; `None` if no route wants it.
     pub(crate) fn destination(&self, notification: &Notification) -> Option<Destination<'_>> {
         let sinks = self.sinks(notification);
-        let withheld = notification.silenced_by.map(|number| {
-            let (by, name) = &self.silences[number];
-            Withheld { by, name }
-        });
+        let episode = &notification.episode;
+        let withheld = match notification.silenced_by {
+            _ if self.catalog.is_observed(episode) => {
+                Some(Withheld { by: "observe", name: self.catalog.rule_name(episode.rule) })
+            }
+            Some(number) => {
+                let (by, name) = &self.silences[number];
+                Some(Withheld { by, name })
+            }
+            None => None,
+        };
         (!sinks.is_empty()).then_some(Destination { sinks, withheld })
     }
 

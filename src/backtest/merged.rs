@@ -77,6 +77,17 @@ fn merge(roots: [&Node; 2]) -> Result<Node, String> {
     if let Some(name) = differs {
         return Err(format!("their `{name}` differ"));
     }
+    let has_canary = |entries: &[(Node, Node)]| {
+        let rules = entries.iter().find(|(key, _)| key.text() == Some("rules"));
+        let rules = rules.map_or(&[][..], |(_, rules)| match &rules.value {
+            Value::Seq(rules) => rules,
+            _ => &[],
+        });
+        rules.iter().flat_map(self::entries).any(|(key, _)| key.text() == Some("canary"))
+    };
+    if has_canary(a) || has_canary(b) {
+        return Err("the share of a canary goes by the name of its rule".to_owned());
+    }
     let mut all = a.to_vec();
     all.retain(|(key, _)| !OF_RULES[1..].contains(&key.text().unwrap_or_default()));
     let (mut signals, mut rules) = (Vec::new(), Vec::new());

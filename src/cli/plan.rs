@@ -13,7 +13,7 @@ use crate::model::time::format_rfc3339;
 use crate::rules::{
     ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Mapping, Matcher, NORMAL, Route, Rule,
     Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source, Subject, TemplatePart, Text,
-    TimeField, TimeForm, UNKNOWN, When,
+    TimeField, TimeForm, UNKNOWN, Unit, When,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -135,7 +135,8 @@ impl Stages<'_> {
 }
 
 fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
-    writeln!(text, "\nrule {}", rule.name)?;
+    let version = rule.version.as_ref().map(|version| format!(" {version}"));
+    writeln!(text, "\nrule {}{}", rule.name, version.unwrap_or_default())?;
     let mut stages = Stages { text, number: 0 };
     let signal = &rules.signals[rule.signal];
     match signal.from {
@@ -168,6 +169,20 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         stages.stage("where: of other records this rule sees nothing")?;
         stages.details([("where", condition(filter))])?;
     }
+    let base = rule.canary.as_ref().map(|canary| (rule, canary));
+    let own = rules.rules.iter().filter_map(|other| Some((other, other.canary.as_ref()?)));
+    let own = own.filter(|(_, canary)| rules.rules[canary.base].name == rule.name);
+    for (of, canary) in base.into_iter().chain(own) {
+        let (share, base) = (canary.percent(), &rules.rules[canary.base].name);
+        let unit = match canary.by {
+            Unit::Entity => "entities",
+            Unit::Label(label) => signal.labels[label].name.as_str(),
+        };
+        stages.stage(match of.name == rule.name {
+            true => format!("canary: it sees {share} of {unit}; the rest is seen by {base}"),
+            false => format!("canary: {share} of {unit} are seen by {}, and not here", of.name),
+        })?;
+    }
     let late = format_duration(rule.amend_within_ns);
     stages.stage(format_args!(
         "late: what arrives more than {late} after its event time is left out"
@@ -198,6 +213,9 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         "expiry: after {expiry} without observations an entity is forgotten"
     ))?;
     stages.stage(format_args!("output: episodes of {} by entity", rule.name))?;
+    if rule.observes {
+        stages.stage("observe: nobody is told of them")?;
+    }
     let schema = signal.schema.as_ref().map(|schema| ("schema", schema.to_string()));
     let texts = rule.labels.iter().chain(&rule.annotations);
     let texts = texts.map(|(name, template)| (&**name, template.to_string()));

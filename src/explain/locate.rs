@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Origin;
 use crate::model::Id;
 use crate::model::ledger::Unmatched;
+use crate::model::sighting::{Noted, Shown};
 use crate::replay::{Failure, Log};
 use crate::rules::{Format, RecordView, Rule, Rules, Verdict};
 use crate::sources::decode::{Decoded, Unreadable};
@@ -59,7 +60,7 @@ pub struct Said {
     pub unmatched: Option<Unmatched>,
     /// The rules on its signals that look at it if it comes in time.
     pub looking: Vec<String>,
-    /// Those whose `where` does not hold.
+    /// Those whose `where` does not hold, or that see a share of which it is not.
     pub passed_over: Vec<PassedOver>,
     /// What could not be judged of it.
     pub not_judged: Vec<NotJudged>,
@@ -71,8 +72,11 @@ pub struct PassedOver {
     /// Which.
     pub rule: String,
     /// What would have to hold.
-    #[serde(rename = "where")]
-    pub filter: String,
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The rule that sees it instead, or does so of some share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
 }
 
 /// A condition or value of the rule file that could not be judged of a record.
@@ -207,7 +211,7 @@ fn said(
                 let (what, text) = asked_in_words(rules, asked);
                 if let (Asked::Rule(rule), false) = (asked, verdict.holds()) {
                     let rule = rules.rules[rule].name.to_string();
-                    passed_over.push(PassedOver { rule, filter: text.clone() });
+                    passed_over.push(PassedOver { rule, filter: Some(text.clone()), canary: None });
                 }
                 if verdict == Verdict::Error {
                     not_judged.push(NotJudged { what, text, reason: why() });
@@ -218,6 +222,7 @@ fn said(
             fits.is_empty().then(|| matcher.unmatched(log.source, view))
         }
     };
+    passed_over.extend(out_of_share(rules, matcher, log, record, view));
     let event_time_ns = record.event_time_ns;
     looking.retain(|rule| !passed_over.iter().any(|passed: &PassedOver| passed.rule == *rule));
     Said {
@@ -229,6 +234,37 @@ fn said(
         passed_over,
         not_judged,
     }
+}
+
+/// The rules that see a share of which a record is not.
+fn out_of_share(
+    rules: &Rules,
+    matcher: &Matcher,
+    log: &Log,
+    record: &Decoded<'_>,
+    view: &impl RecordView,
+) -> Vec<PassedOver> {
+    let mut passed_over = Vec::new();
+    let Some((shares, entity)) = rules.shares().zip(record.subject.as_ref()) else {
+        return passed_over;
+    };
+    let matches = matcher.matches(log.source, view, &mut 0);
+    let of = |number: usize| rules.rules[number].canary.as_ref().map(|canary| canary.base);
+    if let Some(matches) = matches {
+        Noted::each(&matches, |rule, noted| {
+            if !shares.sees(rule, entity, &noted.detail) {
+                // A base is passed over for the canary that has it.
+                let sees = |other: &usize| {
+                    of(*other) == Some(rule) && shares.sees(*other, entity, &noted.detail)
+                };
+                let other = of(rule).or_else(|| (0..rules.rules.len()).find(sees));
+                let name = |number: usize| rules.rules[number].name.to_string();
+                let canary = other.map(name);
+                passed_over.push(PassedOver { rule: name(rule), filter: None, canary });
+            }
+        });
+    }
+    passed_over
 }
 
 /// What is asked, and how that is written.

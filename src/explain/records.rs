@@ -225,11 +225,13 @@ impl Records {
             },
         };
         let said = one.said.as_ref().ok();
-        for PassedOver { rule, filter } in said.iter().flat_map(|said| &said.passed_over) {
-            let filter = printable(filter);
-            lines.push(format!(
-                "{place}, to rule {rule}, does not count: its `where` does not hold, `{filter}`"
-            ));
+        for PassedOver { rule, filter, canary } in said.iter().flat_map(|said| &said.passed_over) {
+            let why = match (filter, canary) {
+                (Some(filter), _) => format!("its `where` does not hold, `{}`", printable(filter)),
+                (None, Some(other)) => format!("rule {other} sees it, by the share of a canary"),
+                (None, None) => "it is of the share of a canary".to_owned(),
+            };
+            lines.push(format!("{place}, to rule {rule}, does not count: {why}"));
         }
         for NotJudged { what, text, reason } in said.iter().flat_map(|said| &said.not_judged) {
             let (text, reason) = (printable(text), printable(reason));

@@ -64,6 +64,8 @@ pub struct Catalog {
 /// What a rule's episodes say beyond what makes them.
 #[derive(Clone, Debug)]
 struct Published {
+    version: Option<String>,
+    observes: bool,
     schema: Option<String>,
     /// The labels of the signal, by their numbers.
     carried: Vec<SmolStr>,
@@ -102,6 +104,8 @@ impl Catalog {
         let published = by_rank.into_iter().map(|(_, rule)| {
             let signal = &rules.signals[rule.signal];
             Published {
+                version: rule.version.as_ref().map(ToString::to_string),
+                observes: rule.observes,
                 schema: signal.schema.as_ref().map(ToString::to_string),
                 carried: signal.labels.iter().map(|label| label.name.clone()).collect(),
                 labels: rule.labels.clone(),
@@ -110,6 +114,16 @@ impl Catalog {
         });
         let published = published.collect();
         Self { signals: sorted(signals), rules: sorted(names), states, ranks, published }
+    }
+
+    /// The version of the rule, if it says one.
+    pub fn version(&self, episode: &Episode) -> Option<&str> {
+        self.published[usize::from(episode.rule)].version.as_deref()
+    }
+
+    /// Whether nobody is told of what the rule finds.
+    pub fn is_observed(&self, episode: &Episode) -> bool {
+        self.published[usize::from(episode.rule)].observes
     }
 
     /// The name and version of the states' schema, if they have one.

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use super::Lane;
 use crate::model::ledger::{Count, Disposition, Entry, Place, Trace, TracedLane};
 use crate::model::sighting::{Observation, Shown, Sighting};
-use crate::rules::Rules;
+use crate::rules::{Rules, Shares};
 
 /// Makes the observations.
 pub(super) struct Observations<S> {
@@ -23,6 +23,8 @@ pub(super) struct Observations<S> {
     ranks: Vec<u16>,
     /// A logical time, and the rules, by number, that have observed all before it already.
     kept: Option<(i64, Arc<[bool]>)>,
+    /// What each rule sees, if some do not see all.
+    shares: Option<Shares>,
     duplicates: isize,
     conflicts: isize,
     /// Traces, if they are wanted.
@@ -44,6 +46,7 @@ impl<S> Observations<S> {
             observed: vec![0; rules.rules.len()],
             ranks,
             kept,
+            shares: rules.shares(),
             duplicates: 0,
             conflicts: 0,
             traces: traced.then(Vec::new),
@@ -79,13 +82,18 @@ impl<S: Shown> Pass for Observations<S> {
             traces.push((sighting.trace(&entity, disposition), 1));
         }
         let mut before: Option<(usize, S)> = None;
-        let Self { observed, amend_within_ns, traces, kept, .. } = self;
+        let Self { observed, amend_within_ns, traces, kept, shares, .. } = self;
         let kept = kept.as_ref().filter(|(at, _)| sighting.arrival_ns < *at);
         S::each(&sighting.matches, |rule, shown| {
             if late && age_ns > amend_within_ns[rule] {
                 return;
             }
             if kept.is_some_and(|(_, kept)| kept[rule]) {
+                return;
+            }
+            if let Some(shares) = shares
+                && !shares.sees(rule, &entity, &S::detail(&shown.state()))
+            {
                 return;
             }
             observed[rule] += 1;

@@ -66,6 +66,12 @@ impl<'n> Fields<'n> {
     }
 }
 
+/// A field of a node that may be a mapping.
+pub(super) fn get<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+}
+
 /// The entries of a mapping.
 pub(crate) fn entries<'n>(
     node: &'n Node,

@@ -4,6 +4,7 @@
 //! column and what would be right. Nothing is guessed: an unknown field is a mistake. What comes
 //! out holds indices instead of names, and conditions that are compiled.
 
+mod canary;
 mod condition;
 mod diagnostics;
 mod expression;
@@ -30,6 +31,7 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
+pub use canary::{Canary, Shares, Unit};
 pub(crate) use condition::Fault;
 pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
 pub use diagnostics::{Diagnostic, Diagnostics};
@@ -180,6 +182,12 @@ pub struct Rule {
     pub name: SmolStr,
     /// The bytes of the rule file its name is written in.
     pub span: Range<usize>,
+    /// Its version, if it says one.
+    pub version: Option<semver::Version>,
+    /// Whether nobody is told of what it finds.
+    pub observes: bool,
+    /// Of what it sees a share alone.
+    pub canary: Option<Canary>,
     /// The index of its signal.
     pub signal: usize,
     /// What must hold of the labels.

@@ -190,10 +190,7 @@ fn signal() -> Value {
             let mut schema =
                 object(&read::SCHEMA_FIELDS, &read::SCHEMA_FIELDS, |field| match field {
                     "name" => reference("name"),
-                    "version" => json!({
-                        "description": "A semantic version, as 1.2.0.",
-                        "type": "string", "pattern": "^[0-9]+\\.[0-9]+\\.[0-9]+",
-                    }),
+                    "version" => version("A semantic version, as 1.2.0."),
                     other => unreachable!("the schema says nothing of the field {other}"),
                 });
             schema["description"] = json!("What the states are called elsewhere, and its version.");
@@ -222,6 +219,26 @@ fn signal() -> Value {
 fn rule() -> Value {
     object(&read::RULE_FIELDS, &["name", "signal"], |field| match field {
         "name" => described(reference("name"), "Its name, which no other rule has."),
+        "version" => version("Its version, as 1.2.0, which its episodes say."),
+        "mode" => described(
+            json!({ "enum": read::MODES }),
+            "Whether somebody is told of what it finds; deliver if not given.",
+        ),
+        "canary" => described(
+            object(&read::CANARY_FIELDS, &["share", "base"], |field| match field {
+                "share" => json!({
+                    "description": "How much it sees, as 10%.",
+                    "type": "string", "pattern": "^[0-9.]+ *%$",
+                }),
+                "by" => described(scalar(), "What is seen as one: a label, or entity."),
+                "base" => json!({
+                    "description": "The rule that sees the others, as RULE@1.2.0.",
+                    "type": "string", "pattern": "^.+@.+$",
+                }),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            }),
+            "It sees a share of what there is, and another rule the rest.",
+        ),
         "signal" => described(reference("name"), "The signal it observes."),
         "hold" => json!({
             "description": "How long each state must last to count; at once if not given.",
@@ -314,6 +331,12 @@ fn rule() -> Value {
         "labels" => described(reference("texts"), "Labels of all its episodes."),
         "annotations" => described(reference("texts"), "Texts of all its episodes."),
         other => unreachable!("the schema says nothing of the field {other}"),
+    })
+}
+
+fn version(description: &str) -> Value {
+    json!({
+        "description": description, "type": "string", "pattern": "^[0-9]+\\.[0-9]+\\.[0-9]+",
     })
 }
 

@@ -9,6 +9,7 @@ use limbeck_operators::hash::fixed_hash;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::fields::get;
 use super::yaml::Node;
 use super::{Machinery, Rule, Rules, Signal, Skew, Source};
 
@@ -55,7 +56,7 @@ impl Written {
         let corrects = sources.iter().any(|source| source.skew == Skew::Correct);
         let longest = rules.iter().map(|rule| rule.amend_within_ns).max().filter(|_| corrects);
         let made: Vec<_> = signals.iter().map(|signal| &signal.made).collect();
-        let filter = |node: &Node| fixed_hash(&field(node, "where"));
+        let filter = |node: &Node| fixed_hash(&get(node, "where"));
         let of_rule = |(rule, node): (&Rule, &Node)| {
             // Which values of its labels come first depends on what the other rules look at.
             let others = rules.iter().zip(nodes).filter(|(other, _)| other.signal == rule.signal);
@@ -63,7 +64,17 @@ impl Written {
                 true => BTreeSet::new(),
                 false => others.map(|(_, node)| filter(node)).collect(),
             };
-            let hash = fixed_hash(&(node, filters));
+            // What canaries see, their base does not.
+            let canaries = rules.iter().zip(nodes).filter(|(other, _)| {
+                let base = other.canary.as_ref().and_then(|canary| rules.get(canary.base));
+                base.is_some_and(|base| base.name == rule.name)
+            });
+            let canaries = canaries.map(|(other, node)| (&other.name, get(node, "canary")));
+            let canaries: Vec<_> = canaries.collect();
+            let hash = match canaries.is_empty() {
+                true => fixed_hash(&(node, filters)),
+                false => fixed_hash(&(node, filters, canaries)),
+            };
             let Rule { name, amend_within_ns, .. } = rule;
             let (name, machinery) = (name.clone(), rule.machinery());
             WrittenRule { name, hash, amend_within_ns: *amend_within_ns, machinery }
@@ -74,11 +85,6 @@ impl Written {
             routes: fixed_hash(&routes.collect::<Vec<_>>()),
         }
     }
-}
-
-fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-    let super::yaml::Value::Map(entries) = &node.value else { return None };
-    entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
 }
 
 /// The rules of a file that an earlier one has, too.
@@ -220,5 +226,20 @@ rules:
             written("rules:", "sinks: { s: { webhook: { url: http://x } } }\nrules:");
         assert_eq!((before.base, &before.rules), (now.base, &now.rules));
         assert_ne!(before.routes, now.routes);
+    }
+
+    #[test]
+    fn what_a_canary_sees_its_base_does_not() {
+        let file = |share: &str| {
+            format!(
+                "version: 1\nsignals: {{ a: {{ states: {{ up: data.up }} }} }}\nrules:\n\
+                 - {{ name: base, version: 1.0.0, signal: a }}\n\
+                 - {{ name: new, signal: a, canary: {{ share: {share}, base: base@1.0.0 }} }}\n\
+                 - {{ name: other, signal: a }}\n"
+            )
+        };
+        let of = |share: &str| Rules::parse("", &file(share)).unwrap_or_else(|all| panic!("{all}"));
+        let unchanged = of("20%").unchanged(&of("10%").written);
+        assert_eq!(unchanged.names(true), ["other"]);
     }
 }

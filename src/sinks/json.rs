@@ -78,6 +78,13 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         out.extend(br#","schema":"#);
         push_text(out, schema);
     }
+    if let Some(version) = catalog.version(episode) {
+        out.extend(br#","rule_version":"#);
+        push_text(out, version);
+    }
+    if catalog.is_observed(episode) {
+        out.extend(br#","mode":"observe""#);
+    }
     out.extend(b"}}");
 }
 

@@ -78,7 +78,7 @@ impl View {
     }
 }
 
-pub(super) const EPISODE_FIELDS: [&str; 16] = [
+pub(super) const EPISODE_FIELDS: [&str; 18] = [
     "entity",
     "rule",
     "signal",
@@ -95,6 +95,8 @@ pub(super) const EPISODE_FIELDS: [&str; 16] = [
     "first_change",
     "last_change",
     "schema",
+    "rule_version",
+    "mode",
 ];
 pub(super) const FATE_FIELDS: [&str; 32] = [
     "entity",
@@ -130,7 +132,7 @@ pub(super) const FATE_FIELDS: [&str; 32] = [
     "first_seen",
     "grace_until",
 ];
-pub(super) const DELIVERY_FIELDS: [&str; 21] = [
+pub(super) const DELIVERY_FIELDS: [&str; 23] = [
     "to",
     "at",
     "kind",
@@ -152,9 +154,11 @@ pub(super) const DELIVERY_FIELDS: [&str; 21] = [
     "first_change",
     "last_change",
     "schema",
+    "rule_version",
+    "mode",
 ];
-pub(super) const WITHHELD_FIELDS: [&str; 20] = {
-    let mut fields = ["by"; 20];
+pub(super) const WITHHELD_FIELDS: [&str; 25] = {
+    let mut fields = ["by"; 25];
     fields[1] = "name";
     let (_, delivery) = fields.split_at_mut(2);
     delivery.copy_from_slice(&DELIVERY_FIELDS);

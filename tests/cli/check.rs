@@ -553,3 +553,110 @@ fn a_hold_that_nothing_outlives_is_warned_of() {
         assert_eq!(found, warned, "{ran:?}");
     }
 }
+
+#[test]
+fn a_plan_shows_what_is_tried_and_what_is_silenced() {
+    let place = Place::new();
+    place.write(
+        "plan.yaml",
+        br#"version: 1
+signals:
+  h: { labels: { zone: data.zone }, states: { up: data.up, down: "!data.up" } }
+rules:
+  - { name: old, version: 1.0.0, signal: h }
+  - { name: new, version: 1.1.0, signal: h, mode: observe, canary: { share: 0.5%, by: zone, base: old@1.0.0 } }
+sinks: { hook: { webhook: { url: http://h } } }
+routes: [{ to: hook }]
+silences:
+  once: { match: [zone = a], from: 2026-03-01T22:00, until: 2026-03-02T02:00:00Z, location: Europe/Berlin }
+  lasting: { while: { match: [state = down], equal: [zone] } }
+windows:
+  nights:
+    time_intervals:
+      - { times: [{ start_time: "22:00", end_time: "24:00" }], location: Europe/Berlin }
+      - { weekdays: [sunday] }
+"#,
+    );
+    let ran = place.run("check --plan plan.yaml");
+    ran.assert(0, &[]);
+    let plan = ran.said.split("rule old").nth(1).expect("there is a plan");
+    let shown: Vec<_> =
+        plan.lines().filter(|line| !line.trim_start().starts_with("source")).collect();
+    expect![[r#"
+         1.0.0
+          1. source cloudevents: CloudEvents 1.0 in JSON
+               event time  time
+               arrival     recordedtime, or else the event time
+               duplicates  by id: equal in source, id, event time and subject
+          2. signal h: records with a subject
+          3. state: the first that holds; a record without any is unmatched
+               up    data.up (native)
+               down  !data.up (native)
+          4. carried to episodes: labels and reading of the record they begin with
+               zone  data.zone
+          5. canary: 0.5% of zone are seen by new, and not here
+          6. late: what arrives more than 0s after its event time is left out
+          7. duplicates: of equal records the first counts, the others are left out
+          8. hold: a state counts once it has lasted
+               up    at once
+               down  at once
+          9. expiry: after 7d without observations an entity is forgotten
+          10. output: episodes of old by entity
+
+        rule new 1.1.0
+          1. source cloudevents: CloudEvents 1.0 in JSON
+               event time  time
+               arrival     recordedtime, or else the event time
+               duplicates  by id: equal in source, id, event time and subject
+          2. signal h: records with a subject
+          3. state: the first that holds; a record without any is unmatched
+               up    data.up (native)
+               down  !data.up (native)
+          4. carried to episodes: labels and reading of the record they begin with
+               zone  data.zone
+          5. canary: it sees 0.5% of zone; the rest is seen by old
+          6. late: what arrives more than 0s after its event time is left out
+          7. duplicates: of equal records the first counts, the others are left out
+          8. hold: a state counts once it has lasted
+               up    at once
+               down  at once
+          9. expiry: after 7d without observations an entity is forgotten
+          10. output: episodes of new by entity
+          11. observe: nobody is told of them
+
+        route to hook
+          1. notifications: of episodes for which all of these hold
+               match  everything
+          2. on: what is told
+               opened      0s after it is decided, when nothing can change it in time any more
+               closed      0s after the end is decided, likewise
+               correction  at once, of what was told and is no longer so
+          3. webhook: each a CloudEvent, by POST
+               url      as the rule file says
+               timeout  10s
+
+        silence once
+          1. waits to be opened: an episode for which all of these hold
+               match  zone="a"
+          2. once
+               from   2026-03-01T21:00:00.000Z
+               until  2026-03-02T02:00:00.000Z
+          3. then it is opened, unless it is over by then; what was opened is closed as ever
+
+        silence lasting
+          1. waits to be opened: an episode for which all of these hold
+               match  everything
+          2. while an episode holds for which all of these hold
+               match  state="down"
+               equal  zone
+          3. then it is opened, unless it is over by then; what was opened is closed as ever
+
+        window nights
+          1. waits to be opened: an episode for which all of these hold
+               match  everything
+          2. again and again: in 2 time intervals
+                 times 22:00-24:00; in Europe/Berlin
+                 weekdays sunday; in UTC
+          3. then it is opened, unless it is over by then; what was opened is closed as ever"#]]
+    .assert_eq(&shown.join("\n"));
+}

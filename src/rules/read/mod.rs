@@ -24,7 +24,7 @@ pub(super) use self::route::{
     ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,
 };
 pub(crate) use self::route::{check_url, is_header_value};
-pub(super) use self::rule::{DEDUP_FIELDS, FIELDS as RULE_FIELDS};
+pub(super) use self::rule::{CANARY_FIELDS, DEDUP_FIELDS, FIELDS as RULE_FIELDS, MODES};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
 pub(super) use self::silence::{
     INTERVAL_FIELDS, SILENCE_FIELDS, TIMES_FIELDS, WHILE_FIELDS, WINDOW_FIELDS,
@@ -307,7 +307,10 @@ impl Reader<'_> {
             self.problems.error(&node.span, "`rules` needs at least one rule");
         }
         let mut names = Vec::new();
-        items.iter().map(|node| self.rule(node, signals, defaults, &mut names)).collect()
+        let rules = items.iter().map(|node| self.rule(node, signals, defaults, &mut names));
+        let mut rules: Vec<_> = rules.collect();
+        self.find_bases(items, &mut rules);
+        rules
     }
 }
 

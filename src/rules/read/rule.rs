@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
+use super::super::canary::{Canary, Unit, WHOLE};
 use super::super::condition::Wanted;
+use super::super::diagnostics;
 use super::super::expression::{Labels, Sees};
 use super::super::known::Known;
 use super::super::stages::Stages;
@@ -16,8 +18,11 @@ use super::thresholds::Places;
 use super::{Defaults, Named, Reader, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 21] = [
+pub(in crate::rules) const FIELDS: [&str; 24] = [
     "name",
+    "version",
+    "mode",
+    "canary",
     "signal",
     "where",
     "dedup",
@@ -39,6 +44,9 @@ pub(in crate::rules) const FIELDS: [&str; 21] = [
     "labels",
     "annotations",
 ];
+pub(in crate::rules) const CANARY_FIELDS: [&str; 3] = ["share", "by", "base"];
+/// What is done with what a rule finds.
+pub(in crate::rules) const MODES: [&str; 2] = ["deliver", "observe"];
 pub(in crate::rules) const DEDUP_FIELDS: [&str; 2] = ["by", "within"];
 
 /// A duration of a state, and where it is written.
@@ -86,6 +94,18 @@ impl Reader<'_> {
         };
         let amend_within_ns = self.amend_within(&fields, defaults.lateness_ns);
         let expire_after_ns = self.expire_after(&fields, defaults.expire_after_ns);
+        let version = match fields.get("version") {
+            Some(node) => self.semantic_version(node, "the version of a rule").map(Some),
+            None => Some(None),
+        };
+        let observes = match fields.get("mode") {
+            Some(node) => self.mode(node),
+            None => Some(false),
+        };
+        let canary = match fields.get("canary") {
+            Some(node) => self.canary(node, known_labels).map(Some),
+            None => Some(None),
+        };
         let at = name_node.map_or(&node.span, |name| &name.span);
         let thresholds =
             self.thresholds(&fields, &Places { measured: read.and_then(|r| r.measured), name: at });
@@ -97,6 +117,9 @@ impl Reader<'_> {
         Some(Rule {
             name: name?,
             span: name_node?.span.clone(),
+            version: version?,
+            observes: observes?,
+            canary: canary?,
             signal: signal?,
             filter: filter?,
             dedup: dedup?,
@@ -110,6 +133,123 @@ impl Reader<'_> {
             labels: labels?,
             annotations: annotations?,
         })
+    }
+
+    fn mode(&mut self, node: &Node) -> Option<bool> {
+        let text = fields::text(node, "`mode`", self.problems)?;
+        if !MODES.contains(&text) {
+            self.problems.unknown(&node.span, "mode", text, &MODES);
+        }
+        MODES.contains(&text).then_some(text == MODES[1])
+    }
+
+    /// A canary; the number of its base is known when all rules are read.
+    fn canary(&mut self, node: &Node, labels: Option<&[&str]>) -> Option<Canary> {
+        let fields = Fields::open(node, &node.span, "`canary`", &CANARY_FIELDS, self.problems)?;
+        let share = fields.require("share", "10%", self.problems);
+        let share = share.and_then(|node| self.share(node));
+        let by = match fields.get("by") {
+            Some(node) => self.unit(node, labels),
+            None => Some(Unit::Entity),
+        };
+        fields.require("base", "RULE@VERSION", self.problems)?;
+        Some(Canary { share: share?, by: by?, base: usize::MAX })
+    }
+
+    /// A share in percent, in millionths.
+    fn share(&mut self, node: &Node) -> Option<u32> {
+        let text = fields::text(node, "`share`", self.problems)?;
+        let percent = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        let share = percent.map(|percent: f64| (percent * 10_000.0).round());
+        let share = share.filter(|share| *share >= 1.0 && *share <= f64::from(WHOLE - 1));
+        if share.is_none() {
+            let message = format!("`{text}` is no share");
+            let help = "write a percentage above 0% and below 100%, as 10% or 0.5%";
+            self.problems.error_help(&node.span, message, help);
+        }
+        share.map(|share| share as u32)
+    }
+
+    fn unit(&mut self, node: &Node, labels: Option<&[&str]>) -> Option<Unit> {
+        let name = fields::text(node, "`by`", self.problems)?;
+        if name == "entity" {
+            return Some(Unit::Entity);
+        }
+        let labels = labels?;
+        let found = labels.iter().position(|label| *label == name);
+        if found.is_none() {
+            let message = format!("the signal has no label `{name}`");
+            let known: Vec<_> = ["entity"].iter().chain(labels).copied().collect();
+            let help = diagnostics::suggestion("name", name, &known);
+            self.problems.error_help(&node.span, message, help);
+        }
+        found.map(Unit::Label)
+    }
+
+    /// Finds the rules that see what canaries do not; `nodes` are those of the rules.
+    pub(super) fn find_bases(&mut self, nodes: &[Node], rules: &mut [Option<Rule>]) {
+        let name = |node: &Node| fields::get(node, "name").and_then(Node::text).map(str::to_owned);
+        let names: Vec<_> = nodes.iter().map(|node| name(node).unwrap_or_default()).collect();
+        for (number, node) in nodes.iter().enumerate() {
+            let base = fields::get(node, "canary").and_then(|canary| fields::get(canary, "base"));
+            if let Some(node) = base
+                && let Some(base) = self.base(node, &names, number, rules)
+                && let Some(canary) = rules[number].as_mut().and_then(|rule| rule.canary.as_mut())
+            {
+                canary.base = base;
+            }
+        }
+    }
+
+    fn base(
+        &mut self,
+        node: &Node,
+        names: &[String],
+        of: usize,
+        rules: &[Option<Rule>],
+    ) -> Option<usize> {
+        let text = fields::text(node, "`base`", self.problems)?;
+        let Some((name, version)) = text.rsplit_once('@') else {
+            let message = format!("`{text}` names no version of a rule");
+            self.problems.error_help(&node.span, message, "write RULE@VERSION, as outage@1.2.0");
+            return None;
+        };
+        let Some(base) = names.iter().position(|known| known == name) else {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            self.problems.unknown(&node.span, "rule", name, &names);
+            return None;
+        };
+        if base == of {
+            let message = "a rule cannot be its own base".to_owned();
+            self.problems.error_help(&node.span, message, "name the rule before it");
+            return None;
+        }
+        // Of one that is wrong it is not known what it is.
+        let found = rules[base].as_ref()?;
+        let is_elsewhere = rules[of].as_ref().is_some_and(|rule| rule.signal != found.signal);
+        let fault = match &found.version {
+            None => {
+                let message = format!("the rule `{name}` says no version");
+                Some((message, "give it one, as `version: 1.0.0`, and name that"))
+            }
+            Some(known) if known.to_string() != version => {
+                let message = format!("the rule `{name}` has the version {known}, not `{version}`");
+                Some((message, "name the version that there is"))
+            }
+            Some(_) if found.canary.is_some() => {
+                let message = format!("the rule `{name}` is a canary, too");
+                Some((message, "name the base of that: each sees its share of all"))
+            }
+            Some(_) if is_elsewhere => {
+                let message = format!("the rule `{name}` is on another signal");
+                Some((message, "what a canary does not see must be seen by its base"))
+            }
+            Some(_) => return Some(base),
+        };
+        if let Some((message, help)) = fault {
+            self.problems.error_help(&node.span, message, help);
+        }
+        None
     }
 
     /// The durations by state, each with its place; without knowing the states only their form is

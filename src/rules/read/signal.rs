@@ -159,15 +159,19 @@ impl Reader<'_> {
         let name = fields.require("name", "NAME", self.problems);
         let name = name.and_then(|n| fields::name(n, "the name of a schema", self.problems));
         let node = fields.require("version", "1.0.0", self.problems)?;
-        let text = fields::text(node, "the version of a schema", self.problems)?;
-        match semver::Version::parse(text) {
-            Ok(version) => Some(Schema { name: name?, version, span: node.span.clone() }),
-            Err(error) => {
-                let message = format!("`{text}` is not a semantic version: {error}");
-                self.problems.error_help(&node.span, message, "write MAJOR.MINOR.PATCH, as 1.2.0");
-                None
-            }
+        let version = self.semantic_version(node, "the version of a schema");
+        Some(Schema { name: name?, version: version?, span: node.span.clone() })
+    }
+
+    /// A version after <https://semver.org>.
+    pub(super) fn semantic_version(&mut self, node: &Node, what: &str) -> Option<semver::Version> {
+        let text = fields::text(node, what, self.problems)?;
+        let parsed = semver::Version::parse(text);
+        if let Err(error) = &parsed {
+            let message = format!("`{text}` is not a semantic version: {error}");
+            self.problems.error_help(&node.span, message, "write MAJOR.MINOR.PATCH, as 1.2.0");
         }
+        parsed.ok()
     }
 }
 

@@ -202,6 +202,12 @@ rules:
     expire_after: 1d
     labels: { severity: page }
     annotations: { summary: "{{ $entity }}: {{ $labels.zone }}" }
+    version: 1.0.0
+  - name: next
+    version: 1.1.0-rc.1
+    mode: observe
+    canary: { share: 12.5%, by: zone, base: pod-readiness@1.0.0 }
+    signal: readiness
 sinks:
   hook:
     webhook:
@@ -319,6 +325,9 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "every state is a fault",
         "needs to know which states",
         "says no offset",
+        "has the version",
+        "says no version",
+        "its own base",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {
