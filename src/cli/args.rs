@@ -30,7 +30,8 @@ pub(super) enum Command {
     /// Checks rule files: every error at once, with line and column.
     #[command(after_help = "Examples:\n  limbeck check rules.yaml\n  \
         limbeck check rules.yaml --plan\n  \
-        limbeck check rules.yaml --sample probes.ndjson.zst\n\n\
+        limbeck check rules.yaml --sample probes.ndjson.zst\n  \
+        limbeck check rules.yaml --against released.yaml\n\n\
         Warns, on standard error, of what is legal and surely unwanted.\n\n\
         Exits with 0 if nothing is wrong, warnings or not; with 78 if something is. A sample that\n\
         is damaged gives 65, one that is missing 66.")]
@@ -335,6 +336,10 @@ pub(super) struct CheckArgs {
     /// warns of what does not fit. Several logs: several times.
     #[arg(long, value_name = "[SOURCE=]LOG")]
     pub(super) sample: Vec<LogArg>,
+    /// Refuses what is not compatible with an earlier rule file: states that a signal has not any
+    /// more, without another major version of its schema.
+    #[arg(long, value_name = "OLD")]
+    pub(super) against: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,13 +5,16 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::args::{CheckArgs, LogArg};
-use super::{RuleFile, USAGE, complain, fail, files, load, plan, print, say};
+use super::{CONFIGURATION, RuleFile, USAGE, complain, fail, files, load, plan, print, say};
 use crate::authoring::sample::Sample;
 use crate::rules::Diagnostics;
 
 pub(super) fn run(args: &CheckArgs) -> u8 {
     if args.rules.len() > 1 && !args.sample.is_empty() {
         return fail(USAGE, &"a sample is for one rule file: name only one with --sample");
+    }
+    if args.rules.len() > 1 && args.against.is_some() {
+        return fail(USAGE, &"an earlier file is of one rule file: name only one with --against");
     }
     args.rules.iter().map(|path| check(path, args)).max().unwrap_or(0)
 }
@@ -21,6 +24,18 @@ fn check(path: &Path, args: &CheckArgs) -> u8 {
         Ok(file) => file,
         Err(code) => return code,
     };
+    if let Some(before) = &args.against {
+        let before = match load(before) {
+            Ok(before) => before,
+            Err(code) => return code,
+        };
+        let problems = file.rules.incompatible(&before.rules);
+        if !problems.is_empty() {
+            let problems = Diagnostics::errors(&file.name, &file.text, problems);
+            complain(&problems.render(io::stderr().is_terminal()));
+            return CONFIGURATION;
+        }
+    }
     let sample = match sample(&file, &args.sample) {
         Ok(sample) => sample,
         Err(code) => return code,

@@ -5,6 +5,7 @@
 //! out holds indices instead of names, and conditions that are compiled.
 
 mod canary;
+mod compatible;
 mod condition;
 mod diagnostics;
 mod expression;

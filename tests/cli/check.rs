@@ -660,3 +660,39 @@ windows:
           3. then it is opened, unless it is over by then; what was opened is closed as ever"#]]
     .assert_eq(&shown.join("\n"));
 }
+
+#[test]
+fn a_file_that_breaks_an_earlier_one_is_refused() {
+    let place = Place::new();
+    let file = |version: &str, states: &str| {
+        format!(
+            "version: 1\nsignals:\n  h:\n    schema: {{ name: s, version: {version} }}\n    \
+             states: {{ {states} }}\nrules: [{{ name: r, signal: h }}]\n"
+        )
+    };
+    place.write("old.yaml", file("1.2.0", "up: data.up, down: data.down").as_bytes());
+    place.write("new.yaml", file("1.3.0", "up: data.up, dead: data.down").as_bytes());
+    place.write("major.yaml", file("2.0.0", "up: data.up, dead: data.down").as_bytes());
+    place.write("wrong.yaml", b"version: 2\n");
+    let ran = place.run("check new.yaml --against old.yaml");
+    ran.assert(78, &[]);
+    expect![[r#"
+        error: s/1.3.0 has no state `down`, which s/1.2.0 had
+         --> new.yaml:4:33
+          |
+        4 |     schema: { name: s, version: 1.3.0 }
+          |                                 ^^^^^
+          |
+          = help: keep it, or raise the major version
+
+        1 error
+
+    "#]]
+    .assert_eq(&ran.complained);
+    assert_eq!(ran.said, "");
+    place.run("check major.yaml --against old.yaml").assert(0, &[]);
+    place.run("check old.yaml --against old.yaml").assert(0, &[]);
+    place.run("check old.yaml --against wrong.yaml").assert(78, &["wrong.yaml:1"]);
+    place.run("check old.yaml --against no.yaml").assert(66, &["no.yaml"]);
+    place.run("check old.yaml new.yaml --against old.yaml").assert(2, &["only one"]);
+}

@@ -1,0 +1,167 @@
+//! Whether signals go on as those of an earlier rule file: who reads their states must not be
+//! surprised by a version that says that nothing is broken.
+
+use std::collections::BTreeSet;
+
+use super::{Diagnostic, Rules, Signal};
+
+impl Rules {
+    /// What is not compatible with an earlier file. A signal goes on with the one of its name, and with
+    /// those of its schema and major version: it has all their states, and no others in the same
+    /// version, which is never a lower one. Another major version may have any.
+    pub fn incompatible(&self, before: &Self) -> Vec<Diagnostic> {
+        let mut all = Vec::new();
+        for signal in &self.signals {
+            let goes_on = |old: &&Signal| old.name == signal.name || is_of_schema(old, signal);
+            // One problem of a signal is enough: others follow from it.
+            all.extend(before.signals.iter().filter(goes_on).find_map(|old| against(signal, old)));
+        }
+        all
+    }
+}
+
+fn is_of_schema(one: &Signal, other: &Signal) -> bool {
+    one.schema
+        .as_ref()
+        .zip(other.schema.as_ref())
+        .is_some_and(|(one, other)| one.name == other.name)
+}
+
+fn against(signal: &Signal, old: &Signal) -> Option<Diagnostic> {
+    let states = |signal: &Signal| -> BTreeSet<String> {
+        signal.states.iter().map(|state| state.name.to_string()).collect()
+    };
+    let (mine, theirs) = (states(signal), states(old));
+    let missing = theirs.difference(&mine).next();
+    let added = mine.difference(&theirs).next();
+    let (now, before) = (signal.schema.as_ref(), old.schema.as_ref());
+    let span = now.map_or(&signal.span, |schema| &schema.span).clone();
+    let problem = |message: String, help: &str| Some(Diagnostic::new(span.clone(), message, help));
+    let name = &signal.name;
+    let (Some(now), Some(before)) = (now, before) else {
+        // Without versions on both sides nothing says that it broke, but a first major version.
+        let is_first = before.is_none() && now.is_some_and(|now| now.version.major > 0);
+        let state = missing.filter(|_| !is_first)?;
+        let message = format!("the signal `{name}` has no state `{state}` any more");
+        return match before {
+            Some(before) => problem(
+                message,
+                &format!("keep it, or keep the schema {} and raise its major version", before.name),
+            ),
+            None => problem(
+                message,
+                "keep it, or say that it is another: give the signal a `schema` with a version",
+            ),
+        };
+    };
+    if now.name != before.name {
+        let state = missing?;
+        let message = format!("`{now}` has no state `{state}`, which the signal had in {before}");
+        let help =
+            format!("keep it, or keep the schema {} and raise its major version", before.name);
+        return problem(message, &help);
+    }
+    if now.version < before.version {
+        let message = format!("the version of {now} is lower than it was: {}", before.version);
+        return problem(message, "a version goes up");
+    }
+    if now.version.major != before.version.major {
+        return None;
+    }
+    match (missing, added) {
+        (Some(state), _) => problem(
+            format!("{now} has no state `{state}`, which {before} had"),
+            "keep it, or raise the major version",
+        ),
+        (None, Some(state)) if now.version == before.version => problem(
+            format!("{now} had no state `{state}`"),
+            "a version has one set of states: raise the minor version",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(signals: &str) -> Rules {
+        let text =
+            format!("version: 1\nsignals: {{ {signals} }}\nrules: [{{ name: r, signal: h }}]\n");
+        Rules::parse("rules.yaml", &text).unwrap_or_else(|all| panic!("{all}"))
+    }
+
+    fn signal(name: &str, schema: &str, states: &[&str]) -> String {
+        let schema = schema.split_once('/').map_or_else(String::new, |(name, version)| {
+            format!("schema: {{ name: {name}, version: {version} }}, ")
+        });
+        let states: Vec<_> = states.iter().map(|state| format!("{state}: data.{state}")).collect();
+        format!("{name}: {{ {schema}states: {{ {} }} }}", states.join(", "))
+    }
+
+    #[test]
+    fn states_go_only_with_a_major_version() {
+        let up_down = &["up", "down"][..];
+        for (before, now, problem) in [
+            (("s/1.0.0", up_down), ("s/1.0.0", &["down", "up"][..]), ""),
+            (("s/1.0.0", up_down), ("s/1.1.0", &["up", "down", "slow"]), ""),
+            (
+                ("s/1.0.0", up_down),
+                ("s/1.0.0", &["up", "down", "slow"]),
+                "s/1.0.0 had no state `slow`",
+            ),
+            (
+                ("s/1.0.0", up_down),
+                ("s/1.1.0", &["up"]),
+                "s/1.1.0 has no state `down`, which s/1.0.0 had",
+            ),
+            (
+                ("s/1.0.0", up_down),
+                ("s/1.1.0", &["up", "dead"]),
+                "s/1.1.0 has no state `down`, which s/1.0.0 had",
+            ),
+            (("s/1.0.0", up_down), ("s/2.0.0", &["up"]), ""),
+            (
+                ("s/1.1.0", up_down),
+                ("s/1.0.0", up_down),
+                "the version of s/1.0.0 is lower than it was: 1.1.0",
+            ),
+            (
+                ("s/2.0.0", up_down),
+                ("s/1.0.0", up_down),
+                "the version of s/1.0.0 is lower than it was: 2.0.0",
+            ),
+            (
+                ("s/1.0.0", up_down),
+                ("t/1.0.0", &["up"]),
+                "`t/1.0.0` has no state `down`, which the signal had in s/1.0.0",
+            ),
+            (("s/1.0.0", up_down), ("t/1.0.0", up_down), ""),
+            (("s/1.0.0", up_down), ("", &["up"]), "the signal `h` has no state `down` any more"),
+            (("", up_down), ("", &["up"]), "the signal `h` has no state `down` any more"),
+            (("", up_down), ("", &["up", "down", "slow"]), ""),
+            (("", up_down), ("s/0.1.0", &["up"]), "the signal `h` has no state `down` any more"),
+            (("", up_down), ("s/1.0.0", &["up"]), ""),
+        ] {
+            let of = |(schema, states): (&str, &[&str])| rules(&signal("h", schema, states));
+            let found = of(now).incompatible(&of(before));
+            let found: Vec<_> = found.into_iter().map(|found| found.message).collect();
+            let wanted: Vec<_> = [problem].into_iter().filter(|text| !text.is_empty()).collect();
+            assert_eq!(found, wanted, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_schema_goes_on_under_another_signal() {
+        let before = rules(&format!(
+            "h: {{ states: {{ x: true }} }}, {}",
+            signal("a", "s/1.0.0", &["up", "down"])
+        ));
+        let now =
+            rules(&format!("h: {{ states: {{ x: true }} }}, {}", signal("b", "s/1.2.0", &["up"])));
+        let found = now.incompatible(&before);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].message, "s/1.2.0 has no state `down`, which s/1.0.0 had");
+        assert!(before.incompatible(&before).is_empty());
+    }
+}
