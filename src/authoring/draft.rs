@@ -6,7 +6,7 @@
 
 mod fields;
 mod log;
-mod yaml;
+pub(super) mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! What helps people to write rules: a first draft guessed from the
-//! beginning of a log, and a trial of rules on it.
+//! beginning of a log, and a trial of rules on it; those of other tools, converted.
 
 pub mod draft;
+pub mod import;
 pub mod sample;
 
 use std::path::Path;

@@ -164,6 +164,21 @@ pub(super) enum Command {
         /// The log: a file (plain, gzip, zstd) or `-` for standard input.
         log: PathBuf,
     },
+    /// Makes a rule file of Prometheus' alerting rules, and of what Alertmanager inhibits and mutes.
+    #[command(
+        after_help = "Example:\n  limbeck import-rules alerts.yml alertmanager.yml > rules.yaml && \\\n  \
+        limbeck check rules.yaml\n\n\
+        Alerts that compare a series with a number become a signal and a rule each, with `for` and\n\
+        `keep_firing_for`; inhibition becomes silences, muted times become windows. What cannot be\n\
+        converted is listed on standard error, with its place, why, and what to do instead.\n\n\
+        Exits with 0 if all was converted, with 1 if something is left; 66 if a file is missing, 78 if\n\
+        one is no rule file of these tools."
+    )]
+    ImportRules {
+        /// Rule files of Prometheus, and configurations of Alertmanager.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// Prints the JSON Schema of rule files, with which editors complete and check them.
     #[command(after_help = "Example:\n  limbeck schema > limbeck.schema.json\n\n\
         and as the first line of a rule file beside it:\n\n  \

@@ -21,7 +21,7 @@ mod test;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,7 @@ use self::args::{Args, Command, LogArg, ReplayArgs};
 use crate::alerts::Senders;
 use crate::authoring::draft::{NoDraft, draft};
 use crate::authoring::grouped;
+use crate::authoring::import::import;
 use crate::checkpoint::{Every, Plan};
 use crate::durable::Disk;
 use crate::log::manifest::Partition;
@@ -40,7 +41,7 @@ use crate::model::duration::format_duration;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
 use crate::replay::{self, Cluster, Log, Options, Prepared, Replayed, Resumed, workers_usual};
-use crate::rules::{self, Rules};
+use crate::rules::{self, Diagnostics, Rules};
 use crate::sources::{InputError, Interrupt};
 use crate::testing;
 
@@ -74,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Log(command) => log::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Init { log } => init(&log),
+        Command::ImportRules { files } => import_rules(&files),
         Command::Test(args) => test::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Schema { tests } => schema(tests),
@@ -364,6 +366,28 @@ fn init(log: &Path) -> u8 {
         }
         Err(NoDraft::Input(error)) => fail(error.exit_code(), &error),
         Err(no_draft) => fail(FAILED, &format!("{}: {no_draft}", log.display())),
+    }
+}
+
+fn import_rules(files: &[PathBuf]) -> u8 {
+    let read = files.iter().map(|path| rule_text(path)).collect::<Result<Vec<_>, _>>();
+    let files = match read {
+        Ok(files) => files,
+        Err(code) => return code,
+    };
+    let told = |list: &[Diagnostics]| {
+        list.iter().for_each(|one| complain(&one.render(io::stderr().is_terminal())));
+    };
+    match import(&files) {
+        Ok(imported) => {
+            told(&imported.left);
+            let printed = print(&imported.text);
+            if imported.left.is_empty() { printed } else { printed.max(FAILED) }
+        }
+        Err(wrong) => {
+            told(&wrong);
+            CONFIGURATION
+        }
     }
 }
 

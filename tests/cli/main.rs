@@ -15,6 +15,7 @@ mod content;
 mod documents;
 mod explain;
 mod formats;
+mod import_rules;
 mod init;
 mod inputs;
 mod log;

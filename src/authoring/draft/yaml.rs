@@ -36,7 +36,7 @@ impl Lines {
 }
 
 /// A name.
-pub(super) fn scalar(text: &str) -> String {
+pub(in crate::authoring) fn scalar(text: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic());
     let empty = text.eq_ignore_ascii_case("null");
@@ -70,7 +70,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// With the control characters escaped that JSON leaves.
-pub(super) fn escaped(json: &str) -> String {
+pub(in crate::authoring) fn escaped(json: &str) -> String {
     let escape = |c: char| match c.is_control() || matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')
     {
         true => format!("\\u{:04x}", u32::from(c)),

@@ -1,0 +1,233 @@
+//! What Alertmanager inhibits becomes silences that last as long as an episode, and what it mutes windows.
+
+use super::prometheus::{TAKEN, is_label};
+use super::{Node, Reader, entries, get, items, quoted, text, unused};
+use crate::rules::Rules;
+
+/// Parts of its configuration that say other things than when who is told.
+const OTHERS: [(&str, &str); 4] = [
+    ("global", "settings of sinks stand with each sink"),
+    ("receivers", "name them as `sinks`: webhooks, or Alertmanager itself"),
+    ("templates", "texts stand in the `annotations` of rules"),
+    ("route", "say with `routes` who is told of what; only the times of its routes are converted"),
+];
+const FIRING: &str = "state = firing";
+
+impl Reader<'_> {
+    pub(super) fn alertmanager(&mut self, root: &Node) {
+        for (key, _) in entries(root) {
+            let name = key.text().unwrap_or_default();
+            if let Some((_, help)) = OTHERS.iter().find(|(other, _)| *other == name) {
+                self.leave(&key.span, format!("`{name}` is not converted"), *help);
+            }
+        }
+        for rule in items(get(root, "inhibit_rules")) {
+            self.inhibit(rule);
+        }
+        let intervals: Vec<&Node> = ["time_intervals", "mute_time_intervals"]
+            .iter()
+            .flat_map(|name| items(get(root, name)))
+            .collect();
+        if let Some(route) = get(root, "route") {
+            self.route(route, &[], &intervals);
+        }
+    }
+
+    fn inhibit(&mut self, node: &Node) {
+        let side = |reader: &mut Self, side: &str| -> Option<Vec<String>> {
+            let mut matchers = vec![FIRING.to_owned()];
+            for (name, operator) in [("match", "="), ("match_re", "=~")] {
+                for (key, value) in get(node, &format!("{side}_{name}")).map_or(&[][..], entries) {
+                    let (name, value) = (key.text()?, quoted(value.text().unwrap_or_default()));
+                    matchers.push(reader.matcher(key, &format!("{name} {operator} {value}"))?);
+                }
+            }
+            matchers.extend(reader.matchers(get(node, &format!("{side}_matchers")))?);
+            Some(matchers)
+        };
+        let (Some(source), Some(target)) = (side(self, "source"), side(self, "target")) else {
+            return;
+        };
+        let mut equal = Vec::new();
+        for item in items(get(node, "equal")) {
+            match self.label(item, item.text().unwrap_or_default()) {
+                Some(name) => equal.push(name),
+                None => return,
+            }
+        }
+        let equal = match equal.is_empty() {
+            true => String::new(),
+            false => format!(", equal: [{}]", equal.join(", ")),
+        };
+        let name = text(node, "name").filter(|name| !name.contains(char::is_whitespace));
+        let used = |name: &str| self.found.silences.iter().any(|(known, _)| known == name);
+        let name = unused(name.unwrap_or("inhibited"), used);
+        let (target, source) = (list(&target), list(&source));
+        let block = format!("    match: {target}\n    while: {{ match: {source}{equal} }}\n");
+        self.found.silences.push((name, block));
+    }
+
+    /// Windows of what a route, or one below it, mutes.
+    fn route(&mut self, node: &Node, above: &[String], intervals: &[&Node]) {
+        let mut all = above.to_vec();
+        for (name, operator) in [("match", "="), ("match_re", "=~")] {
+            for (key, value) in get(node, name).map_or(&[][..], entries) {
+                let (name, value) =
+                    (key.text().unwrap_or_default(), value.text().unwrap_or_default());
+                match self.matcher(key, &format!("{name} {operator} {}", quoted(value))) {
+                    Some(matcher) => all.push(matcher),
+                    None => return,
+                }
+            }
+        }
+        match self.matchers(get(node, "matchers")) {
+            Some(matchers) => all.extend(matchers),
+            None => return,
+        }
+        if let Some(active) = get(node, "active_time_intervals") {
+            self.leave(
+                &active.span,
+                "times in which alone somebody is told are not converted",
+                "write the other times as `time_intervals` of a window",
+            );
+        }
+        for item in items(get(node, "mute_time_intervals")) {
+            let name = item.text().unwrap_or_default();
+            match intervals.iter().find(|interval| text(interval, "name") == Some(name)) {
+                Some(interval) => self.window(name, &all, interval),
+                None => self.leave(
+                    &item.span,
+                    format!("there is no time interval `{name}`"),
+                    "define it",
+                ),
+            }
+        }
+        let mut before = false;
+        for route in items(get(node, "routes")) {
+            let mutes = get(route, "mute_time_intervals").filter(|_| before);
+            if let Some(mutes) = mutes {
+                self.leave(
+                    &mutes.span,
+                    "what routes before this one take is muted by its window, too",
+                    "exclude it by matchers, as severity != \"page\"",
+                );
+            }
+            before |= text(route, "continue") != Some("true");
+            self.route(route, &all, intervals);
+        }
+    }
+
+    fn window(&mut self, name: &str, matchers: &[String], interval: &Node) {
+        let mut out = String::new();
+        for each in items(get(interval, "time_intervals")) {
+            let mut fields = Vec::new();
+            for (key, value) in entries(each) {
+                let field = key.text().unwrap_or_default();
+                if field == "location" && value.text() == Some("Local") {
+                    let message =
+                        format!("the window `{name}` is not converted: whose clocks are `Local`?");
+                    return self.leave(
+                        &value.span,
+                        message,
+                        "write an IANA name, as Europe/Berlin",
+                    );
+                }
+                let one =
+                    |node: &Node| quoted(&node.text().unwrap_or_default().to_ascii_lowercase());
+                let value = match field {
+                    "times" => {
+                        let times = items(Some(value)).iter().map(|times| {
+                            let [start, end] = ["start_time", "end_time"]
+                                .map(|field| quoted(text(times, field).unwrap_or_default()));
+                            format!("{{ start_time: {start}, end_time: {end} }}")
+                        });
+                        format!("[{}]", times.collect::<Vec<_>>().join(", "))
+                    }
+                    "location" => quoted(value.text().unwrap_or_default()),
+                    _ => {
+                        let ranges = items(Some(value)).iter().map(one);
+                        format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
+                    }
+                };
+                fields.push(format!("{field}: {value}"));
+            }
+            out += &format!("      - {{ {} }}\n", fields.join(", "));
+        }
+        // What Alertmanager refuses, too, or reads more generously.
+        let trial = format!(
+            "version: 1\nsignals: {{ x: {{ states: {{ x: \"true\" }} }} }}\n\
+             rules: [{{ name: x, signal: x }}]\nwindows:\n  x:\n    time_intervals:\n{out}"
+        );
+        if let Err(wrong) = Rules::parse("", &trial) {
+            let why = wrong.iter().next().map(|one| (one.message.clone(), one.help.clone()));
+            let (why, help) = why.unwrap_or_default();
+            let message = format!("the window `{name}` is not converted: {why}");
+            return self.leave(&interval.span, message, help.unwrap_or_default());
+        }
+        let fits = |c: char| !c.is_whitespace() && !matches!(c, '=' | '`');
+        let plain: String = name.chars().map(|c| if fits(c) { c } else { '-' }).collect();
+        let used = |name: &str| self.found.windows.iter().any(|(known, _)| known == name);
+        let name = unused(&plain, used);
+        let mut all = vec![FIRING.to_owned()];
+        all.extend_from_slice(matchers);
+        let block = format!("    match: {}\n    time_intervals:\n{out}", list(&all));
+        self.found.windows.push((name, block));
+    }
+
+    /// Matchers, one in each item or several with commas between; `None` if some cannot be converted.
+    fn matchers(&mut self, node: Option<&Node>) -> Option<Vec<String>> {
+        let mut all = Vec::new();
+        for item in node.map_or(&[][..], |node| match &node.value {
+            super::Value::Seq(items) => items,
+            _ => std::slice::from_ref(node),
+        }) {
+            let written = item.text().unwrap_or_default().trim();
+            let written =
+                written.strip_prefix('{').and_then(|w| w.strip_suffix('}')).unwrap_or(written);
+            for matcher in split(written) {
+                all.push(self.matcher(item, matcher)?);
+            }
+        }
+        Some(all)
+    }
+
+    /// A matcher, of the label that it is of here.
+    fn matcher(&mut self, node: &Node, written: &str) -> Option<String> {
+        let written = written.trim();
+        let end =
+            written.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(written.len());
+        let name = self.label(node, &written[..end])?;
+        Some(format!("{name} {}", written[end..].trim()))
+    }
+
+    /// What a label of an alert is called here, which is then carried.
+    fn label(&mut self, node: &Node, name: &str) -> Option<String> {
+        if name == "alertname" {
+            return Some("rule".to_owned());
+        }
+        if TAKEN.contains(&name) || !is_label(name) {
+            let message = format!("the label `{name}` has another meaning here, or can be none");
+            self.leave(&node.span, message, "relabel it in Prometheus");
+            return None;
+        }
+        self.found.labels.insert(name.to_owned());
+        Some(name.to_owned())
+    }
+}
+
+/// Splits at commas that are not within quotes.
+fn split(text: &str) -> Vec<&str> {
+    let (mut within, mut escaped) = (false, false);
+    let at_comma = |c: char| {
+        let ends = c == ',' && !within;
+        within ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    };
+    text.split(at_comma).filter(|part| !part.trim().is_empty()).collect()
+}
+
+fn list(matchers: &[String]) -> String {
+    let quoted: Vec<_> = matchers.iter().map(|matcher| quoted(matcher)).collect();
+    format!("[{}]", quoted.join(", "))
+}

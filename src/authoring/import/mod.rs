@@ -1,0 +1,170 @@
+//! `limbeck import-rules`: a rule file of Prometheus' alerting rules, and of what Alertmanager inhibits and
+//! mutes, as far as they say what a rule file can.
+//!
+//! Nothing is converted to something else than it means: what does not map is told, with its place, why,
+//! and what to do instead.
+//!
+//! - `promql`: which expressions are questions about one sample.
+//! - `prometheus`: groups of rules. `alertmanager`: inhibition, and times.
+
+mod alertmanager;
+mod prometheus;
+mod promql;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::draft::yaml::{escaped, scalar};
+use crate::rules::yaml::{self, Node, Value};
+use crate::rules::{Diagnostic, Diagnostics, Problems, with_room};
+
+/// What came of some files.
+pub struct Imported {
+    /// The rule file; empty if nothing could be converted.
+    pub text: String,
+    /// What could not, by file.
+    pub left: Vec<Diagnostics>,
+}
+
+/// What is converted, of all files.
+#[derive(Default)]
+struct Found {
+    alerts: Vec<prometheus::Alert>,
+    /// By name.
+    silences: Vec<(String, String)>,
+    windows: Vec<(String, String)>,
+    /// Labels that are asked for, beyond those that alerts ask for themselves.
+    labels: BTreeSet<String>,
+}
+
+/// Converts files, each with the name that messages call it.
+///
+/// # Errors
+/// What is wrong with a file that is not YAML, or none of these tools.
+pub fn import(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> {
+    with_room(|| convert(files)).unwrap_or_else(|error| {
+        let mut problems = Problems::default();
+        problems.error(&(0..0), format!("the files cannot be read: {error}"));
+        Err(vec![Diagnostics::errors("", "", problems.0)])
+    })
+}
+
+fn convert(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> {
+    let (mut found, mut left, mut wrong) = (Found::default(), Vec::new(), Vec::new());
+    for (name, text) in files {
+        let mut problems = Problems::default();
+        let root = yaml::load(text, &mut problems);
+        let mut reader = Reader { found: &mut found, left: Vec::new() };
+        if let Some(root) = root.filter(|_| problems.0.is_empty())
+            && !reader.file(&root)
+        {
+            let help = "a rule file of Prometheus has `groups`, one of Alertmanager a `route`";
+            problems.error_help(&root.span, "nothing here is a rule of these tools", help);
+        }
+        left.extend(Diagnostics::warnings(name, text, reader.left));
+        if !problems.0.is_empty() {
+            wrong.push(Diagnostics::errors(name, text, problems.0));
+        }
+    }
+    if wrong.is_empty() { Ok(Imported { text: found.text(), left }) } else { Err(wrong) }
+}
+
+struct Reader<'f> {
+    found: &'f mut Found,
+    /// What is left, and why.
+    left: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    /// Whether a file is one of these tools.
+    fn file(&mut self, root: &Node) -> bool {
+        match (get(root, "groups"), is_alertmanager(root)) {
+            (Some(groups), _) => self.groups(groups),
+            (None, true) => self.alertmanager(root),
+            (None, false) => return false,
+        }
+        true
+    }
+
+    /// Tells that something is left, why, and what to do instead.
+    fn leave(&mut self, span: &Range<usize>, what: impl Into<String>, help: impl Into<String>) {
+        self.left.push(Diagnostic::new(span.clone(), what.into(), help));
+    }
+}
+
+fn is_alertmanager(root: &Node) -> bool {
+    let known = ["route", "receivers", "inhibit_rules", "time_intervals", "mute_time_intervals"];
+    known.iter().any(|name| get(root, name).is_some())
+}
+
+/// A field of a mapping.
+fn get<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    entries(node).iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+}
+
+fn entries(node: &Node) -> &[(Node, Node)] {
+    match &node.value {
+        Value::Map(entries) => entries,
+        _ => &[],
+    }
+}
+
+fn items(node: Option<&Node>) -> &[Node] {
+    match node.map(|node| &node.value) {
+        Some(Value::Seq(items)) => items,
+        _ => &[],
+    }
+}
+
+/// The text of a field, if it has one.
+fn text<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
+    get(node, name)?.text()
+}
+
+/// A text in quotes, as YAML reads it.
+fn quoted(text: &str) -> String {
+    escaped(&serde_json::Value::from(text).to_string())
+}
+
+impl Found {
+    /// The rule file.
+    fn text(&self) -> String {
+        let mut out = String::new();
+        if !self.alerts.is_empty() {
+            out += "version: 1\n\nsources:\n  prometheus: { format: prometheus }   # or openmetrics, exposition\n\nsignals:\n";
+            for alert in &self.alerts {
+                out += &alert.signal(&self.labels);
+            }
+            out += "\nrules:\n";
+            for alert in &self.alerts {
+                out += &alert.rule();
+            }
+            out += "\nsinks:\n  alertmanager: { alertmanager: { url: \"http://localhost:9093\" } }   # where yours is\n\n";
+            out += "routes:\n  - { match: [state = firing], to: alertmanager }\n";
+        }
+        for (name, blocks) in [("silences", &self.silences), ("windows", &self.windows)] {
+            if !blocks.is_empty() {
+                out += &format!("\n{name}:\n");
+            }
+            for (name, block) in blocks {
+                out += &format!("  {}\n{block}", entry(name, "").trim_end());
+            }
+        }
+        out.trim_start().to_owned()
+    }
+}
+
+/// A name that nothing has yet.
+fn unused(name: &str, used: impl Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(|name| !used(name)).unwrap_or_default()
+}
+
+/// `KEY: VALUE` with a key in quotes where it needs them.
+fn entry(key: &str, value: &str) -> String {
+    format!("{}: {value}", scalar(key))
+}
+
+#[cfg(test)]
+mod tests;

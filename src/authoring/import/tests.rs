@@ -1,0 +1,224 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::rules::Rules;
+
+const ALERTS: &str = r#"
+groups:
+  - name: node
+    interval: 30s
+    rules:
+      - alert: HighLoad
+        expr: node_load1{job="node", env=~"prod|stage", zone!=""} > 5
+        for: 10m
+        keep_firing_for: 5m
+        labels: { severity: page }
+        annotations:
+          summary: "load of {{ $labels.instance }} is {{ $value }}"
+          advice: "{{ $value | humanize }}"
+      - alert: Down
+        expr: (0 == up)
+      - alert: HighLoad
+        expr: node_load1 >= 10.5
+        labels: { severity: critical, team: "{{ .Labels.team }}" }
+      - alert: Rates
+        expr: rate(errors_total[5m]) > 1
+      - alert: Both
+        expr: a > 1 and b > 1
+      - record: job:load:mean
+        expr: avg by (job) (node_load1)
+      - alert: No time
+        expr: up < 1
+        for: soon
+"#;
+
+const MANAGER: &str = r#"
+global: { smtp_from: a@b.c }
+route:
+  receiver: team
+  mute_time_intervals: [nights]
+  routes:
+    - matchers: ['severity="page"']
+      receiver: pager
+    - match: { team: infra }
+      match_re: { namespace: "a|b" }
+      mute_time_intervals: [weekend, nights, lost]
+      active_time_intervals: [hours]
+receivers: [{ name: team }, { name: pager }]
+time_intervals:
+  - name: nights
+    time_intervals:
+      - times: [{ start_time: 22:00, end_time: 24:00 }]
+        location: Europe/Berlin
+      - { weekdays: ['Monday:Friday'], months: ['january:march', '12'], days_of_month: ['-3:-1'], years: [2026] }
+  - name: weekend
+    time_intervals: [{ weekdays: [saturday, sunday], location: Local }]
+inhibit_rules:
+  - source_matchers: [alertname = Down, 'cluster != ""']
+    target_matchers: ['severity =~ "page|critical", alertname != Down']
+    equal: [instance]
+  - { source_match: { severity: critical }, target_match: { severity: page }, equal: [state] }
+"#;
+
+fn imported(files: &[(&str, &str)]) -> (String, String) {
+    let files: Vec<_> =
+        files.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+    let imported = import(&files).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+    let left: Vec<_> = imported
+        .left
+        .iter()
+        .flat_map(|left| {
+            left.iter().map(|one| {
+                let (line, column) = left.position(one);
+                format!("{line}:{column}: {}; {}\n", one.message, one.help.as_deref().unwrap_or(""))
+            })
+        })
+        .collect();
+    (imported.text, left.concat())
+}
+
+fn check(text: &str, expected: &Expect) {
+    expected.assert_eq(text);
+}
+
+#[test]
+fn what_maps_is_converted_and_the_rest_is_told() {
+    let (text, left) = imported(&[("alerts.yml", ALERTS), ("alertmanager.yml", MANAGER)]);
+    check(
+        &text,
+        &expect![[r#"
+            version: 1
+
+            sources:
+              prometheus: { format: prometheus }   # or openmetrics, exposition
+
+            signals:
+              HighLoad:
+                from: prometheus
+                where: "data.name == \"node_load1\" && (has(data.labels.job) && data.labels.job == \"node\") && (has(data.labels.env) && data.labels.env.matches(\"^(?:prod|stage)$\")) && (has(data.labels.zone) && !(data.labels.zone == \"\")) && has(data.value)"
+                labels: { cluster: { field: labels.cluster }, instance: { field: labels.instance }, namespace: { field: labels.namespace }, team: { field: labels.team } }
+                value: data.value
+                states:
+                  firing: "double(data.value) > 5.0"
+                  inactive: "true"
+              Down:
+                from: prometheus
+                where: "data.name == \"up\" && has(data.value)"
+                labels: { cluster: { field: labels.cluster }, instance: { field: labels.instance }, namespace: { field: labels.namespace }, severity: { field: labels.severity }, team: { field: labels.team } }
+                value: data.value
+                states:
+                  firing: "double(data.value) == 0.0"
+                  inactive: "true"
+              HighLoad-2:
+                from: prometheus
+                where: "data.name == \"node_load1\" && has(data.value)"
+                labels: { cluster: { field: labels.cluster }, instance: { field: labels.instance }, namespace: { field: labels.namespace }, team: { field: labels.team } }
+                value: data.value
+                states:
+                  firing: "double(data.value) >= 10.5"
+                  inactive: "true"
+
+            rules:
+              - name: HighLoad
+                signal: HighLoad
+                hold: { firing: 10m }
+                keep: { firing: 5m }
+                expire_after: 5m   # as Prometheus does with series that have ended
+                labels:
+                  severity: "page"
+                annotations:
+                  summary: "load of {{ $labels.instance }} is {{ $value }}"
+              - name: Down
+                signal: Down
+                expire_after: 5m   # as Prometheus does with series that have ended
+              - name: HighLoad-2
+                signal: HighLoad-2
+                expire_after: 5m   # as Prometheus does with series that have ended
+                labels:
+                  severity: "critical"
+                  team: "{{ $labels.team }}"
+
+            sinks:
+              alertmanager: { alertmanager: { url: "http://localhost:9093" } }   # where yours is
+
+            routes:
+              - { match: [state = firing], to: alertmanager }
+
+            silences:
+              inhibited:
+                match: ["state = firing", "severity =~ \"page|critical\"", "rule != Down"]
+                while: { match: ["state = firing", "rule = Down", "cluster != \"\""], equal: [instance] }
+
+            windows:
+              nights:
+                match: ["state = firing"]
+                time_intervals:
+                  - { times: [{ start_time: "22:00", end_time: "24:00" }], location: "Europe/Berlin" }
+                  - { weekdays: ["monday:friday"], months: ["january:march", "12"], days_of_month: ["-3:-1"], years: ["2026"] }
+              nights-2:
+                match: ["state = firing", "team = \"infra\"", "namespace =~ \"a|b\""]
+                time_intervals:
+                  - { times: [{ start_time: "22:00", end_time: "24:00" }], location: "Europe/Berlin" }
+                  - { weekdays: ["monday:friday"], months: ["january:march", "12"], days_of_month: ["-3:-1"], years: ["2026"] }
+        "#]],
+    );
+    check(
+        &left,
+        &expect![[r#"
+        4:5: when rules are evaluated is not converted; every sample is judged when it comes: there is nothing to do
+        13:19: `advice` of the alert `HighLoad` is left out: `{{ $value | humanize }}`; texts show {{ $labels.NAME }} and {{ $value }} as they are, without functions
+        16:16: the alert `HighLoad` is called `HighLoad-2`; each rule has a name of its own, without blanks: whoever matches it must know
+        20:15: the alert `Rates` is not converted: `rate` computes over several samples or series; record it in Prometheus (`record: NAME`), read NAME, and compare that with a number
+        22:15: the alert `Both` is not converted: it is more than a selector compared with a number; record it in Prometheus (`record: NAME`), read NAME, and compare that with a number
+        23:17: the recording rule `job:load:mean` computes a series; leave it to Prometheus, and read what it records
+        27:14: `soon` is no time: the alert `No time` is not converted; write it as 5m
+        2:1: `global` is not converted; settings of sinks stand with each sink
+        3:1: `route` is not converted; say with `routes` who is told of what; only the times of its routes are converted
+        11:28: what routes before this one take is muted by its window, too; exclude it by matchers, as severity != "page"
+        11:46: there is no time interval `lost`; define it
+        12:30: times in which alone somebody is told are not converted; write the other times as `time_intervals` of a window
+        13:1: `receivers` is not converted; name them as `sinks`: webhooks, or Alertmanager itself
+        21:64: the window `weekend` is not converted: whose clocks are `Local`?; write an IANA name, as Europe/Berlin
+        26:87: the label `state` has another meaning here, or can be none; relabel it in Prometheus
+    "#]],
+    );
+    let rules = Rules::parse("rules.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((rules.rules.len(), rules.silences.len()), (3, 3));
+    // What fires at once is meant so.
+    let unwanted: Vec<_> = rules.lint().into_iter().map(|lint| lint.message).collect();
+    assert!(unwanted.iter().all(|lint| lint.contains("holds nothing back")), "{unwanted:?}");
+}
+
+#[test]
+fn what_would_be_wrong_is_left() {
+    const ALERT: &str =
+        "groups: [{ rules: [{ alert: A, expr: up == 0, labels: { __x: y, z: w } }] }]";
+    const WINDOWS: &str = "route: { routes: [{ mute_time_intervals: [w, v] }] }\n\
+        time_intervals:\n\
+        - { name: w, time_intervals: [{ weekdays: [\"saturday:sunday\"] }] }\n\
+        - { name: v, time_intervals: [] }\n";
+    let (text, left) = imported(&[("a.yml", ALERT), ("m.yml", WINDOWS)]);
+    for wanted in [
+        "1:57: `__x` of the alert `A` is left out",
+        "3:3: the window `w` is not converted: `saturday:sunday` ends before it begins",
+        "4:3: the window `v` is not converted: `time_intervals` is empty",
+    ] {
+        assert!(left.contains(wanted), "{wanted}: {left}");
+    }
+    let rules = Rules::parse("rules.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((rules.rules[0].labels.len(), rules.silences.len()), (1, 0));
+}
+
+#[test]
+fn a_configuration_alone_gives_what_is_put_into_a_rule_file() {
+    let (text, _) = imported(&[("alertmanager.yml", MANAGER)]);
+    assert!(text.starts_with("silences:\n"), "{text}");
+}
+
+#[test]
+fn what_is_of_neither_tool_is_refused() {
+    for text in ["a: 1", "[]", "groups: [", "x: &a 1", ""] {
+        let files = [("x.yml".to_owned(), text.to_owned())];
+        assert!(import(&files).is_err(), "{text}");
+    }
+}

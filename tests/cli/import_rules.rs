@@ -1,0 +1,73 @@
+//! Rules of other tools, converted and replayed.
+
+use std::fs;
+
+use super::Place;
+use super::common::rows;
+
+/// One sample of each of some series.
+const SAMPLES: &str = r#"{"status":"success","data":{"resultType":"vector","result":[
+ {"metric":{"__name__":"m","a":"x","n":"0"},"value":[1700000000,"5"]},
+ {"metric":{"__name__":"m","a":"x","n":"1"},"value":[1700000000,"6"]},
+ {"metric":{"__name__":"m","n":"2"},"value":[1700000000,"6"]},
+ {"metric":{"__name__":"m","a":"x","n":"3","namespace":"b"},"value":[1700000000,"+Inf"]},
+ {"metric":{"__name__":"m","a":"xy","n":"4"},"value":[1700000000,"1e3"]},
+ {"metric":{"__name__":"m","a":"xy","n":"5"},"value":[1700000000,"NaN"]}]}}
+"#;
+
+#[test]
+fn what_is_converted_judges_samples_as_prometheus_does() {
+    let place = Place::new();
+    place.write("samples.json", SAMPLES.as_bytes());
+    for (expr, fires) in [
+        ("m > 5", "1234"),
+        ("m{a=\"x\"} > 5", "13"),
+        ("m{a!=\"x\"} > 5", "24"),
+        ("m{a=\"\"} > 5", "2"),
+        ("m{a!=\"\"} > 5", "134"),
+        ("m{a=~\"x|\"} > 5", "123"),
+        ("m{a!~\"x|\"} > 5", "4"),
+        ("m{a=~\"x.*\"} > 5", "134"),
+        ("{__name__=\"m\",a=~\".*\"} > 5", "1234"),
+        ("m{namespace=\"b\"} > 5", "3"),
+        ("5 == m", "0"),
+        ("m <= 6", "012"),
+        ("m != 6", "0345"),
+        ("n > 5", ""),
+    ] {
+        let text = format!("groups: [{{ name: g, rules: [{{ alert: A, expr: '{expr}' }}] }}]");
+        place.write("alerts.yml", text.as_bytes());
+        let converted = place.run("import-rules alerts.yml");
+        converted.assert(0, &[]);
+        place.write("rules.yaml", converted.said.as_bytes());
+        place.run("replay --rules rules.yaml --log samples.json --out out").assert(0, &[]);
+        let episodes = fs::read(place.path("out/episodes.ndjson")).expect("there are outputs");
+        let mut firing: Vec<_> = rows(&episodes)
+            .into_iter()
+            .filter(|row| row["data"]["state"] == "firing")
+            .map(|row| {
+                row["subject"]
+                    .as_str()
+                    .and_then(|s| s.split("n=\"").nth(1)?.get(..1))
+                    .expect(expr)
+                    .to_owned()
+            })
+            .collect();
+        firing.sort();
+        assert_eq!(firing.concat(), fires, "{expr}");
+    }
+}
+
+#[test]
+fn what_is_left_is_told_and_what_is_wrong_is_refused() {
+    let place = Place::new();
+    place.write(
+        "alerts.yml",
+        b"groups:\n  - rules:\n      - alert: R\n        expr: rate(x[5m]) > 1\n",
+    );
+    place.write("wrong.yml", b"a: [\n");
+    place.run("import-rules alerts.yml").assert(1, &["alerts.yml:4:15", "`rate` computes"]);
+    place.run("import-rules wrong.yml").assert(78, &["wrong.yml"]);
+    place.run("import-rules no.yml").assert(66, &["no.yml"]);
+    place.run("import-rules").assert(2, &[]);
+}
