@@ -254,7 +254,10 @@ impl Blocks {
         let mut bytes = Vec::new();
         while self.read - (self.tail.len() as u64) < offset {
             let missing = offset - (self.read - self.tail.len() as u64);
-            if self.tail.is_empty() {
+            let is_known = self.head.len() >= KNOWN_BYTES;
+            if self.tail.is_empty() && is_known && self.input.skip(missing) {
+                self.read += missing;
+            } else if self.tail.is_empty() {
                 bytes.clear();
                 let count = (self.block_bytes as u64).min(missing) as usize;
                 let filled = self.fill(&mut bytes, 0, count);

@@ -75,12 +75,19 @@ pub fn open_until(path: &Path, interrupt: &Interrupt) -> Result<Opened, InputErr
     if metadata.is_dir() {
         return Err(InputError::Directory { input: name });
     }
-    let (reader, size_bytes): (Box<dyn Read + Send>, _) = match metadata.is_file() {
-        true => (Box::new(file), Some(metadata.len())),
-        false => (Box::new(Pipe { file, interrupt: interrupt.clone() }), None),
+    if !metadata.is_file() {
+        let pipe = Pipe { file, interrupt: interrupt.clone() };
+        return Opened::from_raw(Raw::new(name, Box::new(pipe)).until(interrupt), None);
+    }
+    let size_bytes = metadata.len();
+    // Both stand at the same place of the file, always.
+    let same = file.try_clone();
+    let raw = Raw::new(name, Box::new(file)).until(interrupt).at_least(size_bytes);
+    let raw = match same {
+        Ok(same) => raw.of_file(same),
+        Err(_) => raw,
     };
-    let raw = Raw::new(name, reader).until(interrupt).at_least(size_bytes.unwrap_or_default());
-    Opened::from_raw(raw, size_bytes)
+    Opened::from_raw(raw, Some(size_bytes))
 }
 
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
@@ -178,6 +185,14 @@ impl Opened {
         match documents {
             None => read(out),
             Some(documents) => documents.read(out, read),
+        }
+    }
+
+    /// Passes so many plain bytes over without reading them, if it can; whether it has.
+    pub(super) fn skip(&mut self, count: u64) -> bool {
+        match &mut self.stream {
+            Stream::Plain(raw) if self.documents.is_none() => raw.skip(count),
+            _ => false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The bytes of an input as they are stored, counted.
 
-use std::io::{self, ErrorKind, Read};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +15,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(super) struct Raw {
     name: String,
     inner: Box<dyn Read + Send>,
+    /// The file that is read, if it is one: it can be read on elsewhere.
+    file: Option<File>,
     /// What was read ahead to tell the format.
     head: Vec<u8>,
     head_at: usize,
@@ -31,6 +34,7 @@ impl Raw {
         Self {
             name,
             inner,
+            file: None,
             head: Vec::new(),
             head_at: 0,
             failure: None,
@@ -44,6 +48,11 @@ impl Raw {
     /// The same, not to be read on after an interrupt.
     pub(super) fn until(self, interrupt: &Interrupt) -> Self {
         Self { interrupt: interrupt.clone(), ..self }
+    }
+
+    /// The same, which is a file.
+    pub(super) fn of_file(self, file: File) -> Self {
+        Self { file: Some(file), ..self }
     }
 
     /// The same, known to be so long.
@@ -103,6 +112,22 @@ impl Raw {
         self.offset += count as u64;
         self.consumed.store(self.offset, Ordering::Relaxed);
         Ok(count)
+    }
+
+    /// Passes so many bytes over without reading them, if it is a file that has them; whether it was.
+    pub(super) fn skip(&mut self, count: u64) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        let is_ahead = self.head_at < self.head.len() || self.failure.is_some();
+        // Standard input may be a file that somebody has read the beginning of.
+        let place = file.stream_position().map(|place| place + count);
+        let has_it = |place: &u64| file.metadata().is_ok_and(|now| now.len() >= *place);
+        let Some(place) = place.ok().filter(has_it).filter(|_| !is_ahead) else { return false };
+        if file.seek(SeekFrom::Start(place)).is_err() {
+            return false;
+        }
+        self.offset += count;
+        self.consumed.store(self.offset, Ordering::Relaxed);
+        true
     }
 
     /// Whether the end is that of the input.

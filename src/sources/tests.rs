@@ -435,3 +435,48 @@ fn a_named_pipe_is_opened_by_its_path() {
     assert_eq!(read_all(input, 64), (b"one\ntwo".to_vec(), None));
     feeder.join().expect("the feeder does not panic").unwrap();
 }
+
+/// Where it can, it does not read what is before.
+#[test]
+fn what_is_gone_on_with_is_what_stands_there() {
+    let dir = tempfile::tempdir().expect("a folder can be made");
+    let text: String = (0..2_000).map(|number| format!("line {number}\n")).collect();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("a Vec takes every write");
+    let stored = [text.as_bytes().to_vec(), gzip.finish().expect("a Vec takes every write")];
+    for (name, bytes) in ["plain", "gzip"].into_iter().zip(stored) {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).expect("it can be written");
+        let blocks = || Blocks::new(open(&path).expect("it is there"), 512, 100);
+        let (mut read, mut places) = (blocks(), Vec::new());
+        while let Some(block) = read.next_block(Vec::new()) {
+            let block = block.expect("the input is whole");
+            places.push((read.head(block.offset), block));
+        }
+        assert!(places.len() > 20, "some are behind what the input is known by");
+        for (number, (head, block)) in places.iter().enumerate() {
+            let mut later = blocks();
+            let gone_on = later.go_on_at(block.offset, block.first_line, *head);
+            assert_eq!(gone_on, Ok(()), "{name}: {}", block.offset);
+            let rest: Vec<_> = std::iter::from_fn(|| later.next_block(Vec::new())).collect();
+            let rest: Vec<_> = rest.into_iter().map(|block| block.expect("whole")).collect();
+            let wanted = places[number..].iter().map(|(_, block)| block);
+            assert!(joined(rest.iter()) == joined(wanted), "{name}: {}", block.offset);
+        }
+        let end = text.len() as u64;
+        let (head, _) = places.last().expect("there are blocks");
+        let behind = blocks().go_on_at(end + 1, 2_001, *head);
+        assert!(matches!(behind, Err(InputError::Another { .. })), "{name}: {behind:?}");
+        let mut opened = open(&path).expect("it is there");
+        opened.read_some(&mut [0; 100]).expect("it is whole");
+        assert!(!opened.skip(end), "{name}: it has less");
+        assert_eq!(opened.skip(5_000), name == "plain", "{name}");
+    }
+}
+
+/// The first line and the bytes of blocks that follow one another.
+fn joined<'b>(blocks: impl Iterator<Item = &'b super::blocks::Block>) -> (u64, Vec<u8>) {
+    let mut blocks = blocks.peekable();
+    let first = blocks.peek().map_or(0, |block| block.first_line);
+    (first, blocks.flat_map(|block| block.bytes.iter().copied()).collect())
+}
