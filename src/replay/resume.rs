@@ -90,8 +90,7 @@ impl Place {
     fn take(self, partitions: &mut [Partition]) -> Result<(), InputError> {
         let Self { at, intake, anew } = self;
         if anew {
-            lead_to(partitions, at, &intake);
-            return Ok(());
+            return lead_to(partitions, at, &intake);
         }
         go_on(partitions, at, intake)
     }

@@ -191,6 +191,37 @@ fn rules_that_are_unchanged_are_not_replayed() {
     go_on(&place, &line, &log).assert(0, &["--fates", "replayed from the start"]);
 }
 
+/// What has come to a log since it ended was not read when it could have been.
+#[test]
+fn a_log_that_has_grown_behind_its_end_is_another() {
+    let place = place();
+    let log = log();
+    let lines: Vec<_> = log.split_inclusive(|byte| *byte == b'\n').collect();
+    let [done, more, rest] = [&lines[..100], &lines[..101], &lines[100..]].map(<[_]>::concat);
+    place.write("done", &done);
+    place.write("rest", &rest);
+    place.run("replay --rules rules.yaml --log done rest --out whole").assert(0, &[]);
+    let wanted = place.outputs("whole").unnamed();
+    let line = REPLAY.replace("--log pipe", "--log done pipe");
+    let (mut child, mut pipe) = place.replay_pipe(&line);
+    write_until_kept(&place, &rest, &mut pipe);
+    send("KILL", &child);
+    child.wait().expect("it ends");
+    drop(pipe);
+
+    place.write("others.yaml", RULES.replace("unready: 30s", "unready: 20s").as_bytes());
+    let about = format!("done: it ended behind {} bytes, and has {} now", done.len(), more.len());
+    place.write("done", &more);
+    for line in [&line, &line.replace("rules.yaml", "others.yaml")] {
+        let (child, pipe) = place.replay_pipe(line);
+        drop(pipe);
+        ran(child.wait_with_output().expect("it ends")).assert(66, &["not the one of", &about]);
+    }
+    place.write("done", &done);
+    go_on(&place, &line, &rest).assert(0, &["goes on from 20"]);
+    place.outputs("out").unnamed().assert_equal(&wanted, "the log as it was");
+}
+
 /// The next process that a supervisor says it runs.
 fn next_process(said: &mut impl BufRead) -> u32 {
     loop {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decoding::DecodedBlock;
 use super::saved::{Next, SavedLane, Start};
@@ -36,6 +36,7 @@ pub(super) fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Ru
             None => Arc::default(),
         };
         let mut sequencer = Sequencer::new(clockwork, rules, source);
+        let ended_bytes = restored.as_ref().and_then(|saved| saved.ended_bytes);
         let passing = restored.and_then(|saved| {
             sequencer.restore(saved.sequencer);
             saved.next
@@ -52,6 +53,7 @@ pub(super) fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Ru
             judged: 0,
             early: BTreeMap::new(),
             starts: VecDeque::new(),
+            ended_bytes,
             passing,
             saved: None,
         }
@@ -80,6 +82,8 @@ pub(super) struct Lane {
     pub(super) early: BTreeMap<u64, DecodedBlock>,
     /// Where the blocks begin that were sent and not judged.
     pub(super) starts: VecDeque<Start>,
+    /// How many bytes it had, if it was read to its end, and is a file of lines.
+    pub(super) ended_bytes: Option<u64>,
     /// What is gone on with, as long as what comes is before it.
     pub(super) passing: Option<Next>,
     /// What was remembered at the cut, once it has been reached.
@@ -89,7 +93,16 @@ pub(super) struct Lane {
 impl Lane {
     /// What is remembered, with the next record.
     pub(super) fn saved(&self, next: Option<Next>) -> SavedLane {
-        SavedLane { next, sequencer: self.sequencer.saved() }
+        let ended_bytes = self.ended_bytes.filter(|_| next.is_none());
+        SavedLane { next, ended_bytes, sequencer: self.sequencer.saved() }
+    }
+
+    /// There is no more to be read of it.
+    pub(super) fn end(&mut self) {
+        if let Some(Unread::Lines(blocks, _)) = self.unread.take() {
+            let is_file = blocks.input().size_bytes().is_some();
+            self.ended_bytes = is_file.then(|| self.consumed.load(Ordering::Relaxed));
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {

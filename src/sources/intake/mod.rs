@@ -125,6 +125,7 @@ impl Partition {
 
     /// Goes on with what is remembered of it at a logical time.
     fn go_on(&mut self, at: i64, saved: SavedLane) -> Result<(), InputError> {
+        self.check_end(&saved)?;
         match (&mut self.unread, saved.next.map(|next| next.start)) {
             (unread, None) => *unread = None,
             (Some(Unread::Lines(blocks, _)), Some(Start::Line { offset, line, head })) => {
@@ -141,6 +142,22 @@ impl Partition {
         }
         self.restored = Some(saved);
         Ok(())
+    }
+
+    /// Finds out whether a log that had ended is as long as it was.
+    fn check_end(&self, saved: &SavedLane) -> Result<(), InputError> {
+        let (Some(Unread::Lines(blocks, _)), Some(ended)) = (&self.unread, saved.ended_bytes)
+        else {
+            return Ok(());
+        };
+        let input = blocks.input();
+        match input.size_bytes() {
+            Some(now) if now != ended => {
+                let detail = format!("it ended behind {ended} bytes, and has {now} now");
+                Err(another(input.name(), &detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Which source of the rule file reads it.
@@ -187,10 +204,19 @@ pub fn go_on(partitions: &mut [Partition], at: i64, saved: SavedIntake) -> Resul
 
 /// Has partitions be read from their starts where what is remembered of them at a logical time is of
 /// use to others; if they do not come to that time, they are not those that it is of.
-pub fn lead_to(partitions: &mut [Partition], at: i64, saved: &SavedIntake) {
+///
+/// # Errors
+/// [`InputError::Another`], if one is seen at once not to be.
+pub fn lead_to(
+    partitions: &mut [Partition],
+    at: i64,
+    saved: &SavedIntake,
+) -> Result<(), InputError> {
     for (partition, saved) in partitions.iter_mut().zip(&saved.lanes) {
+        partition.check_end(saved)?;
         partition.leads_to = saved.next.map(|next| (at, next.start));
     }
+    Ok(())
 }
 
 fn another(input: &str, detail: &str) -> InputError {
@@ -391,7 +417,7 @@ impl Reader<'_> {
                 // Behind a segment that is skipped there may be more.
                 lane.unread.take_if(|unread| matches!(unread, Unread::Lines(..)));
             }
-            None => lane.unread = None,
+            None => lane.end(),
         }
     }
 
@@ -436,7 +462,7 @@ impl Reader<'_> {
             if sequenced.ended || damage.is_some() {
                 self.outcome.damaged.extend(damage);
                 // What was read ahead of it is not part of the replay.
-                lane.unread = None;
+                (lane.unread, lane.ended_bytes) = (None, None);
                 lane.judged = lane.sent;
                 lane.early.clear();
                 lane.starts.clear();

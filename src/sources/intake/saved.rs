@@ -66,6 +66,8 @@ impl SavedIntake {
 pub(super) struct SavedLane {
     /// Where it is to be read from; none at its end.
     pub(super) next: Option<Next>,
+    /// How many bytes the file of lines had when it had been read to its end, if it was.
+    pub(super) ended_bytes: Option<u64>,
     pub(super) sequencer: SavedSequencer,
 }
 
