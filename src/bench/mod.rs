@@ -5,6 +5,7 @@
 //! user. A stage runs in this process on what the stages before it made, which is made, and
 //! copied for each run, outside of the time that counts.
 
+mod kinds;
 mod limit;
 mod lines;
 mod measure;
@@ -118,7 +119,7 @@ impl fmt::Display for Failure {
             Self::MemoryGrew(report) => write!(f, "memory grew\n{report}"),
             Self::NoSuchName(name) => {
                 write!(f, "no measurement has `{name}` in its name; there are: ")?;
-                write!(f, "{}, {SOAK}", NAMES.join(", "))
+                write!(f, "{}, {SOAK}", names().collect::<Vec<_>>().join(", "))
             }
         }
     }
@@ -126,7 +127,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// All measurements. The limit program is not among them: it comes with the flat replay.
+/// All measurements but those of rules. The limit program is not among them: it comes with the flat replay.
 const NAMES: [&str; 8] = [
     "end-to-end/flat",
     "end-to-end/cloudevents",
@@ -137,6 +138,10 @@ const NAMES: [&str; 8] = [
     "timeline",
     "output",
 ];
+
+fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(kinds::names())
+}
 
 /// What takes a quarter of an hour is made only by its name, and alone.
 const SOAK: &str = "soak";
@@ -172,19 +177,22 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failu
         let place = Place::new(settings.keep.as_deref())?;
         return soak::run(settings, &place.dir, Machine::here(), progress);
     }
-    let nothing = settings.only.iter().find(|only| !NAMES.iter().any(|name| name.contains(*only)));
+    let nothing = settings.only.iter().find(|only| !names().any(|name| name.contains(*only)));
     if let Some(only) = nothing {
         return Err(Failure::NoSuchName(only.clone()));
     }
     let wanted =
         |name: &&str| settings.only.is_empty() || settings.only.iter().any(|o| name.contains(o));
-    let names: Vec<_> = NAMES.into_iter().filter(wanted).collect();
+    let names: Vec<_> = names().filter(wanted).collect();
     let machine = Machine::here();
     let place = Place::new(settings.keep.as_deref())?;
     let mut bench = Bench { settings, place, progress, rows: Vec::new(), ratios: Vec::new() };
     let is_whole = |name: &&&str| name.starts_with("end-to-end/");
-    let (whole, stages): (Vec<_>, Vec<_>) = names.iter().partition(is_whole);
+    let is_of_rules = |name: &&&str| name.starts_with("rules/");
+    let (rules, others): (Vec<_>, Vec<_>) = names.iter().partition(is_of_rules);
+    let (whole, stages): (Vec<_>, Vec<_>) = others.into_iter().partition(is_whole);
     bench.whole(&whole)?;
+    kinds::measure(&mut bench, &rules)?;
     stages::measure(&mut bench, &stages)?;
     let report = Report::new(settings, machine, &bench.rows, &bench.ratios);
     if let Some(path) = &settings.json {

@@ -38,6 +38,18 @@ impl Replays {
         Self { limbeck, rules, logs, out, ..*self }
     }
 
+    /// The same through other rules.
+    pub(super) fn through(
+        self,
+        bench: &Bench<'_>,
+        name: &str,
+        rules: &str,
+    ) -> Result<Self, Failure> {
+        let path = bench.place.dir.join(format!("{name}.yaml"));
+        fs::write(&path, rules).map_err(Failure::file(&path))?;
+        Ok(Self { rules: path, ..self })
+    }
+
     pub(super) fn log(&self) -> &Path {
         &self.logs[0]
     }
