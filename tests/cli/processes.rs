@@ -1,7 +1,7 @@
 //! Several processes replay one log together.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Child;
 use std::thread;
 
