@@ -80,8 +80,8 @@ impl Detects<u8, Noted> for Setup {
         Self::of(key, self.detection.as_ref())
     }
 
-    fn flapping(&self, _: &u8, state: &Noted) -> Noted {
-        Noted { state: FLAPPING, ..*state }
+    fn flapping(&self, _: &u8, state: &Noted, changes: Changes) -> Noted {
+        Noted { state: FLAPPING, latest: changes.count as u8, ..*state }
     }
 
     fn expire_after(&self, _: &u8) -> i64 {
@@ -290,7 +290,10 @@ impl Setup {
         let mut passed = items.to_vec();
         for life in observed(items, self.rule.expire_after) {
             let mut flaps = false;
+            let mut since: Vec<i64> = Vec::new();
             for (index, (place, item, event)) in life.iter().enumerate() {
+                let before = index.checked_sub(1).map(|before| &life[before].1.state);
+                let changed = before.is_some_and(|before| !before.is(&item.state));
                 let from = index.saturating_sub(20);
                 let changes = life[from..=index].windows(2).rev().enumerate();
                 let weight = |age: usize| match detection.weights {
@@ -309,10 +312,16 @@ impl Setup {
                     true => share > detection.low,
                     false => share > detection.high || at_high && share == detection.high,
                 };
+                match flaps {
+                    true => since.extend(changed.then_some(item.time)),
+                    false => since.clear(),
+                }
                 if flaps && !item.urgent {
                     let share = Finite::new(share).expect("a share is finite");
                     out.push(Out::Flapped(Flapped { event: event.clone(), share }));
-                    passed[*place].state = Noted { state: FLAPPING, ..item.state };
+                    let (first, last) = (since[0], since[since.len() - 1]);
+                    let changes = Changes { count: since.len() as u32, first, last };
+                    passed[*place].state = Detects::flapping(self, &0, &item.state, changes);
                 }
             }
         }

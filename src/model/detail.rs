@@ -19,7 +19,7 @@ pub struct Detail {
     pub labels: Box<[SmolStr]>,
     /// The reading, if the record has one.
     pub value: Option<Reading>,
-    /// The changes so far, of an entity that is in a session.
+    /// The changes so far, of an entity that flaps or is in a session.
     pub changes: Option<Changes>,
 }
 

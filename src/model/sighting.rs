@@ -247,7 +247,7 @@ impl hold_down::State for Noted {
         self.state == other.state
     }
 
-    /// A session tells all its changes.
+    /// A session, and a flap, tells all its changes.
     fn renew(&mut self, later: &Self) {
         if let Some(changes) = later.detail.as_ref().and_then(|detail| detail.changes) {
             *self = Self::with_changes(self.state, &self.detail, changes);

@@ -193,8 +193,8 @@ impl<S: Shown> Detects<Lane, S::State> for Staging<S> {
         self.stages(lane).detection.as_ref()
     }
 
-    fn flapping(&self, lane: &Lane, state: &S::State) -> S::State {
-        S::of(self.stages(lane).flapping, &S::detail(state))
+    fn flapping(&self, lane: &Lane, state: &S::State, changes: Changes) -> S::State {
+        S::with_changes(self.stages(lane).flapping, &S::detail(state), changes)
     }
 
     fn expire_after(&self, lane: &Lane) -> i64 {

@@ -234,7 +234,8 @@ impl Rule {
 impl Rule {
     /// Whether it observes more of a record of its signal than a state.
     pub fn has_detail(&self, signal: &Signal) -> bool {
-        let own = self.dedup.is_some() || self.except.is_some() || self.stages.session.is_some();
+        let tells_changes = self.stages.session.is_some() || self.stages.detection.is_some();
+        let own = self.dedup.is_some() || self.except.is_some() || tells_changes;
         own || signal.has_detail()
     }
 }

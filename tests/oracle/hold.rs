@@ -22,7 +22,7 @@ pub(crate) struct Observation {
     pub(crate) made: bool,
     /// Whether it counts at once.
     pub(crate) urgent: bool,
-    /// Of one in a session, its changes so far: how many, the first and the last.
+    /// Of one that flaps or is in a session, its changes so far: how many, the first and the last.
     pub(crate) changes: Option<Changes>,
     /// The bits of its reading, if it has one.
     pub(crate) reading: u64,

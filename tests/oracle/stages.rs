@@ -168,6 +168,7 @@ impl Stages {
         let mut turned = Vec::new();
         for life in observed(&passed.observations, expire_after) {
             let mut flaps = false;
+            let mut since: Vec<i128> = Vec::new();
             for (index, (place, observation)) in life.iter().enumerate() {
                 // The weights of Nagios times 76, those of Icinga times 50: 0 is the latest change.
                 let changes = (0..20.min(index))
@@ -181,13 +182,21 @@ impl Stages {
                     (false, true) => share >= high,
                     (false, false) => share > high,
                 };
+                let before = index.checked_sub(1).map(|before| life[before].1.state);
+                if !flaps {
+                    since.clear();
+                } else if before != Some(observation.state) {
+                    since.push(observation.time);
+                }
                 if flaps && !observation.urgent {
-                    turned.push(*place);
+                    let all = (since.len() as u32, since[0], since[since.len() - 1]);
+                    turned.push((*place, all));
                 }
             }
         }
-        for place in turned {
+        for (place, changes) in turned {
             passed.observations[place].state = FLAPPING;
+            passed.observations[place].changes = Some(changes);
         }
     }
 
@@ -274,7 +283,7 @@ impl Damp {
 }
 
 fn made_of(of: &Observation, time: i128, state: usize) -> Observation {
-    Observation { time, state, made: true, urgent: false, changes: None, ..of.clone() }
+    Observation { time, state, made: true, urgent: false, ..of.clone() }
 }
 
 /// Puts what a deadline makes before all that comes then or later.
