@@ -16,7 +16,8 @@
 //! Where a [silence](crate::rules::Silence) has an episode when it is to be opened, that waits: it is
 //! opened when no silence has it any more, if its end is not final by then. If it is, nobody is ever
 //! told of it, unless something late takes that end back. A silence keeps nothing else: what was
-//! opened is closed and corrected as ever.
+//! opened is closed and corrected as ever. The same is so where the [limit](crate::rules::Limit) of a rule
+//! leaves no room for what is to be opened: it waits for the next.
 //!
 //! Guarantees: notifications depend on the updates and the clock alone, not on how often the clock
 //! is told. Deadlines are compared exactly, and dated by the tick: a notification is dated at its
@@ -37,6 +38,7 @@ use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::limit::{Buckets, Limiter};
 use super::silence::Silencer;
 use crate::model::detail::{Changes, Reading};
 use crate::model::episode::{Catalog, Episode};
@@ -59,8 +61,17 @@ pub struct Notification {
     pub latest: bool,
     /// Of a correction, what was said before.
     pub was: Option<Box<Said>>,
-    /// The number of the silence because of which nobody is told.
-    pub silenced_by: Option<usize>,
+    /// Why nobody is told.
+    pub kept_by: Option<Keeper>,
+}
+
+/// What keeps an episode from being told as opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// A silence, by its number.
+    Silence(usize),
+    /// The limit of its rule.
+    Limit,
 }
 
 /// How an episode stands, to those who are told.
@@ -132,14 +143,14 @@ struct Held {
     /// What was said last.
     said: Option<Said>,
     /// Why nothing was said of it, if it is time.
-    silenced: Option<Silenced>,
+    kept: Option<Kept>,
     /// When its deadline is, as it is in the queue.
     due_ns: Option<i64>,
 }
 
 /// An episode of which nobody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Silenced {
+enum Kept {
     /// Until an instant, when it is asked again.
     Until(i64),
     /// It is over.
@@ -167,6 +178,7 @@ impl Said {
 pub struct Snapshot {
     now_ns: i64,
     held: Vec<(Key, Held)>,
+    buckets: Buckets,
 }
 
 /// The machine. See the [module documentation](self).
@@ -180,7 +192,8 @@ pub struct Latch {
     held: BTreeMap<Key, Held>,
     due: BTreeSet<(i64, Key)>,
     silencer: Option<Silencer>,
-    /// What silences keep from being opened.
+    limiter: Limiter,
+    /// What is kept from being opened.
     waiting: BTreeSet<Key>,
 }
 
@@ -188,8 +201,8 @@ pub struct Latch {
 enum Spoken {
     /// That it is.
     Told,
-    /// That it would be, but for a silence, by its number.
-    Silenced(usize),
+    /// That it would be, but for this.
+    Kept(Keeper),
     /// Nothing more.
     Nothing,
 }
@@ -217,6 +230,7 @@ impl Latch {
             held: BTreeMap::new(),
             due: BTreeSet::new(),
             silencer: Silencer::new(rules, catalog),
+            limiter: Limiter::new(rules, catalog),
             waiting: BTreeSet::new(),
         }
     }
@@ -251,7 +265,7 @@ impl Latch {
     /// What is remembered.
     pub fn snapshot(&self) -> Snapshot {
         let held = self.held.iter().map(|(key, held)| (key.clone(), held.clone())).collect();
-        Snapshot { now_ns: self.now_ns, held }
+        Snapshot { now_ns: self.now_ns, held, buckets: self.limiter.saved().clone() }
     }
 
     /// Goes on from what was remembered; the rules must be the same.
@@ -260,10 +274,11 @@ impl Latch {
         self.now_ns = snapshot.now_ns;
         let due = |(key, held): &(Key, Held)| Some((held.due_ns?, key.clone()));
         self.due = snapshot.held.iter().filter_map(due).collect();
-        let waits = |held: &Held| held.silenced.is_some_and(|silenced| silenced != Silenced::Over);
+        let waits = |held: &Held| held.kept.is_some_and(|kept| kept != Kept::Over);
         let waiting = snapshot.held.iter().filter(|(_, held)| waits(held));
         self.waiting = waiting.map(|(key, _)| key.clone()).collect();
         self.held = snapshot.held.into_iter().collect();
+        self.limiter.restore(snapshot.buckets);
         if let Some(silencer) = &mut self.silencer {
             for (key, held) in &self.held {
                 silencer.note(key, held.episode.as_ref());
@@ -286,7 +301,7 @@ impl Latch {
         }
         for (episode, ..) in updates.iter().filter(|(.., diff)| *diff > 0) {
             let key = Key::of(episode);
-            let new = Held { episode: None, said: None, silenced: None, due_ns: None };
+            let new = Held { episode: None, said: None, kept: None, due_ns: None };
             self.held.entry(key.clone()).or_insert(new).episode = Some(episode.clone());
             touched.insert(key);
         }
@@ -297,6 +312,7 @@ impl Latch {
         for key in &touched {
             self.correct(key, out);
         }
+        let keeps = self.silencer.is_some() || self.limiter.is_any();
         let mut changed = BTreeSet::new();
         for key in touched {
             self.set_due(&key);
@@ -304,29 +320,31 @@ impl Latch {
             let before = self.held.range(..&key).next_back().map(|(before, _)| before.clone());
             if let Some(before) = before.filter(|before| before.lane() == key.lane()) {
                 self.set_due(&before);
-                changed.extend(self.silencer.is_some().then_some(before));
+                changed.extend(keeps.then_some(before));
             }
-            changed.extend(self.silencer.is_some().then_some(key));
+            changed.extend(keeps.then_some(key));
         }
         self.reconsider(changed);
     }
 
-    /// Has silences asked again about what has changed, and if they last by that, about all that
-    /// waits.
+    /// Has asked again about what has changed, and if silences last by that, about all that waits.
     fn reconsider(&mut self, mut changed: BTreeSet<Key>) {
-        let Some(silencer) = &mut self.silencer else { return };
-        let mut is_any = false;
-        for key in &changed {
-            let episode = self.held.get(key).and_then(|held| held.episode.as_ref());
-            is_any |= silencer.note(key, episode);
-        }
-        if is_any {
-            changed.extend(self.waiting.iter().cloned());
+        if let Some(silencer) = &mut self.silencer {
+            let mut is_any = false;
+            for key in &changed {
+                let episode = self.held.get(key).and_then(|held| held.episode.as_ref());
+                is_any |= silencer.note(key, episode);
+            }
+            if is_any {
+                changed.extend(self.waiting.iter().cloned());
+            }
         }
         for key in changed {
-            let silenced = self.held.get_mut(&key).and_then(|held| held.silenced.as_mut());
-            if let Some(silenced) = silenced {
-                *silenced = Silenced::Until(i64::MIN);
+            let kept = self.held.get_mut(&key).and_then(|held| held.kept.as_mut());
+            // For a token it need not be asked before there is one.
+            let is_asked = |kept: &Kept| *kept == Kept::Over || self.silencer.is_some();
+            if let Some(kept) = kept.filter(|kept| is_asked(kept)) {
+                *kept = Kept::Until(i64::MIN);
                 self.waiting.insert(key.clone());
                 self.set_due(&key);
             }
@@ -349,7 +367,7 @@ impl Latch {
             standing: Standing::Withdrawn,
             episode: said.episode.clone(),
             was: Some(Box::new(said)),
-            silenced_by: None,
+            kept_by: None,
         }));
     }
 
@@ -372,7 +390,7 @@ impl Latch {
             standing: said.standing(),
             episode: episode.clone(),
             was: Some(Box::new(was)),
-            silenced_by: None,
+            kept_by: None,
         });
     }
 
@@ -383,8 +401,8 @@ impl Latch {
             let held = self.held.get_mut(&key).expect("what is due is held");
             held.due_ns = None;
             let episode = held.episode.clone().expect("what is withdrawn is not held");
-            let closed = match (&held.said, held.silenced) {
-                (Some(Said { closed: true, .. }), _) | (None, Some(Silenced::Over)) => {
+            let closed = match (&held.said, held.kept) {
+                (Some(Said { closed: true, .. }), _) | (None, Some(Kept::Over)) => {
                     self.held.remove(&key);
                     if let Some(silencer) = &mut self.silencer {
                         silencer.note(&key, None);
@@ -400,39 +418,41 @@ impl Latch {
                 false => (Kind::Opened, Standing::Open),
                 true => (Kind::Closed, Standing::Closed),
             };
-            let silenced_by = match closed {
-                false => self.silence(&key, &episode, due_ns, end_ns),
+            let spoken = match closed {
+                false => self.speak(&key, &episode, due_ns, end_ns),
                 true => Spoken::Told,
             };
             let held = self.held.get_mut(&key).expect("what is due is held");
-            let silenced_by = match silenced_by {
+            let kept_by = match spoken {
                 Spoken::Told => {
                     held.said = Some(Said { episode: episode.clone(), closed });
-                    held.silenced = None;
+                    held.kept = None;
                     self.waiting.remove(&key);
                     Some(None)
                 }
-                Spoken::Silenced(by) => Some(Some(by)),
+                Spoken::Kept(by) => Some(Some(by)),
                 Spoken::Nothing => None,
             };
             let was = None;
-            out.extend(silenced_by.map(|silenced_by| Notification {
+            out.extend(kept_by.map(|kept_by| Notification {
                 at_ns,
                 latest,
                 kind,
                 standing,
                 episode,
                 was,
-                silenced_by,
+                kept_by,
             }));
             self.set_due(&key);
         }
     }
 
-    /// Whether an episode that is to be opened is silenced.
-    fn silence(&mut self, key: &Key, episode: &Episode, due_ns: i64, end_ns: i64) -> Spoken {
-        let Some(silencer) = &self.silencer else { return Spoken::Told };
-        let silenced = self.held[key].silenced;
+    /// Whether an episode that is to be opened is told.
+    fn speak(&mut self, key: &Key, episode: &Episode, due_ns: i64, end_ns: i64) -> Spoken {
+        if self.silencer.is_none() && !self.limiter.limits(key.rule) {
+            return Spoken::Told;
+        }
+        let kept = self.held[key].kept;
         // What became known after it was due is told when it did.
         let at_ns = match self.timing.ceil(due_ns) < self.now_ns {
             true => self.now_ns.min(end_ns),
@@ -440,32 +460,37 @@ impl Latch {
         };
         let ended_ns = self.end_decided_ns(key, episode);
         let ended_ns = ended_ns.map(|ended_ns| ended_ns.saturating_add(self.timing.lateness));
-        let now = match ended_ns {
-            Some(ended_ns) if silenced.is_some() && ended_ns <= at_ns => Some(Silenced::Over),
-            _ => None,
+        let is_over = kept.is_some() && ended_ns.is_some_and(|ended_ns| ended_ns <= at_ns);
+        let by = match is_over {
+            true => None,
+            false => self.keeper(episode, at_ns),
         };
-        let (now, spoken) = match now {
-            Some(over) => (over, Spoken::Nothing),
-            None => {
-                let standing = |key: &Key| {
-                    let episode = self.held.get(key)?.episode.as_ref()?;
-                    Some((episode.decided_ns, self.end_decided_ns(key, episode)))
-                };
-                match silencer.silences(episode, at_ns, standing) {
-                    None => return Spoken::Told,
-                    Some((by, until_ns)) if silenced.is_none() => {
-                        (Silenced::Until(until_ns), Spoken::Silenced(by))
-                    }
-                    Some((_, until_ns)) => (Silenced::Until(until_ns), Spoken::Nothing),
-                }
-            }
+        let now = match by {
+            None if !is_over => return Spoken::Told,
+            None => Kept::Over,
+            Some((_, until_ns)) => Kept::Until(until_ns),
         };
         match now {
-            Silenced::Over => self.waiting.remove(key),
-            Silenced::Until(_) => self.waiting.insert(key.clone()),
+            Kept::Over => self.waiting.remove(key),
+            Kept::Until(_) => self.waiting.insert(key.clone()),
         };
-        self.held.entry(key.clone()).and_modify(|held| held.silenced = Some(now));
-        spoken
+        self.held.entry(key.clone()).and_modify(|held| held.kept = Some(now));
+        by.filter(|_| kept.is_none()).map_or(Spoken::Nothing, |(by, _)| Spoken::Kept(by))
+    }
+
+    /// What keeps an episode from being opened at an instant, and until when it does at least.
+    fn keeper(&mut self, episode: &Episode, at_ns: i64) -> Option<(Keeper, i64)> {
+        let standing = |key: &Key| {
+            let episode = self.held.get(key)?.episode.as_ref()?;
+            Some((episode.decided_ns, self.end_decided_ns(key, episode)))
+        };
+        let silencer = self.silencer.as_ref();
+        let silenced = silencer.and_then(|of| of.silences(episode, at_ns, standing));
+        if let Some((by, until_ns)) = silenced {
+            return Some((Keeper::Silence(by), until_ns));
+        }
+        let next_ns = self.limiter.take(episode, at_ns).err()?;
+        Some((Keeper::Limit, next_ns))
     }
 
     /// Whether nothing was said of a later episode of the same rule, entity and state.
@@ -499,10 +524,10 @@ impl Latch {
         let final_ns = || Some(ended_ns()?.saturating_add(self.timing.lateness));
         let forgotten_ns =
             || Some(ended_ns()?.saturating_add(self.times[usize::from(key.rule)].remember_ns));
-        match (&held.said, held.silenced) {
-            (Some(Said { closed: true, .. }), _) | (None, Some(Silenced::Over)) => forgotten_ns(),
+        match (&held.said, held.kept) {
+            (Some(Said { closed: true, .. }), _) | (None, Some(Kept::Over)) => forgotten_ns(),
             (Some(Said { closed: false, .. }), _) => final_ns(),
-            (None, Some(Silenced::Until(until_ns))) => {
+            (None, Some(Kept::Until(until_ns))) => {
                 let opens_ns = opens_ns.max(until_ns);
                 let due_ns = final_ns().map_or(opens_ns, |final_ns| opens_ns.min(final_ns));
                 Some(due_ns).filter(|due_ns| *due_ns < i64::MAX)

@@ -4,12 +4,14 @@
 //! line for every notification that a route wants, in the order in which they are told; what is
 //! withheld has one, too, which says by what. State: a [`Latch`].
 //!
-//! - `latch`: what is notified of and when, decided by the log alone; `silence`: what is silenced.
+//! - `latch`: what is notified of and when, decided by the log alone; `silence`: what is silenced;
+//!   `limit`: how much is told.
 //! - `routing`: who is told, or would be, but for what withholds it.
 //! - `outbox`: what is still to be delivered to a sink, on disk; `sender`: the threads that deliver
 //!   it; `request`: what a sink is sent. None of them decides what is told.
 
 pub mod latch;
+mod limit;
 pub mod outbox;
 pub mod request;
 mod routing;

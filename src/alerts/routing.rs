@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use super::latch::Notification;
+use super::latch::{Keeper, Notification};
 use crate::model::episode::{Catalog, Episode};
 use crate::rules::{Matcher, Route, Rules, Subject};
 
@@ -47,13 +47,16 @@ impl Routing {
     pub(crate) fn destination(&self, notification: &Notification) -> Option<Destination<'_>> {
         let sinks = self.sinks(notification);
         let episode = &notification.episode;
-        let withheld = match notification.silenced_by {
+        let withheld = match notification.kept_by {
             _ if self.catalog.is_observed(episode) => {
                 Some(Withheld { by: "observe", name: self.catalog.rule_name(episode.rule) })
             }
-            Some(number) => {
+            Some(Keeper::Silence(number)) => {
                 let (by, name) = &self.silences[number];
                 Some(Withheld { by, name })
+            }
+            Some(Keeper::Limit) => {
+                Some(Withheld { by: "limit", name: self.catalog.rule_name(episode.rule) })
             }
             None => None,
         };

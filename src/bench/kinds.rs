@@ -45,7 +45,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, names: &[&&str]) -> Result<(), Fail
     }
     let mut replays = Vec::new();
     for (number, (name, fields)) in KINDS.iter().enumerate() {
-        if *name == HOLD || names.iter().any(|wanted| *wanted == name) {
+        if *name == HOLD || names.contains(&name) {
             let text = match *name {
                 FIFTY => fifty(),
                 _ => one(fields, number >= READINGS),

@@ -11,9 +11,9 @@ use limbeck_operators::machines::threshold::{Bound, Thresholds};
 use crate::model::duration::format_duration;
 use crate::model::time::format_rfc3339;
 use crate::rules::{
-    ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Mapping, Matcher, NORMAL, Route, Rule,
-    Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source, Subject, TemplatePart, Text,
-    TimeField, TimeForm, UNKNOWN, Unit, When,
+    ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Limit, Mapping, Matcher, NORMAL, Route,
+    Rule, Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source, Subject, TemplatePart,
+    Text, TimeField, TimeForm, UNKNOWN, Unit, When,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -174,10 +174,7 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     let own = own.filter(|(_, canary)| rules.rules[canary.base].name == rule.name);
     for (of, canary) in base.into_iter().chain(own) {
         let (share, base) = (canary.percent(), &rules.rules[canary.base].name);
-        let unit = match canary.by {
-            Unit::Entity => "entities",
-            Unit::Label(label) => signal.labels[label].name.as_str(),
-        };
+        let unit = unit(signal, canary.by);
         stages.stage(match of.name == rule.name {
             true => format!("canary: it sees {share} of {unit}; the rest is seen by {base}"),
             false => format!("canary: {share} of {unit} are seen by {}, and not here", of.name),
@@ -213,6 +210,12 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         "expiry: after {expiry} without observations an entity is forgotten"
     ))?;
     stages.stage(format_args!("output: episodes of {} by entity", rule.name))?;
+    if let Some(Limit { burst, every_ns, by }) = rule.limit {
+        let (every, unit) = (format_duration(every_ns), unit(signal, by));
+        stages.stage(format_args!(
+            "limit: of {unit}, each, {burst} are told as opened, and one more every {every}; others wait"
+        ))?;
+    }
     if rule.observes {
         stages.stage("observe: nobody is told of them")?;
     }
@@ -220,6 +223,13 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     let texts = rule.labels.iter().chain(&rule.annotations);
     let texts = texts.map(|(name, template)| (&**name, template.to_string()));
     stages.details(schema.into_iter().chain(texts))
+}
+
+fn unit(signal: &Signal, unit: Unit) -> &str {
+    match unit {
+        Unit::Entity => "entities",
+        Unit::Label(label) => signal.labels[label].name.as_str(),
+    }
 }
 
 /// What is done before observations are held.

@@ -189,6 +189,8 @@ pub struct Rule {
     pub observes: bool,
     /// Of what it sees a share alone.
     pub canary: Option<Canary>,
+    /// How many of its episodes are told as opened.
+    pub limit: Option<Limit>,
     /// The index of its signal.
     pub signal: usize,
     /// What must hold of the labels.
@@ -222,6 +224,17 @@ pub struct Dedup {
     pub by: Vec<Expression>,
     /// For how long.
     pub within_ns: i64,
+}
+
+/// A token bucket for each unit: so many episodes are told as opened at once, and one more each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many at once; at least one.
+    pub burst: u32,
+    /// For how long another one; above zero.
+    pub every_ns: i64,
+    /// What has a bucket of its own.
+    pub by: Unit,
 }
 
 impl Rule {

@@ -239,6 +239,15 @@ fn rule() -> Value {
             }),
             "It sees a share of what there is, and another rule the rest.",
         ),
+        "limit" => described(
+            object(&read::LIMIT_FIELDS, &[], |field| match field {
+                "burst" => described(count(), "How many are told at once; 25 if not given."),
+                "every" => duration("For each such time another one; 5m if not given."),
+                "by" => described(scalar(), "What is limited as one: a label, or entity."),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            }),
+            "How many of its episodes are told as opened: the others wait.",
+        ),
         "signal" => described(reference("name"), "The signal it observes."),
         "hold" => json!({
             "description": "How long each state must last to count; at once if not given.",

@@ -2,6 +2,7 @@
 //! are those of a hold-down that is folded anew for every tick from what had arrived by then.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use limbeck_operators::Machine;
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, Holds, Observed};
@@ -36,6 +37,8 @@ struct Case {
     at_moments: Vec<(bool, bool, bool)>,
     /// Of an entity, from when to before when.
     silences: Vec<(usize, i64, i64)>,
+    /// Of each entity, how many are told at once, and after how long one more.
+    limit: Option<(u32, i64)>,
 }
 
 impl Holds<(), u32> for Case {
@@ -65,7 +68,7 @@ fn cases(amends: bool) -> impl Strategy<Value = Case> {
             seen.dedup_by_key(|seen| (seen.entity, seen.time));
             let amend_within = lateness + if amends { more } else { 0 };
             seen.retain(|seen| seen.delay <= amend_within);
-            let silences = Vec::new();
+            let (silences, limit) = (Vec::new(), None);
             Case {
                 seen,
                 holds,
@@ -76,6 +79,7 @@ fn cases(amends: bool) -> impl Strategy<Value = Case> {
                 end,
                 at_moments,
                 silences,
+                limit,
             }
         },
     )
@@ -92,6 +96,12 @@ fn silenced_cases() -> impl Strategy<Value = Case> {
     })
 }
 
+/// The same with a limit.
+fn limited_cases() -> impl Strategy<Value = Case> {
+    let limit = (1..4u32, 1..60i64);
+    (cases(true), limit).prop_map(|(case, limit)| Case { tick: 1, limit: Some(limit), ..case })
+}
+
 impl Case {
     fn is_silenced(&self, episode: &Episode, at: i64) -> bool {
         let has = |(entity, from, until): &(usize, i64, i64)| {
@@ -101,7 +111,15 @@ impl Case {
     }
 
     /// As a rule file says it.
-    fn silencer(&self) -> Option<Silencer> {
+    fn rules(&self) -> Arc<Rules> {
+        static PLAIN: OnceLock<Arc<Rules>> = OnceLock::new();
+        match self.silences.is_empty() && self.limit.is_none() {
+            true => Arc::clone(PLAIN.get_or_init(|| Arc::new(self.read_rules()))),
+            false => Arc::new(self.read_rules()),
+        }
+    }
+
+    fn read_rules(&self) -> Rules {
         let silences = self.silences.iter().enumerate().map(|(number, (entity, from, until))| {
             let [from, until] = [*from, *until].map(format_rfc3339);
             let entity = ENTITIES[*entity];
@@ -110,12 +128,16 @@ impl Case {
         let silences: String = silences.collect();
         let silences =
             if silences.is_empty() { silences } else { format!("silences:\n{silences}") };
+        let limit = self
+            .limit
+            .map(|(burst, every)| format!(", limit: {{ burst: {burst}, every: {every}ns }}"));
+        let limit = limit.unwrap_or_default();
         let text = format!(
             "version: 1\nsignals: {{ s: {{ states: {{ a: data.a, b: data.b, c: data.c }} }} }}\n\
-             rules: [{{ name: r, signal: s }}]\n{silences}"
+             rules: [{{ name: r, signal: s{limit} }}]\n{silences}\
+             sinks: {{ x: {{ webhook: {{ url: \"http://localhost/\" }} }} }}\nroutes: [{{ to: x }}]\n"
         );
-        let rules = Rules::parse("rules.yaml", &text).unwrap_or_else(|all| panic!("{all}"));
-        Silencer::new(&rules, &Catalog::new(&rules))
+        Rules::parse("rules.yaml", &text).unwrap_or_else(|all| panic!("{all}"))
     }
 
     fn timing(&self) -> Timing {
@@ -203,13 +225,16 @@ impl Case {
 
     fn latch(&self) -> Latch {
         let remember_ns = self.amend_within + 3 * self.tick;
+        let rules = self.rules();
+        let catalog = Catalog::new(&rules);
         Latch {
             timing: self.timing(),
             times: vec![Times { expire_after_ns: self.expire_after, remember_ns }],
             now_ns: i64::MIN,
             held: BTreeMap::new(),
             due: BTreeSet::new(),
-            silencer: self.silencer(),
+            silencer: Silencer::new(&rules, &catalog),
+            limiter: Limiter::new(&rules, &catalog),
             waiting: BTreeSet::new(),
         }
     }
@@ -234,8 +259,11 @@ fn updates(views: &[(i64, i64, Vec<Episode>)]) -> Vec<Vec<Update<Episode>>> {
 /// What is to be told: every tick, of every episode there ever was.
 fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> {
     let mut said: BTreeMap<Key, (Episode, bool)> = BTreeMap::new();
-    // Those that it was time to tell of, and nobody was told.
-    let mut waiting: BTreeSet<Key> = BTreeSet::new();
+    // Those that it was time to tell of, and nobody was told, with when they are asked about again
+    // for their limit.
+    let mut waiting: BTreeMap<Key, i64> = BTreeMap::new();
+    // How full the bucket of each entity is, in time, and when it was so.
+    let mut levels: BTreeMap<SmolStr, (i64, i64)> = BTreeMap::new();
     let mut told = Vec::new();
     for (index, (tick, clock, view)) in views.iter().enumerate() {
         let tell = |told: &mut Vec<_>,
@@ -252,10 +280,10 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
                 latest: true,
                 episode: episode.clone(),
                 was,
-                silenced_by: None,
+                kept_by: None,
             });
         };
-        waiting.retain(|key| view.iter().any(|episode| Key::of(episode) == *key));
+        waiting.retain(|key, _| view.iter().any(|episode| Key::of(episode) == *key));
         let stands = |key: &Key| view.iter().find(|episode| Key::of(episode) == *key);
         for (key, (episode, closed)) in said.extract_if(.., |key, _| stands(key).is_none()) {
             assert_eq!(key, Key::of(&episode));
@@ -280,7 +308,15 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
         // Within the last tick only what is due by the end; otherwise the whole tick has passed.
         let is_last = index + 1 == views.len();
         let come = |due: i64| due <= if is_last { *clock } else { *tick };
-        for episode in view {
+        // Who is asked about first takes the first token.
+        let due = |episode: &&Episode| {
+            let key = Key::of(episode);
+            let again = waiting.get(&key).copied().unwrap_or(i64::MIN);
+            ((episode.decided_ns + case.lateness).max(again), key)
+        };
+        let mut in_turn: Vec<&Episode> = view.iter().collect();
+        in_turn.sort_by_key(due);
+        for episode in in_turn {
             let key = Key::of(episode);
             let ended = episode.until_ns.map(|until| {
                 let mut follows = view.iter();
@@ -292,11 +328,25 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
             });
             if !said.contains_key(&key) && come(episode.decided_ns + case.lateness) {
                 let over = ended.is_some_and(|ended| come(ended + case.lateness));
-                if waiting.contains(&key) && over {
+                let waits = waiting.get(&key).copied();
+                if waits.is_some() && over {
+                    waiting.insert(key, i64::MIN);
                     continue;
                 }
-                if case.is_silenced(episode, *clock) {
-                    if waiting.insert(key) {
+                let kept = case.is_silenced(episode, *clock);
+                let mut kept = kept.then_some((Keeper::Silence(0), *clock + 1));
+                if let (None, Some((burst, every))) = (kept, case.limit) {
+                    let full = i64::from(burst) * every;
+                    let entity = episode.entity.clone();
+                    let (level, at) = levels.entry(entity).or_insert((full, *clock));
+                    (*level, *at) = (full.min(*level + *clock - *at), *clock);
+                    match *level >= every {
+                        true => *level -= every,
+                        false => kept = Some((Keeper::Limit, *clock + every - *level)),
+                    }
+                }
+                if let Some((by, again)) = kept {
+                    if waiting.insert(key, again).is_none() {
                         told.push(Notification {
                             at_ns: *tick,
                             kind: Kind::Opened,
@@ -304,7 +354,7 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
                             latest: true,
                             episode: episode.clone(),
                             was: None,
-                            silenced_by: Some(0),
+                            kept_by: Some(by),
                         });
                     }
                     continue;
@@ -369,9 +419,12 @@ fn ids(told: &[Notification]) -> BTreeSet<(Key, u32, Kind, bool)> {
 /// Which of several silences is named is the business of who asks them.
 fn shown(told: &[Notification]) -> Vec<(i64, String)> {
     let told = told.iter().map(|told| {
-        let silenced_by = told.silenced_by.map(|_| 0);
+        let kept_by = told.kept_by.map(|by| match by {
+            Keeper::Silence(_) => Keeper::Silence(0),
+            Keeper::Limit => Keeper::Limit,
+        });
         // Which is the latest is judged where it matters: see below.
-        Notification { latest: true, silenced_by, ..told.clone() }
+        Notification { latest: true, kept_by, ..told.clone() }
     });
     let mut shown: Vec<_> = told.map(|n| (n.at_ns, format!("{n:?}"))).collect();
     shown.sort();
@@ -415,7 +468,7 @@ proptest! {
         prop_assert_eq!(shown(&got), shown(&wanted));
         let (loud, _) = told(&Case { silences: Vec::new(), ..case }, &views);
         let mut opened: BTreeSet<Key> = BTreeSet::new();
-        for notification in got.iter().filter(|n| n.silenced_by.is_none()) {
+        for notification in got.iter().filter(|n| n.kept_by.is_none()) {
             let key = Key::of(&notification.episode);
             if notification.kind == Kind::Opened {
                 opened.insert(key);
@@ -426,7 +479,7 @@ proptest! {
         // Of what was opened, all that follows is told as if nothing were silenced.
         for key in &opened {
             let ends = |told: &[Notification]| {
-                let mut told = told.iter().filter(|n| n.silenced_by.is_none());
+                let mut told = told.iter().filter(|n| n.kept_by.is_none());
                 let last = told.rfind(|n| Key::of(&n.episode) == *key);
                 last.map(|n| {
                     let closed = n.standing == Standing::Closed;
@@ -436,6 +489,30 @@ proptest! {
             // One that was withdrawn, and is there again, may be silenced then.
             if ends(&got) != Some((Standing::Withdrawn, None)) {
                 prop_assert_eq!(ends(&got), ends(&loud), "{:?}", key);
+            }
+        }
+    }
+
+    /// A limit keeps what is beyond it from being told until there is room, and nothing else.
+    #[test]
+    fn what_is_beyond_a_limit_is_what_the_oracle_keeps(case in limited_cases()) {
+        let views = case.views();
+        let wanted = oracle(&case, &views);
+        let (got, _) = told(&case, &views);
+        prop_assert_eq!(shown(&got), shown(&wanted));
+        let mut opened: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for notification in got.iter().filter(|n| n.kept_by.is_none()) {
+            if notification.kind == Kind::Opened {
+                opened.entry(&notification.episode.entity).or_default().push(notification.at_ns);
+            }
+        }
+        // Of any more than the burst that follow each other, the last is late enough.
+        let (burst, every) = case.limit.expect("there is one");
+        for at in opened.values() {
+            for (number, from) in at.iter().enumerate() {
+                for more in at.iter().skip(number + burst as usize).zip(1..) {
+                    prop_assert!(more.0 - from >= i64::from(more.1) * every, "{:?}", at);
+                }
             }
         }
     }

@@ -24,7 +24,9 @@ pub(super) use self::route::{
     ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,
 };
 pub(crate) use self::route::{check_url, is_header_value};
-pub(super) use self::rule::{CANARY_FIELDS, DEDUP_FIELDS, FIELDS as RULE_FIELDS, MODES};
+pub(super) use self::rule::{
+    CANARY_FIELDS, DEDUP_FIELDS, FIELDS as RULE_FIELDS, LIMIT_FIELDS, MODES,
+};
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
 pub(super) use self::silence::{
     INTERVAL_FIELDS, SILENCE_FIELDS, TIMES_FIELDS, WHILE_FIELDS, WINDOW_FIELDS,

@@ -12,13 +12,13 @@ use super::super::known::Known;
 use super::super::stages::Stages;
 use super::super::template::Template;
 use super::super::yaml::Node;
-use super::super::{Dedup, Rule};
+use super::super::{Dedup, Limit, Rule};
 use super::signal::ReadSignal;
 use super::thresholds::Places;
-use super::{Defaults, Named, Reader, fields};
+use super::{Defaults, Named, Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 24] = [
+pub(in crate::rules) const FIELDS: [&str; 25] = [
     "name",
     "version",
     "mode",
@@ -39,11 +39,13 @@ pub(in crate::rules) const FIELDS: [&str; 24] = [
     "session",
     "hold",
     "keep",
+    "limit",
     "amend_within",
     "expire_after",
     "labels",
     "annotations",
 ];
+pub(in crate::rules) const LIMIT_FIELDS: [&str; 3] = ["burst", "every", "by"];
 pub(in crate::rules) const CANARY_FIELDS: [&str; 3] = ["share", "by", "base"];
 /// What is done with what a rule finds.
 pub(in crate::rules) const MODES: [&str; 2] = ["deliver", "observe"];
@@ -106,6 +108,10 @@ impl Reader<'_> {
             Some(node) => self.canary(node, known_labels).map(Some),
             None => Some(None),
         };
+        let limit = match fields.get("limit") {
+            Some(node) => self.limit(node, known_labels).map(Some),
+            None => Some(None),
+        };
         let at = name_node.map_or(&node.span, |name| &name.span);
         let thresholds =
             self.thresholds(&fields, &Places { measured: read.and_then(|r| r.measured), name: at });
@@ -120,6 +126,7 @@ impl Reader<'_> {
             version: version?,
             observes: observes?,
             canary: canary?,
+            limit: limit?,
             signal: signal?,
             filter: filter?,
             dedup: dedup?,
@@ -154,6 +161,27 @@ impl Reader<'_> {
         };
         fields.require("base", "RULE@VERSION", self.problems)?;
         Some(Canary { share: share?, by: by?, base: usize::MAX })
+    }
+
+    /// How many episodes are told; what is not given is as Kubernetes limits its events.
+    fn limit(&mut self, node: &Node, labels: Option<&[&str]>) -> Option<Limit> {
+        let fields = Fields::open(node, &node.span, "`limit`", &LIMIT_FIELDS, self.problems)?;
+        let burst = match fields.get("burst") {
+            Some(node) => fields::count(node, "`burst`", self.problems)
+                .map(|burst| u32::try_from(burst).unwrap_or(u32::MAX)),
+            None => Some(25),
+        };
+        let every_ns = match fields.get("every") {
+            Some(node) => {
+                self.above_zero(node, "`every`", "`every` must be above zero: all would be told")
+            }
+            None => Some(300 * SECOND_NS),
+        };
+        let by = match fields.get("by") {
+            Some(node) => self.unit(node, labels),
+            None => Some(Unit::Entity),
+        };
+        Some(Limit { burst: burst?, every_ns: every_ns?, by: by? })
     }
 
     /// A share in percent, in millionths.

@@ -207,6 +207,7 @@ rules:
     version: 1.1.0-rc.1
     mode: observe
     canary: { share: 12.5%, by: zone, base: pod-readiness@1.0.0 }
+    limit: { burst: 10, every: 1m, by: zone }
     signal: readiness
 sinks:
   hook:
