@@ -525,9 +525,9 @@ fn what_is_made_of_readings_says_so() {
     place.write("r.yaml", rules.as_bytes());
     place.write("l.ndjson", log.trim_start().as_bytes());
     let ran = place.run("explain --rules r.yaml --log l.ndjson h");
-    let (_, rate) = ran.said.split_once("rule rate").expect("it is told of");
+    let (_, rate) = ran.said.split_once("rule rate ").expect("it is told of");
     expect![[r#"
-         on a; hold: below none, normal none
+        on a; hold: below none, normal none
           observed  b          *
           runs      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
           episodes  bbbbbbbbbbbnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn

@@ -1512,3 +1512,66 @@ fn what_is_wrong_with_trials_is_pointed_at() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_wrong_with_limits_is_pointed_at() {
+    let text = GOOD.replace(
+        "  - { name: plain, signal: health, hold: { down: 1s } }\n",
+        r#"  - { name: l1, signal: health, limit: { burst: 0, every: 0s, by: zon } }
+  - { name: l2, signal: health, limit: { burst: -1, every: often } }
+  - { name: l3, signal: health, limit: 25 }
+  - { name: l4, signal: health, limit: { bursts: 25 } }
+"#,
+    );
+    errors(&text, &expect![[r#"
+        error: `burst` is a whole number above zero, not `0`
+          --> rules.yaml:22:49
+           |
+        22 |   - { name: l1, signal: health, limit: { burst: 0, every: 0s, by: zon } }
+           |                                                 ^
+
+        error: `every` must be above zero: all would be told
+          --> rules.yaml:22:59
+           |
+        22 |   - { name: l1, signal: health, limit: { burst: 0, every: 0s, by: zon } }
+           |                                                           ^^
+
+        error: the signal has no label `zon`
+          --> rules.yaml:22:67
+           |
+        22 |   - { name: l1, signal: health, limit: { burst: 0, every: 0s, by: zon } }
+           |                                                                   ^^^
+           |
+           = help: did you mean `zone`?
+
+        error: `burst` is a whole number above zero, not `-1`
+          --> rules.yaml:23:49
+           |
+        23 |   - { name: l2, signal: health, limit: { burst: -1, every: often } }
+           |                                                 ^^
+
+        error: `often` is not a duration
+          --> rules.yaml:23:60
+           |
+        23 |   - { name: l2, signal: health, limit: { burst: -1, every: often } }
+           |                                                            ^^^^^
+           |
+           = help: write 30s, 1h30m, 100ms: largest unit first
+
+        error: `limit` is a mapping, `key: value`, not text
+          --> rules.yaml:24:40
+           |
+        24 |   - { name: l3, signal: health, limit: 25 }
+           |                                        ^^
+
+        error: `limit` has no field `bursts`
+          --> rules.yaml:25:42
+           |
+        25 |   - { name: l4, signal: health, limit: { bursts: 25 } }
+           |                                          ^^^^^^
+           |
+           = help: did you mean `burst`?
+
+        7 errors
+    "#]]);
+}
