@@ -1523,7 +1523,9 @@ fn what_is_wrong_with_limits_is_pointed_at() {
   - { name: l4, signal: health, limit: { bursts: 25 } }
 "#,
     );
-    errors(&text, &expect![[r#"
+    errors(
+        &text,
+        &expect![[r#"
         error: `burst` is a whole number above zero, not `0`
           --> rules.yaml:22:49
            |
@@ -1573,5 +1575,6 @@ fn what_is_wrong_with_limits_is_pointed_at() {
            = help: did you mean `burst`?
 
         7 errors
-    "#]]);
+    "#]],
+    );
 }
