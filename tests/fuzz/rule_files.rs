@@ -31,6 +31,41 @@ rules:
   - { name: r, signal: a, hold: { up: 1h30m, down: 100ms } }
   - { name: q, signal: b }
 ",
+    "version: 1
+signals:
+  health: { labels: { zone: data.zone, host: subject }, states: { up: data.up, slow: data.ms > 200, down: 'true' } }
+  load: { value: data.load, labels: { zone: data.zone } }
+rules:
+  - name: all
+    version: 1.2.0
+    signal: health
+    where: labels.zone != 'test'
+    dedup: { by: [data.id], within: 1m }
+    except: data.severity == 'critical'
+    absent: { after: 5m }
+    flap_damping: { fault: 1000, return: 0, change: 500, suppress: 2000, reuse: 750, half_life: 15m, max: 1h, test: true }
+    flap_detection: { weights: nagios, high: 30, low: 20 }
+    faults: [down, slow]
+    grace: 2m
+    session: { gap: 5m, least: 3 }
+    hold: { down: 30s, unknown: 1m, flapping: 1m, session: 0s }
+    keep: { down: 2m }
+    limit: { burst: 25, every: 5m, by: zone }
+    amend_within: 1h
+    expire_after: 1d
+    labels: { team: '{{ $labels.zone }}' }
+  - { name: next, version: 2.0.0, signal: health, canary: { share: 10%, by: zone, base: all@1.2.0 }, mode: observe }
+  - { name: hot, signal: load, smooth: { median: 5m }, above: 0.9, below: 0.1, recover: { above: 0.7, below: 0.2 }, hold: { above: 1m } }
+  - { name: mean, signal: load, smooth: { half_life: 1m }, above: 0.9, recover: 0.7 }
+  - { name: rate, signal: load, smooth: { rate: 5m }, below: 1 }
+sinks: { pager: { webhook: { url: 'http://localhost/' } } }
+routes: [ { match: [state = down, 'zone =~ \"a.*\"'], on: [opened, closed], to: pager } ]
+silences:
+  move: { match: [zone = a], from: 2026-03-01T22:00:00Z, until: 2026-03-02T02:00:00, location: Europe/Berlin, comment: x }
+  work: { while: { match: [rule = all, state = down], equal: [zone] } }
+windows:
+  night: { match: [zone = b], time_intervals: [ { times: [ { start_time: '22:00', end_time: '24:00' } ], weekdays: ['monday:friday'], days_of_month: ['1:7', '-1'], months: ['january:march'], years: ['2026:2027'], location: UTC } ] }
+",
     "version: 1\nsignals: {a: {states: {up: 'true'}}}\nrules: [{name: r, signal: a}]\n",
     "",
 ];
@@ -93,6 +128,62 @@ const WORDS: &[&str] = &[
     "name",
     "signal",
     "hold",
+    "keep",
+    "faults",
+    "absent",
+    "after",
+    "grace",
+    "flap_damping",
+    "suppress",
+    "reuse",
+    "half_life",
+    "flap_detection",
+    "nagios",
+    "flapping",
+    "unknown",
+    "session",
+    "gap",
+    "least",
+    "except",
+    "smooth",
+    "median",
+    "rate",
+    "above",
+    "below",
+    "recover",
+    "mode",
+    "observe",
+    "canary",
+    "share",
+    "10%",
+    "base",
+    "all@1.2.0",
+    "limit",
+    "burst",
+    "every",
+    "silences",
+    "windows",
+    "match",
+    "while",
+    "equal",
+    "until",
+    "location",
+    "Europe/Berlin",
+    "time_intervals",
+    "times",
+    "start_time",
+    "end_time",
+    "22:00",
+    "24:00",
+    "weekdays",
+    "monday:friday",
+    "days_of_month",
+    "-1",
+    "months",
+    "years",
+    "2026-03-29T02:30:00",
+    "1e308",
+    ".nan",
     "s",
     "ms",
     "rfc3339",
