@@ -7,13 +7,14 @@ use differential_dataflow::VecCollection;
 use limbeck_operators::finite::Finite;
 use limbeck_operators::harness::{Subject, TakeSnapshot};
 use limbeck_operators::machines::absent::{Absent, Misses};
+use limbeck_operators::machines::changes::Changes;
 use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
 use limbeck_operators::machines::flap_detection::{
     Detection, Detects, FlapDetection, Flapped, Weights,
 };
 use limbeck_operators::machines::grace::{Grace, Graces, Spared};
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, State};
-use limbeck_operators::machines::session::{Changes, Grouped, Grouping, Groups, Session};
+use limbeck_operators::machines::session::{Grouped, Grouping, Groups, Session};
 use limbeck_operators::snapshots::Snapshot;
 use limbeck_operators::stage::{Then, Told};
 use limbeck_operators::timeline::Timing;
@@ -31,6 +32,8 @@ struct Setup {
     detection: Option<Detection>,
     grace: Option<i64>,
     grouping: Option<Grouping>,
+    /// Whether flaps and sessions say of each observation that it is one of theirs.
+    tells: bool,
     rule: PerState,
     timing: Timing,
 }
@@ -143,9 +146,10 @@ impl Subject for Setup {
         save_at: Option<i64>,
     ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
         let machine = HoldDown::new(self.rule).telling_runs();
-        let machine = Then::new(Session::new(*self), machine);
+        let machine = Then::new(Session::new(*self).telling(self.tells), machine);
         let machine = Then::new(Grace::new(*self), machine);
-        let machine = Then::new(FlapDetection::new(*self), machine);
+        let detection = FlapDetection::new(*self).telling(self.tells);
+        let machine = Then::new(detection, machine);
         let machine = Then::new(FlapDamping::new(*self), machine);
         let machine = Then::new(Absent::new(*self), machine);
         let (told, take) = build(machine, self.timing, input, restored, save_at);
@@ -318,7 +322,9 @@ impl Setup {
                 }
                 if flaps && !item.urgent {
                     let share = Finite::new(share).expect("a share is finite");
-                    out.push(Out::Flapped(Flapped { event: event.clone(), share }));
+                    if self.tells {
+                        out.push(Out::Flapped(Flapped { event: event.clone(), share }));
+                    }
                     let (first, last) = (since[0], since[since.len() - 1]);
                     let changes = Changes { count: since.len() as u32, first, last };
                     passed[*place].state = Detects::flapping(self, &0, &item.state, changes);
@@ -379,7 +385,9 @@ impl Setup {
                 if changes.len() >= least as usize && !item.urgent {
                     let (count, first) = (changes.len() as u32, changes[0]);
                     let changes = Changes { count, first, last: changes[changes.len() - 1] };
-                    out.push(Out::Grouped(Grouped { event: event.clone(), changes }));
+                    if self.tells {
+                        out.push(Out::Grouped(Grouped { event: event.clone(), changes }));
+                    }
                     passed[*place].state = Groups::in_session(self, &0, &item.state, changes);
                 }
             }
@@ -439,14 +447,15 @@ fn detections() -> impl Strategy<Value = Detection> {
 fn setups() -> impl Strategy<Value = Setup> {
     use prop::option::of;
     let groupings = (1i64..15, 1u32..4).prop_map(|(gap, least)| Grouping { gap, least });
-    let last = (of(1i64..20), of(groupings));
+    let last = (of(1i64..20), of(groupings), any::<bool>());
     (of(1i64..15), of(dampings()), of(detections()), last, rules(), timings()).prop_map(
-        |(absent_after, damping, detection, (grace, grouping), rule, timing)| Setup {
+        |(absent_after, damping, detection, (grace, grouping, tells), rule, timing)| Setup {
             absent_after,
             damping,
             detection,
             grace,
             grouping,
+            tells,
             rule,
             timing,
         },

@@ -21,7 +21,7 @@ use smol_str::SmolStr;
 
 use super::routing::Facts;
 use crate::model::episode::{Catalog, Episode};
-use crate::rules::{Kind, Limit, Matcher, Rules, Unit};
+use crate::rules::{Kind, Limit, Matcher, Rules};
 
 /// Buckets that are not full: of a rule by its rank, and a unit, when they are.
 pub(super) type Buckets = BTreeMap<(u16, SmolStr), i64>;
@@ -70,13 +70,7 @@ impl Limiter {
         if !self.wanted.iter().any(|matchers| facts.fit(matchers)) {
             return Ok(());
         }
-        let unit = match by {
-            Unit::Entity => episode.entity.clone(),
-            Unit::Label(label) => {
-                episode.detail.as_ref().map(|of| of.labels[label].clone()).unwrap_or_default()
-            }
-        };
-        let key = (episode.rule, unit);
+        let key = (episode.rule, by.of(&episode.entity, &episode.detail).into());
         let full_ns = self.full_at.get(&key).map_or(at_ns, |full_ns| at_ns.max(*full_ns));
         let room_ns = every_ns.saturating_mul(i64::from(burst) - 1);
         let next_ns = full_ns.saturating_sub(room_ns);

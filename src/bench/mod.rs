@@ -5,11 +5,11 @@
 //! user. A stage runs in this process on what the stages before it made, which is made, and
 //! copied for each run, outside of the time that counts.
 
-mod kinds;
 mod limit;
 mod lines;
 mod measure;
 mod random;
+mod rules;
 mod soak;
 mod stages;
 mod table;
@@ -140,7 +140,7 @@ const NAMES: [&str; 8] = [
 ];
 
 fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.into_iter().chain(kinds::names())
+    NAMES.into_iter().chain(rules::names())
 }
 
 /// What takes a quarter of an hour is made only by its name, and alone.
@@ -192,7 +192,7 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failu
     let (rules, others): (Vec<_>, Vec<_>) = names.iter().partition(is_of_rules);
     let (whole, stages): (Vec<_>, Vec<_>) = others.into_iter().partition(is_whole);
     bench.whole(&whole)?;
-    kinds::measure(&mut bench, &rules)?;
+    rules::measure(&mut bench, &rules)?;
     stages::measure(&mut bench, &stages)?;
     let report = Report::new(settings, machine, &bench.rows, &bench.ratios);
     if let Some(path) = &settings.json {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 pub use limbeck_operators::finite::Finite as Reading;
-pub use limbeck_operators::machines::session::Changes;
+pub use limbeck_operators::machines::changes::Changes;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 

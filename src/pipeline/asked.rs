@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use limbeck_operators::Machine;
 use limbeck_operators::machines::absent::{Absent, Misses, Nothing};
+use limbeck_operators::machines::changes::Changes;
 use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
 use limbeck_operators::machines::flap_detection::{Detection, Detects, FlapDetection, Flapped};
 use limbeck_operators::machines::grace::{Grace, Graces, Spared};
 use limbeck_operators::machines::hold_down::{Besides, Decision, HoldDown, Holds, Rare};
-use limbeck_operators::machines::session::{Changes, Grouped, Grouping, Groups, Session};
+use limbeck_operators::machines::session::{Grouped, Grouping, Groups, Session};
 use limbeck_operators::machines::threshold::{Level, Measured, Measures, Threshold, Thresholds};
 use limbeck_operators::stage::{Then, Told};
 
@@ -77,7 +78,8 @@ pub(super) fn staged_machine<S: Shown>(
     rules: &Rc<Lanes>,
     options: Options,
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
-    let machine = behind_states::<S, _>(rules, hold_down::<S, Option<i64>>(rules, options));
+    let machine = hold_down::<S, Option<i64>>(rules, options);
+    let machine = behind_states::<S, _>(rules, options, machine);
     Then::new(Absent::new(Staging::<S>::of(rules)), machine)
 }
 
@@ -88,8 +90,9 @@ pub(super) fn whole_machine<S: Shown>(
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
     let asked = || Staging::<S>::of(rules);
     let threshold = Threshold::new(asked()).telling(options.traced);
-    let machine = Then::new(Session::new(asked()), hold_down::<S, Rare>(rules, options));
-    let machine = Then::new(threshold, behind_states::<S, _>(rules, machine));
+    let session = Session::new(asked()).telling(options.traced);
+    let machine = Then::new(session, hold_down::<S, Rare>(rules, options));
+    let machine = Then::new(threshold, behind_states::<S, _>(rules, options, machine));
     Then::new(Absent::new(asked()), machine)
 }
 
@@ -97,10 +100,11 @@ pub(super) fn whole_machine<S: Shown>(
 type Behind<S, M> =
     Then<FlapDamping<Staging<S>>, Then<FlapDetection<Staging<S>>, Then<Grace<Staging<S>>, M>>>;
 
-fn behind_states<S, M>(rules: &Rc<Lanes>, machine: M) -> Behind<S, M> {
+fn behind_states<S, M>(rules: &Rc<Lanes>, options: Options, machine: M) -> Behind<S, M> {
     let asked = || Staging::<S>::of(rules);
     let machine = Then::new(Grace::new(asked()), machine);
-    let machine = Then::new(FlapDetection::new(asked()), machine);
+    let detection = FlapDetection::new(asked()).telling(options.traced);
+    let machine = Then::new(detection, machine);
     Then::new(FlapDamping::new(asked()), machine)
 }
 

@@ -34,6 +34,16 @@ pub enum Unit {
     Label(usize),
 }
 
+impl Unit {
+    /// Which one an entity with these labels is of.
+    pub fn of<'e>(self, entity: &'e str, detail: &'e SharedDetail) -> &'e str {
+        match self {
+            Self::Entity => entity,
+            Self::Label(label) => detail.as_ref().map_or("", |detail| &detail.labels[label]),
+        }
+    }
+}
+
 impl Canary {
     /// In percent, as a rule file says it.
     pub fn percent(&self) -> String {
@@ -57,14 +67,10 @@ struct Share {
 
 impl Share {
     fn has(&self, entity: &str, detail: &SharedDetail) -> bool {
-        let unit = match self.by {
-            Unit::Entity => entity,
-            Unit::Label(label) => detail.as_ref().map_or("", |detail| &detail.labels[label]),
-        };
         let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
         bytes.extend_from_slice(&(self.name.len() as u64).to_le_bytes());
         bytes.extend_from_slice(self.name.as_bytes());
-        bytes.extend_from_slice(unit.as_bytes());
+        bytes.extend_from_slice(self.by.of(entity, detail).as_bytes());
         let place = (u128::from(xxh3_64(&bytes)) * u128::from(WHOLE)) >> 64;
         place < u128::from(self.share)
     }

@@ -27,8 +27,8 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use crate::finite::Finite;
+use crate::machines::changes::Changes;
 use crate::machines::hold_down::{Observation, State};
-use crate::machines::session::Changes;
 use crate::stage::{Seen, Stage, Step};
 
 /// So many steps are looked back at.
@@ -92,12 +92,22 @@ pub trait Detects<K, S>: 'static {
 
 /// The stage. See the [module documentation](self).
 #[derive(Debug)]
-pub struct FlapDetection<D>(D);
+pub struct FlapDetection<D> {
+    detects: D,
+    tells: bool,
+}
 
 impl<D> FlapDetection<D> {
     /// A stage that detects so.
     pub fn new(detects: D) -> Self {
-        Self(detects)
+        Self { detects, tells: false }
+    }
+
+    /// Says of every observation that passed as that of a key that flaps that it did.
+    #[must_use]
+    pub fn telling(mut self, tells: bool) -> Self {
+        self.tells = tells;
+        self
     }
 }
 
@@ -133,7 +143,7 @@ impl<K, E: Observation, D: Detects<K, E::State>> Stage<K, E> for FlapDetection<D
     type Note = Flapped<E>;
 
     fn expire_after(&self, key: &K) -> Option<i64> {
-        self.0.detection(key).map(|_| self.0.expire_after(key))
+        self.detects.detection(key).map(|_| self.detects.expire_after(key))
     }
 
     fn observe<'e>(
@@ -143,7 +153,7 @@ impl<K, E: Observation, D: Detects<K, E::State>> Stage<K, E> for FlapDetection<D
         mut seen: Seen<'e, E>,
         step: &mut impl FnMut(Step<'e, E, Flapped<E>>),
     ) {
-        let (Some(detection), Some(event)) = (self.0.detection(key), seen.by) else {
+        let (Some(detection), Some(event)) = (self.detects.detection(key), seen.by) else {
             return step(Step::Pass(seen));
         };
         let changed = flaps.last.as_ref().is_some_and(|last| !last.is(&seen.state));
@@ -151,14 +161,15 @@ impl<K, E: Observation, D: Detects<K, E::State>> Stage<K, E> for FlapDetection<D
         flaps.last = Some(seen.state.clone());
         let share = detection.weights.share(flaps.changes);
         if detection.flaps(share, flaps.flapping.is_some()) {
-            let none = Changes { count: 0, first: seen.time, last: seen.time };
-            let changes = flaps.flapping.get_or_insert(none);
+            let changes = flaps.flapping.get_or_insert(Changes::none(seen.time));
             if changed {
-                (changes.count, changes.last) = (changes.count + 1, seen.time);
+                changes.add(seen.time);
             }
-            seen.state = self.0.flapping(key, &seen.state, *changes);
-            let share = Finite::new(share).unwrap_or_default();
-            step(Step::Note(Flapped { event: event.clone(), share }));
+            seen.state = self.detects.flapping(key, &seen.state, *changes);
+            if self.tells {
+                let share = Finite::new(share).unwrap_or_default();
+                step(Step::Note(Flapped { event: event.clone(), share }));
+            }
         } else {
             flaps.flapping = None;
         }

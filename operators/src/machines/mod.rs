@@ -1,6 +1,7 @@
 //! Machines for the [timeline](crate::timeline), and [stages](crate::stage) before them.
 
 pub mod absent;
+pub mod changes;
 pub mod dedup;
 pub mod flap_damping;
 pub mod flap_detection;

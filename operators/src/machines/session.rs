@@ -19,6 +19,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machines::changes::Changes;
 use crate::machines::hold_down::{Observation, State};
 use crate::stage::{Seen, Stage, Step};
 
@@ -29,17 +30,6 @@ pub struct Grouping {
     pub gap: i64,
     /// It takes so many changes; positive.
     pub least: u32,
-}
-
-/// The changes of a session so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Changes {
-    /// How many.
-    pub count: u32,
-    /// When the first was.
-    pub first: i64,
-    /// When the last was.
-    pub last: i64,
 }
 
 /// Which keys have sessions.
@@ -56,12 +46,22 @@ pub trait Groups<K, S>: 'static {
 
 /// The stage. See the [module documentation](self).
 #[derive(Debug)]
-pub struct Session<G>(G);
+pub struct Session<G> {
+    groups: G,
+    tells: bool,
+}
 
 impl<G> Session<G> {
     /// A stage that groups so.
     pub fn new(groups: G) -> Self {
-        Self(groups)
+        Self { groups, tells: false }
+    }
+
+    /// Says of every observation that passed as one of a session that it did.
+    #[must_use]
+    pub fn telling(mut self, tells: bool) -> Self {
+        self.tells = tells;
+        self
     }
 }
 
@@ -95,7 +95,7 @@ impl<K, E: Observation, G: Groups<K, E::State>> Stage<K, E> for Session<G> {
     type Note = Grouped<E>;
 
     fn expire_after(&self, key: &K) -> Option<i64> {
-        self.0.grouping(key).map(|_| self.0.expire_after(key))
+        self.groups.grouping(key).map(|_| self.groups.expire_after(key))
     }
 
     fn observe<'e>(
@@ -105,24 +105,24 @@ impl<K, E: Observation, G: Groups<K, E::State>> Stage<K, E> for Session<G> {
         mut seen: Seen<'e, E>,
         step: &mut impl FnMut(Step<'e, E, Grouped<E>>),
     ) {
-        let (Some(grouping), Some(event)) = (self.0.grouping(key), seen.by) else {
+        let (Some(grouping), Some(event)) = (self.groups.grouping(key), seen.by) else {
             return step(Step::Pass(seen));
         };
         if flow.last.as_ref().is_some_and(|last| !last.is(&seen.state)) {
-            let none = Changes { count: 0, first: seen.time, last: seen.time };
-            let changes = flow.changes.get_or_insert(none);
-            (changes.count, changes.last) = (changes.count + 1, seen.time);
+            flow.changes.get_or_insert(Changes::none(seen.time)).add(seen.time);
         }
         flow.last = Some(seen.state.clone());
         if let Some(changes) = flow.changes.filter(|of| of.count >= grouping.least) {
-            seen.state = self.0.in_session(key, &seen.state, changes);
-            step(Step::Note(Grouped { event: event.clone(), changes }));
+            seen.state = self.groups.in_session(key, &seen.state, changes);
+            if self.tells {
+                step(Step::Note(Grouped { event: event.clone(), changes }));
+            }
         }
         step(Step::Pass(seen));
     }
 
     fn deadline(&self, key: &K, flow: &Self::State) -> Option<i64> {
-        flow.changes?.last.checked_add(self.0.grouping(key)?.gap)
+        flow.changes?.last.checked_add(self.groups.grouping(key)?.gap)
     }
 
     fn elapse<'e>(
@@ -132,7 +132,7 @@ impl<K, E: Observation, G: Groups<K, E::State>> Stage<K, E> for Session<G> {
         at: i64,
         step: &mut impl FnMut(Step<'e, E, Grouped<E>>),
     ) {
-        let least = self.0.grouping(key).map_or(0, |grouping| grouping.least);
+        let least = self.groups.grouping(key).map_or(0, |grouping| grouping.least);
         let was_session = flow.changes.take().is_some_and(|changes| changes.count >= least);
         if let (Some(last), true) = (&flow.last, was_session) {
             step(Step::Pass(Seen::made(at, last.clone())));

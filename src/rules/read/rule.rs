@@ -155,10 +155,7 @@ impl Reader<'_> {
         let fields = Fields::open(node, &node.span, "`canary`", &CANARY_FIELDS, self.problems)?;
         let share = fields.require("share", "10%", self.problems);
         let share = share.and_then(|node| self.share(node));
-        let by = match fields.get("by") {
-            Some(node) => self.unit(node, labels),
-            None => Some(Unit::Entity),
-        };
+        let by = self.unit(fields.get("by"), labels);
         fields.require("base", "RULE@VERSION", self.problems)?;
         Some(Canary { share: share?, by: by?, base: usize::MAX })
     }
@@ -177,10 +174,7 @@ impl Reader<'_> {
             }
             None => Some(300 * SECOND_NS),
         };
-        let by = match fields.get("by") {
-            Some(node) => self.unit(node, labels),
-            None => Some(Unit::Entity),
-        };
+        let by = self.unit(fields.get("by"), labels);
         Some(Limit { burst: burst?, every_ns: every_ns?, by: by? })
     }
 
@@ -198,7 +192,9 @@ impl Reader<'_> {
         share.map(|share| share as u32)
     }
 
-    fn unit(&mut self, node: &Node, labels: Option<&[&str]>) -> Option<Unit> {
+    /// An entity, unless a label is named.
+    fn unit(&mut self, node: Option<&Node>, labels: Option<&[&str]>) -> Option<Unit> {
+        let Some(node) = node else { return Some(Unit::Entity) };
         let name = fields::text(node, "`by`", self.problems)?;
         if name == "entity" {
             return Some(Unit::Entity);
