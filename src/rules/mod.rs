@@ -245,16 +245,20 @@ impl Rule {
 }
 
 impl Rule {
-    /// Whether it observes more of a record of its signal than a state.
+    /// Whether it asks more of a record of its signal than a state.
+    pub fn asks_beyond_states(&self, signal: &Signal) -> bool {
+        self.dedup.is_some() || self.except.is_some() || signal.has_detail()
+    }
+
+    /// Whether more than a state is carried: that, or the changes that its stages count.
     pub fn has_detail(&self, signal: &Signal) -> bool {
-        let tells_changes = self.stages.session.is_some() || self.stages.detection.is_some();
-        let own = self.dedup.is_some() || self.except.is_some() || tells_changes;
-        own || signal.has_detail()
+        let counts_changes = self.stages.session.is_some() || self.stages.detection.is_some();
+        counts_changes || self.asks_beyond_states(signal)
     }
 }
 
 impl Rules {
-    /// Whether some rule observes more of a record than its state.
+    /// Whether some rule carries more than a state.
     pub fn has_detail(&self) -> bool {
         self.rules.iter().any(|rule| rule.has_detail(&self.signals[rule.signal]))
     }

@@ -291,7 +291,7 @@ impl Observers {
         Self {
             rules: on.iter().map(|(number, _)| *number).collect(),
             plain: !of.has_detail()
-                && on.iter().all(|(_, rule)| rule.filter.is_none() && !rule.has_detail(of)),
+                && on.iter().all(|(_, rule)| rule.filter.is_none() && !rule.asks_beyond_states(of)),
             label_slots: label_slots.collect(),
         }
     }
