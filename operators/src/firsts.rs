@@ -77,10 +77,10 @@ pub trait Pass: 'static {
     /// [hash](fixed_hash) of the key, which need not be made again.
     fn first(
         &mut self,
-        key: Self::Key,
+        key: &Self::Key,
         hash: u64,
-        event: Self::Event,
-        give: &mut impl FnMut(Self::Out),
+        event: &Self::Event,
+        passed: &mut Passed<Self::Out>,
     );
 
     /// So many copies of a record that was there before, in conflict with the first or not.
@@ -89,6 +89,22 @@ pub trait Pass: 'static {
     /// Everything of one logical time has been seen: gives what is to be noted at that time. What
     /// need not be exact in time, as a sum of counts, may wait until it is the `last` for now.
     fn settle(&mut self, last: bool, note: &mut impl FnMut(Self::Note, isize));
+}
+
+/// What is handed on of a batch.
+#[derive(Debug)]
+pub struct Passed<D> {
+    made: Vec<Update<D>>,
+    /// The logical time of the record that passes.
+    at: i64,
+}
+
+impl<D> Passed<D> {
+    /// Hands something on.
+    #[inline(always)]
+    pub fn give(&mut self, made: D) {
+        self.made.push((made, self.at, 1));
+    }
 }
 
 /// Hands records on as they are, and notes the repeats.
@@ -110,8 +126,8 @@ impl<K: Key, E: Fingerprinted> Pass for Whole<K, E> {
     type Out = (K, E);
     type Note = (K, Repeat);
 
-    fn first(&mut self, key: K, _: u64, event: E, give: &mut impl FnMut((K, E))) {
-        give((key, event));
+    fn first(&mut self, key: &K, _: u64, event: &E, passed: &mut Passed<(K, E)>) {
+        passed.give((key.clone(), event.clone()));
     }
 
     fn repeat(&mut self, key: &K, event: &E, conflict: bool, copies: isize) {
@@ -210,8 +226,10 @@ where
                     let mut now = None;
                     for batch in complete {
                         // One for one as a rule, so that a batch travels on as a whole.
-                        let mut made = Vec::with_capacity(batch.len());
-                        for ((key, event), at, diff) in batch {
+                        let made = Vec::with_capacity(batch.len());
+                        let mut handed_on = Passed { made, at: i64::MIN };
+                        for ((key, event), at, diff) in &batch {
+                            let (at, diff) = (*at, *diff);
                             assert!(
                                 diff > 0,
                                 "a record that was received cannot be taken back: {event:?}"
@@ -219,18 +237,19 @@ where
                             if let Some(before) = now.replace(at).filter(|before| *before != at) {
                                 settle(&mut pass, before, false);
                             }
-                            let hash = fixed_hash(&key);
-                            let first = windows.receive(hash, &event, &repeats_until);
+                            let hash = fixed_hash(key);
+                            let first = windows.receive(hash, event, &repeats_until);
                             let conflict = first.is_some_and(|content| content != event.content());
                             let copies = diff - isize::from(first.is_none());
                             if copies > 0 {
-                                pass.repeat(&key, &event, conflict, copies);
+                                pass.repeat(key, event, conflict, copies);
                             }
                             if first.is_none() {
-                                pass.first(key, hash, event, &mut |out| made.push((out, at, 1)));
+                                handed_on.at = at;
+                                pass.first(key, hash, event, &mut handed_on);
                             }
                         }
-                        passed.give_container(&mut made);
+                        passed.give_container(&mut handed_on.made);
                     }
                     if let Some(at) = now {
                         settle(&mut pass, at, true);

@@ -259,7 +259,7 @@ fn wait(worker: &mut Worker, probe: &ProbeHandle<i64>, until: i64) {
     }
 }
 
-type Sightings = Vec<Update<(smol_str::SmolStr, crate::model::sighting::Sighting)>>;
+type Sightings = Vec<Update<(crate::model::entity::Entity, crate::model::sighting::Sighting)>>;
 
 /// Two workers that exchange the records by entity, and do nothing else.
 fn exchange(steps: &[Step]) -> Result<Cost, Failure> {

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod detail;
 pub mod duration;
+pub mod entity;
 pub mod episode;
 pub mod lane;
 pub mod ledger;

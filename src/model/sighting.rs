@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use limbeck_operators::machines::dedup::Fingerprinted;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::detail::{Changes, Detail, SharedDetail};
+use super::entity::Entity;
 use super::ledger::{Disposition, Known, Mark, Trace};
 use super::record::{Id, Sequence};
 
@@ -53,11 +55,11 @@ impl Sighting {
     }
 
     /// What a trace says of it.
-    pub fn known(&self, entity: &SmolStr) -> Known {
+    pub fn known(&self, entity: &Entity) -> Known {
         Known {
             event_time_ns: self.event_time_ns,
             arrival_ns: self.arrival_ns,
-            entity: entity.clone(),
+            entity: entity.name(),
             mark: self.mark(),
         }
     }
@@ -68,12 +70,12 @@ impl Sighting {
     }
 
     /// A trace of what became of it.
-    pub fn trace(&self, entity: &SmolStr, disposition: Disposition) -> Trace {
+    pub fn trace(&self, entity: &Entity, disposition: Disposition) -> Trace {
         Trace::Record { position: self.position, known: self.known(entity), disposition }
     }
 }
 
-const _: () = assert!(size_of::<((SmolStr, Sighting), i64, isize)>() == 128, "two cache lines");
+const _: () = assert!(size_of::<((Entity, Sighting), i64, isize)>() == 128, "two cache lines");
 
 /// A partition, and a line of it from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,13 +102,30 @@ impl Position {
 
 /// What rules observe in a record, each once; nothing if none looks at the signals it fits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Matches {
-    /// The usual.
-    One(Match),
-    /// Two rules, without anything to allocate.
-    Two([Match; 2]),
+pub struct Matches(Found);
+
+/// A word in each case, so that it is handed on in registers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Found {
+    /// The usual: a match, as a word.
+    One(u64),
+    /// Two rules, without anything to allocate: the first lowest.
+    Two(u64),
     /// Any number of rules, with what is carried beside the state.
     Many(Box<Vec<Detailed>>),
+}
+
+impl Match {
+    const BITS: u32 = 32;
+
+    fn word(self) -> u64 {
+        u64::from(self.rule) << 16 | u64::from(self.state)
+    }
+
+    /// Of the lowest bits of a word.
+    fn of(word: u64) -> Self {
+        Self { rule: (word >> 16) as u16, state: word as u16 }
+    }
 }
 
 /// A match, and what is carried beside the state.
@@ -122,34 +141,55 @@ pub struct Detailed {
     pub detail: SharedDetail,
 }
 
+impl From<Match> for Matches {
+    fn from(one: Match) -> Self {
+        Self(Found::One(one.word()))
+    }
+}
+
+impl From<Vec<Detailed>> for Matches {
+    fn from(many: Vec<Detailed>) -> Self {
+        Self(Found::Many(Box::new(many)))
+    }
+}
+
 impl From<&[Match]> for Matches {
     fn from(matches: &[Match]) -> Self {
         match matches {
-            [one] => Self::One(*one),
-            [one, two] => Self::Two([*one, *two]),
+            [one] => (*one).into(),
+            [one, two] => Self(Found::Two(one.word() | two.word() << Match::BITS)),
             many => {
                 let detailed =
                     |found: &Match| Detailed { found: *found, urgent: false, key: 0, detail: None };
-                Self::Many(Box::new(many.iter().map(detailed).collect()))
+                many.iter().map(detailed).collect::<Vec<_>>().into()
             }
         }
     }
 }
 
 impl Matches {
-    /// Those that carry nothing, or may carry something.
-    fn parts(&self) -> (&[Match], &[Detailed]) {
-        match self {
-            Self::One(one) => (std::slice::from_ref(one), &[]),
-            Self::Two(two) => (two, &[]),
-            Self::Many(many) => (&[], many),
+    /// One after the other, without what is carried.
+    #[inline]
+    fn found(&self, place: usize) -> Option<Match> {
+        match &self.0 {
+            Found::One(one) => (place == 0).then(|| Match::of(*one)),
+            Found::Two(two) => (place < 2).then(|| Match::of(*two >> (Match::BITS * place as u32))),
+            Found::Many(many) => many.get(place).map(|detailed| detailed.found),
+        }
+    }
+
+    /// Those that may carry something.
+    fn detailed(&self) -> &[Detailed] {
+        match &self.0 {
+            Found::Many(many) => many,
+            _ => &[],
         }
     }
 
     /// Those that may carry something.
     pub fn detailed_mut(&mut self) -> &mut [Detailed] {
-        match self {
-            Self::Many(many) => many,
+        match &mut self.0 {
+            Found::Many(many) => many,
             _ => &mut [],
         }
     }
@@ -206,13 +246,13 @@ impl Shown for u64 {
         0
     }
 
+    // It is called in one place, to become part of this loop.
     #[inline]
     fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
-        let mut give = |found: &Match| give(usize::from(found.rule), u64::from(found.state));
-        match matches {
-            Matches::One(one) => give(one),
-            Matches::Two(two) => two.iter().for_each(give),
-            Matches::Many(many) => many.iter().for_each(|detailed| give(&detailed.found)),
+        let mut place = 0;
+        while let Some(Match { rule, state }) = matches.found(place) {
+            give(usize::from(rule), u64::from(state));
+            place += 1;
         }
     }
 
@@ -273,14 +313,18 @@ impl Shown for Noted {
     }
 
     fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
-        let (plain, detailed) = matches.parts();
-        for found in plain {
-            let state = found.state;
-            give(usize::from(found.rule), Self::of(state, &None));
-        }
-        for Detailed { found, urgent, key, detail } in detailed {
-            let (state, urgent, key, detail) = (found.state, *urgent, *key, detail.clone());
-            give(usize::from(found.rule), Self { state, urgent, key, detail });
+        let detailed = matches.detailed();
+        let mut place = 0;
+        while let Some(Match { rule, state }) = matches.found(place) {
+            let shown = match detailed.get(place) {
+                Some(Detailed { urgent, key, detail, .. }) => {
+                    let (urgent, key, detail) = (*urgent, *key, detail.clone());
+                    Self { state, urgent, key, detail }
+                }
+                None => Self::of(state, &None),
+            };
+            give(usize::from(rule), shown);
+            place += 1;
         }
     }
 
@@ -365,17 +409,13 @@ impl<S: Shown> Fingerprinted for Observation<S> {
 #[serde(from = "Vec<u8>", into = "Vec<u8>")]
 pub struct Tie(Bytes);
 
-const SHORT_BYTES_MAX: usize = 20;
+const SHORT_BYTES_MAX: usize = 23;
 
 #[derive(Clone)]
 enum Bytes {
-    /// Up to so many bytes, in words: these are ordered, and moved, as whole numbers.
-    Short {
-        first: u64,
-        second: u64,
-        third: u32,
-        len: u8,
-    },
+    /// Up to so many bytes, in words: these are ordered, and moved, as whole numbers. The last byte
+    /// is one more than the number of those before it.
+    Short(u64, u64, NonZeroU64),
     Long(Arc<[u8]>),
 }
 
@@ -410,12 +450,18 @@ impl TieStart {
     #[inline(always)]
     pub fn tie(&self, sequence: &Sequence, id: &Id) -> Tie {
         let short = self.short(sequence, id);
-        short.unwrap_or_else(|| Tie::long(&self.source, sequence, id).as_slice().into())
+        short.unwrap_or_else(|| self.long(sequence, id))
+    }
+
+    /// The same, whatever it takes.
+    #[inline(never)]
+    pub fn long(&self, sequence: &Sequence, id: &Id) -> Tie {
+        Tie::long(&self.source, sequence, id).as_slice().into()
     }
 
     /// The usual: a short source, a number, and an id that is a hash.
     #[inline(always)]
-    fn short(&self, sequence: &Sequence, id: &Id) -> Option<Tie> {
+    pub fn short(&self, sequence: &Sequence, id: &Id) -> Option<Tie> {
         let (source, source_len) = self.short?;
         let Id::Content(hash) = id else { return None };
         // As many bytes as it needs, their number before them: more bytes is more.
@@ -434,9 +480,8 @@ impl TieStart {
         // Behind the source, which leaves 16 bytes or less; what does not fit in is the third word.
         let rest = (number << 64 | u128::from(*hash)) << (64 - 8 * number_len);
         let words = source | rest >> (8 * source_len);
-        let third = (rest << (128 - 8 * source_len)) >> 96;
-        let (first, second, third) = ((words >> 64) as u64, words as u64, third as u32);
-        Some(Tie(Bytes::Short { first, second, third, len: len as u8 }))
+        let third = (rest << (128 - 8 * source_len)) >> 64;
+        Some(Tie(Bytes::short((words >> 64) as u64, words as u64, third as u64, len)))
     }
 }
 
@@ -487,22 +532,27 @@ impl Tie {
 }
 
 impl Bytes {
+    /// So many bytes, zero behind their end.
+    #[inline(always)]
+    fn short(first: u64, second: u64, third: u64, len: usize) -> Self {
+        // The number makes it another than zero.
+        let last = NonZeroU64::new(third | (len as u64 + 1)).unwrap_or(NonZeroU64::MIN);
+        Self::Short(first, second, last)
+    }
+
     /// What short bytes are ordered by: they are zero behind their end.
-    fn short_rank(&self) -> Option<(u64, u64, u32, u8)> {
+    fn short_rank(&self) -> Option<(u64, u64, NonZeroU64)> {
         match self {
-            Self::Short { first, second, third, len } => Some((*first, *second, *third, *len)),
+            Self::Short(first, second, last) => Some((*first, *second, *last)),
             Self::Long(_) => None,
         }
     }
 
     fn with<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
         match self {
-            Self::Short { first, second, third, len } => {
-                let mut bytes = [0; SHORT_BYTES_MAX];
-                bytes[..8].copy_from_slice(&first.to_be_bytes());
-                bytes[8..16].copy_from_slice(&second.to_be_bytes());
-                bytes[16..].copy_from_slice(&third.to_be_bytes());
-                read(&bytes[..usize::from(*len)])
+            Self::Short(first, second, last) => {
+                let words = [*first, *second, last.get()].map(u64::to_be_bytes);
+                read(&words.as_flattened()[..usize::from(words[2][7]) - 1])
             }
             Self::Long(bytes) => read(bytes),
         }
@@ -538,7 +588,7 @@ impl Words {
     #[inline]
     fn bytes(self) -> Bytes {
         let [first, second, third, _] = self.words;
-        Bytes::Short { first, second, third: (third >> 32) as u32, len: self.len as u8 }
+        Bytes::short(first, second, third, self.len)
     }
 }
 

@@ -167,7 +167,7 @@ fn without_repeats<'scope, S: Shown>(
         decided.ledgers.push(repeats.flat_map(
             |((Lane { entity, rule, .. }, repeat), at, diff)| {
                 let Observation { event_time_ns, tie, .. } = repeat?;
-                let lane = TracedLane { rule: rule as u16, entity };
+                let lane = TracedLane { rule: rule as u16, entity: entity.name() };
                 let trace = Trace::Repeated { lane, place: Place { event_time_ns, tie } };
                 Some((Entry::Trace(Box::new(trace)), at, diff))
             },
@@ -196,7 +196,7 @@ fn decide<'scope, S: Shown, M>(
     let oks = lanes.oks.inner;
     if options.traced {
         decided.ledgers.push(oks.clone().map(|((Lane { entity, rule, .. }, told), at, diff)| {
-            let lane = TracedLane { rule: rule as u16, entity };
+            let lane = TracedLane { rule: rule as u16, entity: entity.name() };
             let trace = match told.value.outcome() {
                 Ok(decision) => {
                     let decision = decision.map(|state| S::number(&state));
@@ -239,7 +239,7 @@ fn decide<'scope, S: Shown, M>(
         let (signal, rule, state) = of.catalog.ranks(number, S::number(&sustained.state));
         let episode = Episode {
             since_ns: sustained.since,
-            entity: lane.entity,
+            entity: lane.entity.name(),
             signal,
             rule,
             state,

@@ -28,7 +28,6 @@ use limbeck_operators::hash::fixed_hash;
 use limbeck_operators::intake;
 use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::vec::{Broadcast, Map};
@@ -39,6 +38,7 @@ use self::lanes::{Groups, lanes};
 use self::observations::Observations;
 use self::saved::Saving;
 pub use self::saved::{RestoredFlow, SavedFlow};
+use crate::model::entity::Entity;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::Entry;
 use crate::model::sighting::{Noted, Shown, Sighting};
@@ -52,7 +52,7 @@ pub type Update<D> = (D, i64, isize);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Lane {
     /// The entity.
-    pub entity: SmolStr,
+    pub entity: Entity,
     /// The rule.
     pub rule: u32,
     /// Of the hash of the entity and the rule, made where the entity's is known.
@@ -61,7 +61,7 @@ pub struct Lane {
 
 impl Lane {
     /// The lane of an entity with this [hash](fixed_hash).
-    pub fn new(entity: SmolStr, entity_hash: u64, rule: usize) -> Self {
+    pub fn new(entity: Entity, entity_hash: u64, rule: usize) -> Self {
         let hash = (fixed_hash(&(entity_hash, rule)) >> 32) as u32;
         Self { entity, rule: rule as u32, hash }
     }
@@ -128,7 +128,7 @@ pub struct Inputs {
 
 /// Inputs that take updates.
 struct Open {
-    sightings: UpdatesIn<(SmolStr, Sighting)>,
+    sightings: UpdatesIn<(Entity, Sighting)>,
     ledger: UpdatesIn<Entry>,
     ends: InputHandle<i64, CapacityContainerBuilder<Vec<i64>>>,
 }

@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use limbeck_operators::firsts::Pass;
-use smol_str::SmolStr;
+use limbeck_operators::firsts::{Pass, Passed};
 
 use super::Lane;
+use crate::model::entity::Entity;
 use crate::model::ledger::{Count, Disposition, Entry, Place, Trace, TracedLane};
 use crate::model::sighting::{Observation, Shown, Sighting};
 use crate::rules::{Rules, Shares};
@@ -56,7 +56,7 @@ impl<S> Observations<S> {
 }
 
 impl<S: Shown> Pass for Observations<S> {
-    type Key = SmolStr;
+    type Key = Entity;
     type Event = Sighting;
     type Out = (Lane, Observation<S>);
     type Note = Entry;
@@ -67,21 +67,20 @@ impl<S: Shown> Pass for Observations<S> {
         (one.arrival_ns, one.position).cmp(&(other.arrival_ns, other.position))
     }
 
-    #[inline]
+    #[inline(always)]
     fn first(
         &mut self,
-        entity: SmolStr,
+        entity: &Entity,
         hash: u64,
-        sighting: Sighting,
-        give: &mut impl FnMut(Self::Out),
+        sighting: &Sighting,
+        passed: &mut Passed<Self::Out>,
     ) {
         let (age_ns, event_time_ns) = (sighting.age_ns(), sighting.event_time_ns);
         let late = age_ns > self.lateness_ns;
         if let Some(traces) = &mut self.traces {
             let disposition = if late { Disposition::Late } else { Disposition::Used };
-            traces.push((sighting.trace(&entity, disposition), 1));
+            traces.push((sighting.trace(entity, disposition), 1));
         }
-        let mut before: Option<(usize, S)> = None;
         let Self { observed, amend_within_ns, traces, kept, shares, .. } = self;
         let kept = kept.as_ref().filter(|(at, _)| sighting.arrival_ns < *at);
         S::each(&sighting.matches, |rule, shown| {
@@ -92,35 +91,27 @@ impl<S: Shown> Pass for Observations<S> {
                 return;
             }
             if let Some(shares) = shares
-                && !shares.sees(rule, &entity, &S::detail(&shown.state()))
+                && !shares.sees(rule, &entity.name(), &S::detail(&shown.state()))
             {
                 return;
             }
             observed[rule] += 1;
             if let Some(traces) = traces {
-                let lane = TracedLane { rule: rule as u16, entity: entity.clone() };
+                let lane = TracedLane { rule: rule as u16, entity: entity.name() };
                 let place = Place { event_time_ns, tie: sighting.tie.clone() };
                 let (state, key) = (S::number(&shown.state()), shown.key());
-                let (position, known) = (sighting.position, sighting.known(&entity));
+                let (position, known) = (sighting.position, sighting.known(entity));
                 let urgent = shown.is_urgent();
                 let observed = Trace::Observed { lane, place, state, key, urgent, position, known };
                 traces.push((observed, 1));
             }
-            if let Some((rule, shown)) = before.replace((rule, shown)) {
-                let tie = sighting.tie.clone();
-                let lane = Lane::new(entity.clone(), hash, rule);
-                give((lane, Observation { event_time_ns, tie, shown }));
-            }
+            let tie = sighting.tie.clone();
+            let lane = Lane::new(entity.clone(), hash, rule);
+            passed.give((lane, Observation { event_time_ns, tie, shown }));
         });
-        // The last takes what the others copy.
-        if let Some((rule, shown)) = before {
-            let tie = sighting.tie;
-            let lane = Lane::new(entity, hash, rule);
-            give((lane, Observation { event_time_ns, tie, shown }));
-        }
     }
 
-    fn repeat(&mut self, entity: &SmolStr, sighting: &Sighting, conflict: bool, copies: isize) {
+    fn repeat(&mut self, entity: &Entity, sighting: &Sighting, conflict: bool, copies: isize) {
         let late = sighting.age_ns() > self.lateness_ns;
         if !late {
             self.duplicates += copies;

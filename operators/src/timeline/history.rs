@@ -179,55 +179,59 @@ impl<M: Machine> History<M> {
 
     /// Folds an event onto the head of a straight key and tells what it says, if that is all there
     /// is to do: if it comes behind all others, no deadline passes, and nothing is taken back.
-    /// Gives the key's next deadline; or the event, when nothing has been done.
+    /// Gives the key's next deadline; nothing, when nothing has been done.
     pub(super) fn follow(
         &mut self,
         machine: &M,
         key: &M::Key,
-        event: M::Event,
+        event: &M::Event,
         moment: Moment,
         (journal, scratch): (&mut Journal<M>, &mut Scratch<M>),
         tell: &mut impl FnMut(Revised<M::Output>, isize),
-    ) -> Result<Option<i64>, M::Event> {
+    ) -> Option<Option<i64>> {
         let time = event.time();
         // What comes at this logical time may still be of the instant before the horizon.
         let last = journal.event(self.noted, moment.horizon.saturating_sub(1));
-        if time > moment.clock || last.is_some_and(|last| *last >= event) {
-            return Err(event);
+        if time > moment.clock || last.is_some_and(|last| last >= event) {
+            return None;
         }
         let Scratch { held, fresh, .. } = scratch;
-        let before = self.head.clone();
         fresh.clear();
-        machine.event(key, &mut self.head, &event, fresh);
+        // Copied from where it stands to where it stays.
+        let noted = journal.note(event, &self.head, self.noted);
+        machine.event(key, &mut self.head, event, fresh);
         let deadline = machine.deadline(key, &self.head);
         let goes_on = match deadline {
             Some(deadline) => deadline > moment.clock,
             None => self.head != M::State::default(),
         };
-        let mut is_new = |value: &M::Output| {
-            held.clear();
-            machine.current(key, &before, held);
-            !held.iter().any(|held| held == value || machine.same(held, value))
-        };
-        let straight = goes_on && machine.holds_on(&before, &self.head);
-        if !straight || !fresh.iter().all(&mut is_new) {
-            self.head = before;
-            return Err(event);
-        }
+        let straight = goes_on
+            && journal.before().is_some_and(|before| {
+                let mut is_new = |value: &M::Output| {
+                    held.clear();
+                    machine.current(key, before, held);
+                    !held.iter().any(|held| held == value || machine.same(held, value))
+                };
+                machine.holds_on(before, &self.head) && fresh.iter().all(&mut is_new)
+            });
         let is_final = time < moment.horizon;
-        if !is_final {
-            self.noted = journal.note(event, before, self.noted);
-        }
-        if !fresh.is_empty() {
-            for value in fresh.drain(..) {
-                let told = Revised { value, revision: 1 };
-                if !is_final {
-                    journal.tell(told.clone());
-                }
-                tell(told, 1);
+        if !straight || is_final {
+            let before = journal.take_back();
+            if !straight {
+                self.head = before.unwrap_or_default();
+                return None;
             }
+        } else {
+            self.noted = noted;
         }
-        Ok(deadline)
+        for value in fresh.drain(..) {
+            let told = Revised { value, revision: 1 };
+            if !is_final {
+                journal.tell(told.clone());
+            }
+            tell(told, 1);
+        }
+        Some(deadline)
     }
 
     /// What may be amended, taken out of the journal if it stands there.

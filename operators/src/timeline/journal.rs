@@ -56,10 +56,20 @@ impl<M: Machine> Journal<M> {
 
     /// Notes an event behind the key's note `previous`; gives its number.
     #[inline]
-    pub(super) fn note(&mut self, event: M::Event, before: M::State, previous: u64) -> u64 {
-        let told = self.next_told();
+    pub(super) fn note(&mut self, event: &M::Event, before: &M::State, previous: u64) -> u64 {
+        let (event, before, told) = (event.clone(), before.clone(), self.next_told());
         self.notes.push_back(Note { event, before, previous, told });
         self.forgotten + self.notes.len() as u64
+    }
+
+    /// The state before the last event that was noted.
+    pub(super) fn before(&self) -> Option<&M::State> {
+        self.notes.back().map(|note| &note.before)
+    }
+
+    /// Takes the last note back; nothing was told with it. Gives the state before it.
+    pub(super) fn take_back(&mut self) -> Option<M::State> {
+        self.notes.pop_back().map(|note| note.before)
     }
 
     /// Adds to the last note what its event made the key say.

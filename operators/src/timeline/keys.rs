@@ -54,16 +54,18 @@ impl<M: Machine> Slot<M> {
     fn follow(
         &mut self,
         machine: &M,
-        event: M::Event,
+        event: &M::Event,
         moment: Moment,
         buffers: (&mut Journal<M>, &mut Scratch<M>),
         tell: &mut impl Tell<M>,
-    ) -> Result<(), M::Event> {
+    ) -> bool {
         let Self { key, history, .. } = self;
         let mut tell = |output, diff| tell.output(key, output, moment.logical, diff);
-        let deadline = history.follow(machine, key, event, moment, buffers, &mut tell)?;
-        self.due = deadline.unwrap_or(i64::MAX);
-        Ok(())
+        let followed = history.follow(machine, key, event, moment, buffers, &mut tell);
+        if let Some(deadline) = followed {
+            self.due = deadline.unwrap_or(i64::MAX);
+        }
+        followed.is_some()
     }
 
     /// Sets a timer if the key is due before the one it has.
@@ -159,7 +161,7 @@ impl<M: Machine> Keys<M> {
     pub(super) fn insert(
         &mut self,
         at: i64,
-        (key, event): (M::Key, M::Event),
+        (key, event): (&M::Key, &M::Event),
         diff: isize,
         place: Place,
         tell: &mut impl Tell<M>,
@@ -170,7 +172,8 @@ impl<M: Machine> Keys<M> {
         }
         let horizon = at.saturating_sub(self.timing.lateness);
         if event.time() < horizon {
-            tell.rejected(Rejected { key, event }, at, diff);
+            let rejected = Rejected { key: key.clone(), event: event.clone() };
+            tell.rejected(rejected, at, diff);
             return;
         }
         let index = self.place(key, place);
@@ -183,16 +186,15 @@ impl<M: Machine> Keys<M> {
         if history.touched == 0 {
             let alone = diff == 1 && history.is_straight(horizon);
             history.touched = self.touched.len() as u32 + 1;
+            self.touched.push(Touched { index, event: alone.then(|| event.clone()) });
             if alone {
-                self.touched.push(Touched { index, event: Some(event) });
                 return;
             }
-            self.touched.push(Touched { index, event: None });
         } else if let Some(alone) = self.touched[history.touched as usize - 1].event.take() {
             history.insert(alone, 1, horizon, &self.journal);
         }
         let count = i32::try_from(diff).expect("a count fits in 32 bits");
-        history.insert(event, count, horizon, &self.journal);
+        history.insert(event.clone(), count, horizon, &self.journal);
     }
 
     /// Evaluates the keys that events came for, at every logical time before `until`.
@@ -202,9 +204,10 @@ impl<M: Machine> Keys<M> {
             let next = at.saturating_add(self.timing.tick);
             let spare = std::mem::take(&mut self.spare);
             let mut touched = std::mem::replace(&mut self.touched, spare);
-            for touched in touched.drain(..) {
+            for touched in &touched {
                 self.settle_one(at, next, touched, tell);
             }
+            touched.clear();
             self.spare = touched;
             self.touched_at = next;
         }
@@ -215,9 +218,10 @@ impl<M: Machine> Keys<M> {
         &mut self,
         at: i64,
         next: i64,
-        Touched { index, event }: Touched<M>,
+        Touched { index, event }: &Touched<M>,
         tell: &mut impl Tell<M>,
     ) {
+        let index = *index;
         let moment = self.moment(at, at);
         let Self { machine, timing, journal, scratch, wheel, .. } = self;
         let Some(slot) = &mut self.slots[index as usize] else { return };
@@ -226,21 +230,16 @@ impl<M: Machine> Keys<M> {
             let alone = slot.due > moment.clock;
             if alone && at < event.time() && event.time() <= next {
                 // Its instant comes with the next logical time.
-                self.touched.push(Touched { index, event: Some(event) });
+                self.touched.push(Touched { index, event: Some(event.clone()) });
                 slot.history.touched = self.touched.len() as u32;
                 return;
             }
-            let follows = match alone {
-                true => slot.follow(machine, event, moment, (&mut *journal, &mut *scratch), tell),
-                false => Err(event),
-            };
-            match follows {
-                Ok(()) => return slot.arm(*timing, index, wheel),
-                Err(event) => {
-                    let horizon = at.saturating_sub(timing.lateness);
-                    slot.history.insert(event, 1, horizon, journal);
-                }
+            let buffers = (&mut *journal, &mut *scratch);
+            if alone && slot.follow(machine, event, moment, buffers, tell) {
+                return slot.arm(*timing, index, wheel);
             }
+            let horizon = at.saturating_sub(timing.lateness);
+            slot.history.insert(event.clone(), 1, horizon, journal);
         }
         slot.evaluate(machine, *timing, moment, (journal, scratch), tell);
         slot.arm(*timing, index, wheel);
@@ -357,11 +356,11 @@ impl<M: Machine> Keys<M> {
     }
 
     /// The slot of a key that was looked up, made if there was none.
-    fn place(&mut self, key: M::Key, Place { half, index }: Place) -> u32 {
+    fn place(&mut self, key: &M::Key, Place { half, index }: Place) -> u32 {
         let slots = &mut self.slots;
         let stands = |index: u32| {
             let slot = slots.get(index as usize).and_then(Option::as_ref);
-            slot.is_some_and(|slot| slot.key == key)
+            slot.is_some_and(|slot| slot.key == *key)
         };
         // It may have been forgotten, or made, since it was looked up.
         if let Some(index) = index.filter(|index| stands(*index)) {
@@ -378,7 +377,7 @@ impl<M: Machine> Keys<M> {
             u32::try_from(slots.len() - 1).expect("fewer than 2^32 keys a worker")
         });
         slots[index as usize] = Some(Slot {
-            key,
+            key: key.clone(),
             history: History::default(),
             due: i64::MAX,
             armed: i64::MAX,
@@ -438,7 +437,7 @@ impl<M: Machine> Keys<M> {
             let history = History::restored(saved, &self.machine, &key, moment, &mut self.scratch);
             let due = history.next_due(&self.machine, &key, self.timing.lateness);
             let place = self.look_up(&key);
-            let index = self.place(key, place);
+            let index = self.place(&key, place);
             let slot = self.slots[index as usize].as_mut().expect("added above");
             slot.history = history;
             slot.due = due.unwrap_or(i64::MAX);

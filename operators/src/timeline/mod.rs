@@ -306,14 +306,14 @@ fn play<M: Machine>(
     let mut played = None;
     let mut places = [Place::default(); LOOKED_UP_AHEAD];
     for batch in pending.complete(until, |(_, one, _), (_, other, _)| one <= other) {
-        let mut updates = batch.into_iter();
-        while !updates.as_slice().is_empty() {
-            let ahead = updates.as_slice().iter().zip(&mut places);
-            let count = ahead.map(|(((key, _), ..), place)| *place = keys.look_up(key)).count();
-            keys.touch(&places[..count]);
-            for (place, (event, at, diff)) in places[..count].iter().zip(&mut updates) {
-                played = Some(at);
-                keys.insert(at, event, diff, *place, tell);
+        for updates in batch.chunks(LOOKED_UP_AHEAD) {
+            for (((key, _), ..), place) in updates.iter().zip(&mut places) {
+                *place = keys.look_up(key);
+            }
+            keys.touch(&places[..updates.len()]);
+            for (((key, event), at, diff), place) in updates.iter().zip(&places) {
+                played = Some(*at);
+                keys.insert(*at, (key, event), *diff, *place, tell);
             }
         }
     }

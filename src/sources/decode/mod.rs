@@ -528,20 +528,23 @@ fn syntax(line: &str, error: &serde_json::Error) -> Unreadable {
 /// delivered again is the same. Where the producer has given an identity, the content only serves
 /// to find conflicts; where not, to tell records of one source, time and subject apart. For either
 /// 64 bits are enough.
-#[inline]
+#[inline(always)]
 fn identify(line: &str, arrival: Option<&Scalar<'_>>, id: Option<&str>) -> (Id, u64) {
+    let content = content(line, arrival);
+    (id.map_or(Id::Content(content), |id| Id::Text(SmolStr::new(id))), content)
+}
+
+fn content(line: &str, arrival: Option<&Scalar<'_>>) -> u64 {
     /// Odd: the product says as much as the factor.
     const HEAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (head, tail) = match arrival {
+    match arrival {
         Some(Scalar::Str(Cow::Borrowed(value))) => {
-            let start = offset(line, value);
-            (Some(&line.as_bytes()[..start]), &line.as_bytes()[start + value.len()..])
+            let (start, line) = (offset(line, value), line.as_bytes());
+            let head = xxh3_64(&line[..start]).wrapping_mul(HEAD);
+            head.wrapping_add(xxh3_64(&line[start + value.len()..]))
         }
-        _ => (None, line.as_bytes()),
-    };
-    let head = head.map_or(0, |head| xxh3_64(head).wrapping_mul(HEAD));
-    let content = head.wrapping_add(xxh3_64(tail));
-    (id.map_or(Id::Content(content), |id| Id::Text(SmolStr::new(id))), content)
+        _ => xxh3_64(line.as_bytes()),
+    }
 }
 
 /// Where a part of a line begins in it.

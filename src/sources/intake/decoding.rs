@@ -17,8 +17,9 @@ use super::judged::{BySlots, Matched};
 use super::matcher::Matcher;
 use super::sequencer::Traced;
 use crate::log::Rows;
+use crate::model::entity::Entity;
 use crate::model::ledger::{DeadLetter, Unmatched};
-use crate::model::sighting::{Matches, Position, Sighting, TieStart};
+use crate::model::sighting::{Matches, Position, Sighting, Tie, TieStart};
 use crate::model::{Id, Sequence};
 use crate::rules::RecordView;
 use crate::sources::InputError;
@@ -45,7 +46,7 @@ pub(super) struct Raw {
 }
 
 /// A record that fits some signal, by entity, with logical time and difference.
-pub(super) type Row = ((SmolStr, Sighting), i64, isize);
+pub(super) type Row = ((Entity, Sighting), i64, isize);
 
 /// A readable record: what the sequencer judges.
 pub(super) struct Head {
@@ -454,14 +455,23 @@ impl DecodedBlock {
             && matcher.watches(record.subject.as_deref())
         {
             let position = Position::new(self.partition, place.line);
-            let entity = SmolStr::new(record.subject.as_deref().unwrap_or_default());
+            let entity = Entity::new(record.subject.as_deref().unwrap_or_default());
             let known = &self.sources.known[source];
-            let sighting = sighting(record, known, matches, position, together.arrival_ns);
+            let arrival_ns = together.arrival_ns;
             let of = match self.rows.len() {
                 1 => 0,
                 workers => (fixed_hash(&entity) % workers as u64) as usize,
             };
-            self.rows[of].push(((entity, sighting), 0, 1));
+            let rows = &mut self.rows[of];
+            let add = |tie| {
+                let sighting = sighting(record, known, tie, matches, position, arrival_ns);
+                rows.push(((entity, sighting), 0, 1));
+            };
+            // Two calls, so that the usual one never has to look for its tie in memory.
+            match known.ties.short(&record.sequence, &record.id) {
+                Some(tie) => add(tie),
+                None => add(known.ties.long(&record.sequence, &record.id)),
+            }
             worker = Some(of as u16);
         }
         let Place { line, text, .. } = *place;
@@ -514,6 +524,7 @@ impl Together {
 fn sighting(
     decoded: &Decoded<'_>,
     source: &KnownSource,
+    tie: Tie,
     matches: Matches,
     position: Position,
     arrival_ns: i64,
@@ -532,7 +543,7 @@ fn sighting(
         event_time_ns: decoded.event_time_ns,
         fingerprint,
         content: decoded.content,
-        tie: source.ties.tie(&decoded.sequence, &decoded.id),
+        tie,
         matches,
     }
 }

@@ -188,6 +188,7 @@ impl Matcher {
     }
 
     /// What rules observe in a record of a source; `None` if it fits no signal.
+    #[inline]
     pub fn matches(
         &self,
         source: usize,
@@ -199,7 +200,7 @@ impl Matcher {
             && let [rule] = rules[..]
         {
             let fit = self.fit(0, source, record, told)?;
-            return Some(Matches::One(Match { rule, state: fit.state }));
+            return Some(Match { rule, state: fit.state }.into());
         }
         self.all_matches(source, record, told)
     }
@@ -227,7 +228,7 @@ impl Matcher {
         for fit in &fits {
             self.observe(observers(fit), *fit, record, told, &mut detailed);
         }
-        Some(Matches::Many(Box::new(detailed)))
+        Some(detailed.into())
     }
 
     /// Adds what the rules on a signal observe, with what they carry.

@@ -29,7 +29,6 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use limbeck_operators::intake::{Feed, Message};
-use smol_str::SmolStr;
 
 use self::decoding::{DecodedBlock, Habits, Raw, Text};
 use self::lane::{Lane, lanes};
@@ -40,6 +39,7 @@ use super::header::{Header, header};
 use super::{Blocks, InputError, Interrupt, Opened};
 use crate::log::{Groups, Stored};
 use crate::model::account::{Account, SourceKey};
+use crate::model::entity::Entity;
 use crate::model::ledger::{Count, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::{Format, Rules};
@@ -62,7 +62,7 @@ const PARTITIONS_BYTES_MAX: usize = 32 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Records that fit a signal, by entity, with their logical times.
-    pub sightings: Vec<((SmolStr, Sighting), i64, isize)>,
+    pub sightings: Vec<((Entity, Sighting), i64, isize)>,
     /// What became of others.
     pub ledger: Vec<(Entry, i64, isize)>,
     /// No record arrived before this.

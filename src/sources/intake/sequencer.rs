@@ -338,9 +338,9 @@ impl Sequencer {
         let element = note.as_ref().and_then(|note| note.element);
         let raw_time_ns = Some(head.event_time_ns).filter(|_| correction_ns != 0);
         let Taking { partition, cursors, tally, .. } = taking;
-        let mut trace_read = |entity: &SmolStr, mark: ledger::Mark| {
+        let mut trace_read = |entity: SmolStr, mark: ledger::Mark| {
             if element.is_some() || raw_time_ns.is_some() {
-                let (position, entity) = (Position::new(*partition, head.line), entity.clone());
+                let position = Position::new(*partition, head.line);
                 tally.traces.push(Trace::Read { position, entity, mark, element, raw_time_ns });
             }
         };
@@ -348,7 +348,7 @@ impl Sequencer {
             if let Some((entity, why)) = note.and_then(|note| note.unmatched) {
                 let fingerprint = (element.unwrap_or_default().into(), 0);
                 let mark = ledger::Mark { fingerprint, content: 0 };
-                trace_read(&entity, mark);
+                trace_read(entity.clone(), mark);
                 let event_time_ns = head.event_time_ns.wrapping_add(correction_ns);
                 let known = Known { event_time_ns, arrival_ns, entity, mark };
                 let position = Position::new(*partition, head.line);
@@ -363,7 +363,7 @@ impl Sequencer {
             tally.label_overflow += labels.admit(sighting);
         }
         if traced {
-            trace_read(entity, sighting.mark());
+            trace_read(entity.name(), sighting.mark());
         }
         if correction_ns != 0 {
             // Two records of one source and id may come to one time: what they said comes last.
