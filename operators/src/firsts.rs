@@ -34,6 +34,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::hash::fixed_hash;
+use crate::in_place;
 use crate::machine::{Data, Event, Key};
 use crate::machines::dedup::Fingerprinted;
 use crate::pending::{Pending, Update};
@@ -100,10 +101,11 @@ pub struct Passed<D> {
 }
 
 impl<D> Passed<D> {
-    /// Hands something on.
+    /// Hands on what is made, in its place.
     #[inline(always)]
-    pub fn give(&mut self, made: D) {
-        self.made.push((made, self.at, 1));
+    pub fn give(&mut self, make: impl FnOnce() -> D) {
+        let Self { made, at } = self;
+        in_place::push(made, || (make(), *at, 1));
     }
 }
 
@@ -127,7 +129,7 @@ impl<K: Key, E: Fingerprinted> Pass for Whole<K, E> {
     type Note = (K, Repeat);
 
     fn first(&mut self, key: &K, _: u64, event: &E, passed: &mut Passed<(K, E)>) {
-        passed.give((key.clone(), event.clone()));
+        passed.give(|| (key.clone(), event.clone()));
     }
 
     fn repeat(&mut self, key: &K, event: &E, conflict: bool, copies: isize) {

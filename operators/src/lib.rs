@@ -196,6 +196,7 @@ pub mod firsts;
 pub mod gather;
 pub mod harness;
 pub mod hash;
+pub mod in_place;
 pub mod intake;
 mod machine;
 pub mod machines;

@@ -66,7 +66,8 @@ impl Entity {
 fn words(bytes: &[u8]) -> (u64, u64, u64) {
     let last = |from: usize| {
         // The last eight bytes, those before `from` shifted out.
-        let (word, bits) = (bytes.last_chunk().copied().unwrap_or_default(), 8 * (bytes.len() - from));
+        let (word, bits) =
+            (bytes.last_chunk().copied().unwrap_or_default(), 8 * (bytes.len() - from));
         u64::from_le_bytes(word).checked_shr(64_u32.wrapping_sub(bits as u32)).unwrap_or(0)
     };
     match (bytes.first_chunk().copied().map(u64::from_le_bytes), bytes.get(8..16)) {

@@ -105,9 +105,11 @@ impl<S: Shown> Pass for Observations<S> {
                 let observed = Trace::Observed { lane, place, state, key, urgent, position, known };
                 traces.push((observed, 1));
             }
-            let tie = sighting.tie.clone();
-            let lane = Lane::new(entity.clone(), hash, rule);
-            passed.give((lane, Observation { event_time_ns, tie, shown }));
+            passed.give(|| {
+                let tie = sighting.tie.clone();
+                let lane = Lane::new(entity.clone(), hash, rule);
+                (lane, Observation { event_time_ns, tie, shown })
+            });
         });
     }
 

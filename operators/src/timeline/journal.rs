@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::history::Revised;
+use crate::in_place;
 use crate::machine::{Event, Machine};
 
 /// An event that was folded in order.
@@ -57,8 +58,11 @@ impl<M: Machine> Journal<M> {
     /// Notes an event behind the key's note `previous`; gives its number.
     #[inline]
     pub(super) fn note(&mut self, event: &M::Event, before: &M::State, previous: u64) -> u64 {
-        let (event, before, told) = (event.clone(), before.clone(), self.next_told());
-        self.notes.push_back(Note { event, before, previous, told });
+        let told = self.next_told();
+        in_place::push_back(&mut self.notes, || {
+            let (event, before) = (event.clone(), before.clone());
+            Note { event, before, previous, told }
+        });
         self.forgotten + self.notes.len() as u64
     }
 

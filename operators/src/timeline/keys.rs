@@ -7,6 +7,7 @@ use super::journal::Journal;
 use super::wheel::Wheel;
 use super::{Rejected, Timing};
 use crate::hash::fixed_hash;
+use crate::in_place;
 use crate::machine::{Event, Machine};
 use crate::snapshots::Snapshot;
 
@@ -186,7 +187,8 @@ impl<M: Machine> Keys<M> {
         if history.touched == 0 {
             let alone = diff == 1 && history.is_straight(horizon);
             history.touched = self.touched.len() as u32 + 1;
-            self.touched.push(Touched { index, event: alone.then(|| event.clone()) });
+            let touched = || Touched { index, event: alone.then(|| event.clone()) };
+            in_place::push(&mut self.touched, touched);
             if alone {
                 return;
             }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use limbeck_operators::hash::{FixedState, fixed_hash};
 use limbeck_operators::hash::{xxh3_64, xxh3_128_with_seed};
+use limbeck_operators::in_place;
 use smol_str::SmolStr;
 
 use super::judged::{BySlots, Matched};
@@ -455,22 +456,24 @@ impl DecodedBlock {
             && matcher.watches(record.subject.as_deref())
         {
             let position = Position::new(self.partition, place.line);
-            let entity = Entity::new(record.subject.as_deref().unwrap_or_default());
-            let known = &self.sources.known[source];
-            let arrival_ns = together.arrival_ns;
+            let entity = || Entity::new(record.subject.as_deref().unwrap_or_default());
             let of = match self.rows.len() {
                 1 => 0,
-                workers => (fixed_hash(&entity) % workers as u64) as usize,
+                workers => (fixed_hash(&entity()) % workers as u64) as usize,
             };
-            let rows = &mut self.rows[of];
-            let add = |tie| {
-                let sighting = sighting(record, known, tie, matches, position, arrival_ns);
-                rows.push(((entity, sighting), 0, 1));
-            };
-            // Two calls, so that the usual one never has to look for its tie in memory.
+            let (rows, known) = (&mut self.rows[of], &self.sources.known[source]);
+            let arrival_ns = together.arrival_ns;
+            // In two places, so that the usual tie never has to be looked for in memory.
             match known.ties.short(&record.sequence, &record.id) {
-                Some(tie) => add(tie),
-                None => add(known.ties.long(&record.sequence, &record.id)),
+                Some(tie) => in_place::push(rows, || {
+                    let sighting = sighting(record, known, tie, matches, position, arrival_ns);
+                    ((entity(), sighting), 0, 1)
+                }),
+                None => in_place::push(rows, || {
+                    let tie = known.ties.long(&record.sequence, &record.id);
+                    let sighting = sighting(record, known, tie, matches, position, arrival_ns);
+                    ((entity(), sighting), 0, 1)
+                }),
             }
             worker = Some(of as u16);
         }
