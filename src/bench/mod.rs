@@ -10,6 +10,7 @@ mod lines;
 mod measure;
 mod random;
 mod rules;
+mod scaling;
 mod soak;
 mod stages;
 mod table;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub soak: Soak,
     /// The limit program, to run in turn with the replay of the flat log.
     pub limit: Option<PathBuf>,
+    /// Where the charts of the scaling go, as SVG.
+    pub charts: Option<PathBuf>,
 }
 
 /// Why there are no results.
@@ -119,7 +122,7 @@ impl fmt::Display for Failure {
             Self::MemoryGrew(report) => write!(f, "memory grew\n{report}"),
             Self::NoSuchName(name) => {
                 write!(f, "no measurement has `{name}` in its name; there are: ")?;
-                write!(f, "{}, {SOAK}", names().collect::<Vec<_>>().join(", "))
+                write!(f, "{}, {SCALING}, {SOAK}", names().collect::<Vec<_>>().join(", "))
             }
         }
     }
@@ -145,6 +148,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// What takes a quarter of an hour is made only by its name, and alone.
 const SOAK: &str = "soak";
+const SCALING: &str = "scaling";
 
 /// Writes a workload to a file; `-` is standard output.
 ///
@@ -176,6 +180,10 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failu
     if settings.only == [SOAK] {
         let place = Place::new(settings.keep.as_deref())?;
         return soak::run(settings, &place.dir, Machine::here(), progress);
+    }
+    if settings.only == [SCALING] {
+        let place = Place::new(settings.keep.as_deref())?;
+        return scaling::run(settings, &place.dir, Machine::here(), progress);
     }
     let nothing = settings.only.iter().find(|only| !names().any(|name| name.contains(*only)));
     if let Some(only) = nothing {

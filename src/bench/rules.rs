@@ -11,6 +11,12 @@ use super::table::{Ratio, Row};
 use super::whole::Replays;
 use super::{Bench, FLAT_RULES, Failure, Shape};
 
+/// So many signals at most share the records, by service.
+pub(super) const SIGNALS: usize = 20;
+/// Of the flat log.
+const SERVICES: usize = 40;
+const READY: &str =
+    "states: { ready: data.state == \"ready\", unready: data.state == \"unready\" }";
 /// What all others are compared with.
 pub(super) const HOLD: &str = "rules/hold";
 
@@ -73,15 +79,12 @@ pub(super) fn measure(bench: &mut Bench<'_>, names: &[&&str]) -> Result<(), Fail
 
 /// The rule file of a measurement.
 fn text(of: Of, fields: &str) -> String {
-    let (sources, _) = FLAT_RULES.split_once("signals:").expect("the rules have signals");
     let more = if fields.is_empty() { String::new() } else { format!(", {fields}") };
-    let mut text = format!("{sources}signals:\n");
-    let ready = "states: { ready: data.state == \"ready\", unready: data.state == \"unready\" }";
-    let held = |seconds: u32| format!("hold: {{ ready: {seconds}s, unready: {seconds}s }}");
+    let mut text = head();
     let _ = match of {
         Of::States => write!(
             text,
-            "  readiness: {{ from: probe, where: type == \"readiness\", {ready} }}\nrules:\n  \
+            "  readiness: {{ from: probe, where: type == \"readiness\", {READY} }}\nrules:\n  \
              - {{ name: pod-readiness, signal: readiness, {}{more} }}\n",
             held(30)
         ),
@@ -90,23 +93,40 @@ fn text(of: Of, fields: &str) -> String {
             "  number: {{ from: probe, value: data.seq }}\nrules:\n  - {{ name: high, signal: number, \
              above: 50, recover: 20, hold: {{ above: 30s, normal: 30s }}{more} }}\n"
         ),
-        Of::TwentySignals => {
-            for signal in 0..20 {
-                let services = format!("[\"svc-{signal}\", \"svc-{}\"]", signal + 20);
-                let _ = writeln!(
-                    text,
-                    "  readiness-{signal}: {{ from: probe, where: 'type == \"readiness\" && \
-                     data.service in {services}', {ready} }}"
-                );
-            }
-            text.push_str("rules:\n");
-            (0..50).try_for_each(|rule| {
-                let (signal, held) = (rule % 20, held(10 + rule));
-                writeln!(text, "  - {{ name: rule-{rule}, signal: readiness-{signal}, {held} }}")
-            })
-        }
+        Of::TwentySignals => return spread(50, SIGNALS),
     };
     text
+}
+
+/// The rule file of so many rules over so many signals; each record fits one of these.
+pub(super) fn spread(rules: usize, signals: usize) -> String {
+    let mut text = head();
+    for signal in 0..signals {
+        let services =
+            (signal..SERVICES).step_by(signals).map(|number| format!("\"svc-{number}\""));
+        let services = services.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            text,
+            "  readiness-{signal}: {{ from: probe, where: 'type == \"readiness\" && \
+             data.service in [{services}]', {READY} }}"
+        );
+    }
+    text.push_str("rules:\n");
+    for rule in 0..rules {
+        let (signal, held) = (rule % signals, held(10 + rule));
+        let _ = writeln!(text, "  - {{ name: rule-{rule}, signal: readiness-{signal}, {held} }}");
+    }
+    text
+}
+
+/// What stands before the signals.
+fn head() -> String {
+    let (sources, _) = FLAT_RULES.split_once("signals:").expect("the rules have signals");
+    format!("{sources}signals:\n")
+}
+
+fn held(seconds: usize) -> String {
+    format!("hold: {{ ready: {seconds}s, unready: {seconds}s }}")
 }
 
 #[cfg(test)]

@@ -152,7 +152,9 @@ pub(super) enum Command {
         `--only soak` feeds a day of events at full speed to a replay, of entities that live for an\n\
         hour, and looks at its memory after each minute of event time: exits with 1 if the last hour\n\
         has 5 % more than the second. The log comes through a pipe; the outputs, 12 GB, are in the\n\
-        temporary directory, or --keep.")]
+        temporary directory, or --keep.\n\n\
+        `--only scaling` replays against workers, entities, rules and hours of history, each alone;\n\
+        --charts draws the curves.")]
     Bench(BenchArgs),
     /// Looks at a log and writes a first rule file for it to standard output.
     #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \
@@ -428,6 +430,9 @@ pub(super) struct BenchArgs {
     /// Draws the memory of the soak, as SVG.
     #[arg(long, value_name = "FILE")]
     pub(super) chart: Option<PathBuf>,
+    /// Draws the curves of `--only scaling` in this directory, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub(super) charts: Option<PathBuf>,
     /// Runs the limit program (`cargo bench --bench limit --no-run` builds it) in turn with the
     /// replay of the flat log, and compares the rows.
     #[arg(long, value_name = "PROGRAM")]

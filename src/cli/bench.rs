@@ -40,6 +40,7 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
             chart: args.chart.clone(),
         },
         limit: args.limit.clone(),
+        charts: args.charts.clone(),
     };
     let terminal = io::stderr().is_terminal();
     let progress = |what: &str| {

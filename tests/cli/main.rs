@@ -22,6 +22,7 @@ mod log;
 mod mess;
 mod outputs;
 mod processes;
+mod scaling;
 #[allow(dead_code, reason = "other tests take by path")]
 mod server;
 mod signals;
