@@ -18,6 +18,8 @@ use crate::sources::intake::RECORD_BYTES_MAX;
 
 /// The kind of an element that is a document as a whole: all that stands in it, in `around`.
 pub(super) const WHOLE: u8 = u8::MAX;
+/// What is expected where an object is.
+const OBJECT: &str = "an object";
 /// A longer key is none.
 const KEY_BYTES_MAX: usize = 4 << 10;
 
@@ -119,6 +121,8 @@ struct Open {
     /// What its records are given, once it has come.
     ready: Option<Arc<Context>>,
     held: Vec<Element>,
+    /// Whether the last key that was gone into was so for the first time.
+    entered_first: bool,
     /// Whether it was gone into, and the first key that leads nowhere though it may hold records,
     /// with the beginning of what stands there.
     entered: bool,
@@ -311,9 +315,8 @@ impl Cutter {
         self.state = match object.level.keys.iter().find(|(known, _)| *known == key) {
             None => State::Member(key),
             Some((known, shape)) => {
-                if !object.context.entered(known) {
-                    object.context.entered.push(known);
-                }
+                object.entered_first = !object.context.entered(known);
+                object.context.entered.extend(object.entered_first.then_some(*known));
                 State::Value(shape, false)
             }
         };
@@ -332,6 +335,7 @@ impl Cutter {
                     shared: 0,
                     ready: None,
                     held: Vec::new(),
+                    entered_first: false,
                     entered: false,
                     astray: None,
                 };
@@ -347,7 +351,7 @@ impl Cutter {
                 self.state = State::First(each, *kind, self.place, vec![byte]);
             }
             (Shape::Record(kind), _) => return self.begin(What::Record(*kind), byte),
-            (Shape::Object(_), _) => return self.begin(What::Misfit("an object"), byte),
+            (Shape::Object(_), _) => return self.begin(What::Misfit(OBJECT), byte),
             _ => return self.begin(What::Misfit("an array"), byte),
         }
         1
@@ -375,7 +379,7 @@ impl Cutter {
         };
         match (what, text) {
             (What::Record(kind), text) => self.give(start, kind, text),
-            (What::Misfit(_), _) if is_null => {}
+            (What::Misfit(wanted), _) if is_null => self.is_nothing(wanted),
             (What::Misfit(wanted), Ok(bytes)) => {
                 self.give(start, WHOLE, Err((format!("expected {wanted}"), bytes)));
             }
@@ -385,6 +389,16 @@ impl Cutter {
         if self.held_bytes > HELD_BYTES_MAX {
             let reason = format!("more than {HELD_BYTES_MAX} bytes of records wait for its end");
             self.fail(&reason);
+        }
+    }
+
+    /// Takes in null in the place of something: an empty array, or an object that is not there.
+    fn is_nothing(&mut self, wanted: &str) {
+        if let Some(Frame::Object(object)) = self.frames.last_mut()
+            && object.entered_first
+            && wanted == OBJECT
+        {
+            object.context.entered.pop();
         }
     }
 

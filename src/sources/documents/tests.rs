@@ -155,6 +155,7 @@ fn answers_of_prometheus_are_samples() {
 {"status":"success","data":["up"]}
 {"status":"success","data":{"resultType":"matrix","result":[{"values":[[1,"1"]]},{"metric":{},"values":[[1],["x","1"],[1e300,"1"],[1,2],7]}]}}
 {}
+ {"status":"success","data":null}
 "#,
         &expect![[r#"
             3 14 1 {"time":"2015-07-01T20:10:30.781Z","name":"up","labels":{"job":"prometheus","instance":"localhost:9090"},"series":"up{instance=\"localhost:9090\",job=\"prometheus\"}","value":1}
@@ -175,6 +176,7 @@ fn answers_of_prometheus_are_samples() {
             13 131 5 !"expected a time in seconds and a value in quotes" "[1,2]"
             13 137 6 !"invalid type: integer `7`, expected a sequence" "7"
             14 1 1 !"no answer to a query: `data` is missing" "{}"
+            15 2 1 !"no answer to a query: `data` is missing" "{\"status\":\"success\"}"
         "#]],
     );
 }
