@@ -155,7 +155,7 @@ pub(super) fn totals(manifest: &Manifest, dir: &Path) -> String {
     format!(
         "{}: {} records ({} of them dead letters) in {partitions} partition{plural}, {} bytes",
         dir.display(),
-        grouped(sum(crate::log::manifest::Partition::records)),
+        grouped(sum(|partition| partition.records() - partition.marks())),
         grouped(manifest.partitions.iter().map(dead_letters).sum()),
         grouped(sum(crate::log::manifest::Partition::bytes)),
     )
@@ -165,7 +165,8 @@ pub(super) fn totals(manifest: &Manifest, dir: &Path) -> String {
 fn table(manifest: &Manifest, unsealed: &Unsealed, dir: &Path) -> String {
     let mut text = totals(manifest, dir) + "\n";
     for (number, partition) in manifest.partitions.iter().enumerate() {
-        let records = grouped(partition.records());
+        // Marks say that time passed: they are none.
+        let records = grouped(partition.records() - partition.marks());
         let (source, name) = (&partition.source, &partition.name);
         writeln!(text, "\npartition {number}: {name} ({source}), {records} records")
             .expect("a String takes every write");
@@ -174,7 +175,7 @@ fn table(manifest: &Manifest, unsealed: &Unsealed, dir: &Path) -> String {
         }
         if let Some(removed) = partition.removed {
             let until = removed.until.map_or("-".to_owned(), |until| format_rfc3339(until.0));
-            let records = grouped(removed.records);
+            let records = grouped(removed.records - removed.marks);
             writeln!(text, "  removed: {records} records, arrival until {until}")
                 .expect("a String takes every write");
         }
@@ -183,7 +184,7 @@ fn table(manifest: &Manifest, unsealed: &Unsealed, dir: &Path) -> String {
                 text,
                 "  {}  {:>12} records  {:>8} dead letters  {:>12} bytes  arrival {}  time {}",
                 segment.file,
-                grouped(segment.records),
+                grouped(segment.records - segment.marks),
                 grouped(segment.dead_letters),
                 grouped(segment.bytes),
                 range(segment.arrival),

@@ -47,6 +47,7 @@ impl Builder {
         self.record.push(attributes.record.get(row));
         self.mark.push(attributes.mark.get(row));
         self.dead_letters += u64::from(attributes.reason.get(row).is_some());
+        self.marks += u64::from(attributes.mark.get(row).is_some());
 
         self.tree.begin();
         let mut leaves = Vec::new();

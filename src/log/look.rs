@@ -242,6 +242,7 @@ struct Found {
     line: u64,
     disordered: bool,
     dead_letters: u64,
+    marks: u64,
     arrival: Option<Range>,
     time: Option<Range>,
     groups: Vec<Option<Range>>,
@@ -261,6 +262,7 @@ impl Found {
                 continue;
             }
             if let Some((_, until_ns)) = rows.mark(row) {
+                self.marks += 1;
                 arrivals = Range::with(arrivals, until_ns);
                 self.arrival = Range::with(self.arrival, until_ns);
                 continue;
@@ -279,6 +281,7 @@ impl Found {
         let wrong = [
             (self.disordered, "its lines are not in order"),
             (self.dead_letters != listed.dead_letters, "the manifest says other dead letters"),
+            (listed.marks > 0 && self.marks != listed.marks, "the manifest says other marks"),
             (self.arrival != listed.arrival, "the manifest says other arrivals"),
             (self.time != listed.time, "the manifest says other event times"),
             (self.groups != layout.groups, "its groups of rows have other arrivals"),

@@ -88,6 +88,9 @@ pub struct Removed {
     pub segments: usize,
     /// How many records there were, dead letters and marks included.
     pub records: u64,
+    /// How many of them were marks.
+    #[serde(default, skip_serializing_if = "none")]
+    pub marks: u64,
     /// The last arrival among them; none if all were dead letters.
     pub until: Option<Instant>,
 }
@@ -118,6 +121,9 @@ pub struct Segment {
     pub records: u64,
     /// How many of them are dead letters.
     pub dead_letters: u64,
+    /// How many of them are marks; logs of before may not say it.
+    #[serde(default, skip_serializing_if = "none")]
+    pub marks: u64,
     /// The first and the last arrival (where a record says none, its event time); dead letters have
     /// none.
     pub arrival: Option<Range>,
@@ -152,6 +158,11 @@ impl Range {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn none(number: &u64) -> bool {
     *number == 0
 }
 
@@ -286,8 +297,8 @@ impl Segment {
         if self.records == 0 || self.records > SEGMENT_RECORDS_MAX {
             return Err("no segment has so many records");
         }
-        if self.dead_letters > self.records {
-            return Err("more dead letters than records");
+        if self.dead_letters.saturating_add(self.marks) > self.records {
+            return Err("more dead letters and marks than records");
         }
         let is_reversed = |range: &Option<Range>| range.is_some_and(|range| range.from > range.to);
         if is_reversed(&self.arrival) || is_reversed(&self.time) {
@@ -332,10 +343,12 @@ impl Partition {
             return None;
         }
         let first = self.segments.remove(0);
-        let before = self.removed.unwrap_or(Removed { segments: 0, records: 0, until: None });
+        let nothing = Removed { segments: 0, records: 0, marks: 0, until: None };
+        let before = self.removed.unwrap_or(nothing);
         self.removed = Some(Removed {
             segments: before.segments + 1,
             records: before.records + first.records,
+            marks: before.marks + first.marks,
             until: before.until.max(first.arrival.map(|range| Instant(range.to))),
         });
         Some(first.file)
@@ -344,6 +357,11 @@ impl Partition {
     /// The last arrival of the first segment; dead letters alone go with what follows them.
     fn first_ends(&self) -> Option<i64> {
         self.segments.iter().find_map(|segment| segment.arrival).map(|range| range.to)
+    }
+
+    /// How many marks of time that passed its segments have.
+    pub fn marks(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.marks).sum()
     }
 
     /// How many records its segments have, dead letters and marks included.

@@ -205,6 +205,7 @@ impl Written {
             offset,
             records: self.records,
             dead_letters: self.dead_letters,
+            marks: self.marks,
             arrival: self.arrival,
             time: self.time,
             bytes: self.bytes.len() as u64,

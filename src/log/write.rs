@@ -44,6 +44,7 @@ pub(super) struct Builder {
     pub(super) rows: usize,
     pub(super) bytes: usize,
     pub(super) dead_letters: u64,
+    pub(super) marks: u64,
     pub(super) line: Vec<u64>,
     pub(super) element: Vec<Option<u64>>,
     pub(super) time: Vec<Option<i64>>,
@@ -90,6 +91,7 @@ pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
     pub(super) records: u64,
     pub(super) dead_letters: u64,
+    pub(super) marks: u64,
     pub(super) arrival: Option<Range>,
     pub(super) time: Option<Range>,
 }
@@ -145,6 +147,7 @@ impl Builder {
             rows: 0,
             bytes: 0,
             dead_letters: 0,
+            marks: 0,
             line: Vec::new(),
             element: Vec::new(),
             time: Vec::new(),
@@ -249,6 +252,7 @@ impl Builder {
         self.push_nothing(Some(until_ns));
         self.push_dead_letter(None);
         self.mark.push(Some(what));
+        self.marks += 1;
         self.end_row(place, 0);
     }
 
@@ -350,6 +354,7 @@ impl Builder {
             bytes: columns.write(&layout),
             records: self.rows as u64,
             dead_letters: self.dead_letters,
+            marks: self.marks,
             arrival: range(&arrivals),
             time: range(&self.time),
         }
