@@ -13,7 +13,7 @@ use common::{Lab, Outputs, assert_same_lines, replaying, rows};
 use limbeck::replay::Options;
 use oracle::logs::{BASE, Random, case};
 use oracle::published::instant;
-use oracle::{DAY, Spec};
+use oracle::{DAY, Spec, silences};
 use serde_json::Value;
 
 const ROUTES: &str = r#"
@@ -74,10 +74,21 @@ fn standing(told: &[Value]) -> BTreeMap<String, (String, Value)> {
 
 #[test]
 fn notifications_are_the_same_bytes_however_they_are_made() {
-    let (mut told, mut corrections) = (0, 0);
+    let (mut told, mut corrections, mut kept) = (0, 0, BTreeSet::new());
     for seed in seeds() {
         let mut random = Random::new(seed);
-        let (lab, spec) = lab_with(seed, if seed % 2 == 0 { "" } else { SILENCES });
+        let (lab, spec) = match seed % 3 {
+            0 => lab(seed),
+            1 => lab_with(seed, SILENCES),
+            _ => {
+                let mut case = case(seed);
+                case.partitions.push(silences::log(&mut random));
+                let many = "    aggregate: { from: 2, within: 20s }\n    hold: {";
+                let yaml = case.yaml.replace("    hold: {", many);
+                let yaml = format!("{yaml}{ROUTES}{}", silences::SILENCES);
+                (Lab::new(&yaml, &case.partitions), case.spec)
+            }
+        };
         let options = Options { tick_ns: spec.tick_ns, until_ns: spec.until, ..lab.options() };
         let first = notifications(&lab, &options);
         let workers = 2 + random.below(3) as usize;
@@ -85,12 +96,17 @@ fn notifications_are_the_same_bytes_however_they_are_made() {
         let again = notifications(&lab, &Options { workers, block_bytes, ..options });
         assert_same_lines(&again, &first, &format!("seed {seed}"));
         told += rows(&first).len();
+        for row in rows(&first) {
+            let by = row["withheld"]["by"].as_str().filter(|_| seed % 3 == 2);
+            kept.extend(by.map(str::to_owned));
+        }
         corrections += rows(&first)
             .iter()
             .filter(|row| row["notification"]["data"]["kind"] == "correction")
             .count();
     }
     assert!(seeds().count() < 100 || (told > 500 && corrections > 0), "{told}, {corrections}");
+    assert!(seeds().count() < 100 || kept.len() == 2, "{kept:?}: some are silenced, some are one");
 }
 
 #[test]

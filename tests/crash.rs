@@ -30,7 +30,7 @@ use limbeck::log::append::{self, Liveness};
 use limbeck::replay::{Log, Options, Resumed, prepare};
 use limbeck::sources::Interrupt;
 use oracle::logs::{Random, case};
-use oracle::{MS, S};
+use oracle::{MS, S, silences};
 use serde_json::Value;
 use server::{Answer, Server};
 
@@ -110,7 +110,15 @@ fn check(seed: u64, n: u64, server: &Server, seen: &mut Seen) -> bool {
         "\nsinks: {{ hook: {{ webhook: {{ url: \"{}{path}\" }} }} }}\nroutes: [{{ to: hook }}]\n",
         server.url
     );
-    let lab = Lab::new(&format!("{}{routes}", case.yaml), &case.partitions);
+    let (mut yaml, mut partitions) = (case.yaml.clone(), case.partitions.clone());
+    if random.chance(50) {
+        // What is told depends on more then, and more is told.
+        yaml = yaml.replace("    states:\n", "    keep_transitions: true\n    states:\n");
+        yaml = yaml.replace("    hold: {", "    aggregate: { from: 2, within: 20s }\n    hold: {");
+        yaml += silences::SILENCES;
+        partitions.push(silences::log(&mut random));
+    }
+    let lab = Lab::new(&format!("{yaml}{routes}"), &partitions);
     let mut options = lab.options();
     options.tick_ns = *random.pick(&[MS, 100 * MS, S]);
     options.fates = random.chance(30);
@@ -120,7 +128,8 @@ fn check(seed: u64, n: u64, server: &Server, seen: &mut Seen) -> bool {
     replaying(format!("seed {seed}, uninterrupted"));
     let wanted = lab.replay(&options);
     let others = |options: &Options| {
-        ["fates.ndjson", "notifications.ndjson"].map(|name| fs::read(options.out.join(name)).ok())
+        ["fates.ndjson", "notifications.ndjson", "transitions.ndjson"]
+            .map(|name| fs::read(options.out.join(name)).ok())
     };
     let wanted_others = others(&options);
 
@@ -169,12 +178,12 @@ fn check(seed: u64, n: u64, server: &Server, seen: &mut Seen) -> bool {
     }
     let what = format!("seed {seed}, {crashes} crashes, went on: {resumed_once}\n{}", case.show());
     Outputs::read(&options.out).assert_equal(&wanted, &what);
-    assert!(others(&options) == wanted_others, "{what}: fates or notifications");
+    assert!(others(&options) == wanted_others, "{what}: fates, notifications or transitions");
     options.senders = None;
     if sends {
         let requests = server.take(&path).into_iter();
         let sent = told(requests.filter(|request| request.accepted).map(|request| request.body));
-        let [_, notifications] = &wanted_others;
+        let [_, notifications, _] = &wanted_others;
         let wanted = rows(notifications.as_deref().expect("there are routes")).into_iter();
         assert_eq!(sent, told(wanted.map(|row| row["notification"].clone())), "{what}");
         *seen.entry("told".to_owned()).or_default() += u32::from(!sent.is_empty());

@@ -17,7 +17,12 @@
 //! opened when no silence has it any more, if its end is not final by then. If it is, nobody is ever
 //! told of it, unless something late takes that end back. A silence keeps nothing else: what was
 //! opened is closed and corrected as ever. The same is so where the [limit](crate::rules::Limit) of a rule
-//! leaves no room for what is to be opened: it waits for the next.
+//! leaves no room for what is to be opened: it waits for the next. What is one of many similar ones is
+//! told within a [group](super::aggregate), and so is all that becomes of it.
+//!
+//! What keeps an episode from being told is asked in this order: whether its rule is observed only
+//! (then nothing else counts), silences, whether it is told within a group, and the limit, of which
+//! the beginning of a group takes a token and what it takes in does not.
 //!
 //! Guarantees: notifications depend on the updates and the clock alone, not on how often the clock
 //! is told. Deadlines are compared exactly, and dated by the tick: a notification is dated at its
@@ -30,85 +35,21 @@
 //! any more: the lateness, or `amend_within` of its rule, after its end is decided. Where an episode
 //! by which silences last changes, all that wait are asked about again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
-use limbeck_operators::hash::xxh3_128;
 use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::aggregate::{Aggregator, Change, Groups, Joined, Place};
 use super::limit::{Buckets, Limiter};
+use super::notification::{Keeper, Notification, Said, Standing};
 use super::silence::Silencer;
-use crate::model::detail::{Changes, Reading};
 use crate::model::episode::{Catalog, Episode};
+use crate::model::silencing::Silencing;
 use crate::pipeline::Update;
 use crate::rules::{Kind, Rules};
-
-/// Something to tell of an episode.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
-    /// When it became known, as a logical time.
-    pub at_ns: i64,
-    /// What it is.
-    pub kind: Kind,
-    /// What is so from now on.
-    pub standing: Standing,
-    /// The episode; of one that is withdrawn, as it was.
-    pub episode: Episode,
-    /// Whether nothing was told of a later episode of the same rule, entity and state. A late
-    /// record may tell of an earlier one.
-    pub latest: bool,
-    /// Of a correction, what was said before.
-    pub was: Option<Box<Said>>,
-    /// Why nobody is told.
-    pub kept_by: Option<Keeper>,
-}
-
-/// What keeps an episode from being told as opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
-    /// A silence, by its number.
-    Silence(usize),
-    /// The limit of its rule.
-    Limit,
-}
-
-/// How an episode stands, to those who are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Standing {
-    /// It began, and its end is not final.
-    Open,
-    /// It ended.
-    Closed,
-    /// It never was.
-    Withdrawn,
-}
-
-impl Standing {
-    /// Its name in outputs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
-
-impl Notification {
-    /// What makes two of them the same, wherever and whenever they were made: a hash of the
-    /// episode's id, its revision, the kind, and whether it is withdrawn (which is no revision of
-    /// its own).
-    pub fn id(&self, catalog: &Catalog) -> u128 {
-        let mut bytes = [0; 22];
-        bytes[..16].copy_from_slice(&catalog.id(&self.episode).to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.episode.revision.to_le_bytes());
-        bytes[20] = self.kind as u8;
-        bytes[21] = u8::from(self.standing == Standing::Withdrawn);
-        xxh3_128(&bytes)
-    }
-}
 
 /// What makes versions of one episode: its rule and entity first, so that what follows is near.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -155,22 +96,8 @@ enum Kept {
     Until(i64),
     /// It is over.
     Over,
-}
-
-/// What was said of an episode.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
-    /// As it was.
-    pub episode: Episode,
-    /// Whether it was said to have ended.
-    pub closed: bool,
-}
-
-impl Said {
-    /// How it stood.
-    pub fn standing(&self) -> Standing {
-        if self.closed { Standing::Closed } else { Standing::Open }
-    }
+    /// What is said of it is said of a group, by its number.
+    Within(u64),
 }
 
 /// What a [`Latch`] remembers: enough to go on with, and independent of workers.
@@ -179,6 +106,9 @@ pub struct Snapshot {
     now_ns: i64,
     held: Vec<(Key, Held)>,
     buckets: Buckets,
+    groups: Groups,
+    heard: Vec<Silencing>,
+    to_hear: Vec<Update<Silencing>>,
 }
 
 /// The machine. See the [module documentation](self).
@@ -193,6 +123,9 @@ pub struct Latch {
     due: BTreeSet<(i64, Key)>,
     silencer: Option<Silencer>,
     limiter: Limiter,
+    aggregator: Aggregator,
+    /// What records say of silences, by logical times that are not over.
+    to_hear: VecDeque<Update<Silencing>>,
     /// What is kept from being opened.
     waiting: BTreeSet<Key>,
 }
@@ -203,6 +136,10 @@ enum Spoken {
     Told,
     /// That it would be, but for this.
     Kept(Keeper),
+    /// That it is one of a group.
+    Joined(Joined),
+    /// What there is to say of its group, which it leaves.
+    Left(Option<Notification>),
     /// Nothing more.
     Nothing,
 }
@@ -231,8 +168,16 @@ impl Latch {
             due: BTreeSet::new(),
             silencer: Silencer::new(rules, catalog),
             limiter: Limiter::new(rules, catalog),
+            aggregator: Aggregator::new(rules, catalog),
+            to_hear: VecDeque::new(),
             waiting: BTreeSet::new(),
         }
+    }
+
+    /// Takes in what records say of silences, by rising logical time; each before the updates of its
+    /// own.
+    pub fn hear(&mut self, heard: Vec<Update<Silencing>>) {
+        self.to_hear.extend(heard);
     }
 
     /// Takes in all updates of some complete logical times, in order.
@@ -241,12 +186,41 @@ impl Latch {
             let at_ns = moment[0].1;
             self.advance(at_ns, out);
             self.now_ns = self.now_ns.max(at_ns);
+            let has_heard = self.listen(at_ns);
             self.moment(moment, out);
+            if has_heard {
+                self.reconsider(self.waiting.clone());
+            }
         }
     }
 
     /// Lets time pass: all updates of logical times before this one have been taken.
     pub fn advance(&mut self, before_ns: i64, out: &mut Vec<Notification>) {
+        while let Some(at_ns) = self.to_hear.front().map(|(_, at_ns, _)| *at_ns)
+            && at_ns < before_ns
+        {
+            self.pass(at_ns, out);
+            self.now_ns = self.now_ns.max(at_ns);
+            self.listen(at_ns);
+            self.reconsider(self.waiting.clone());
+        }
+        self.pass(before_ns, out);
+    }
+
+    /// Has what records say of silences until a logical time be so; whether they say anything.
+    fn listen(&mut self, until_ns: i64) -> bool {
+        let mut has_heard = false;
+        while let Some((heard, ..)) = self.to_hear.pop_front_if(|(_, at_ns, _)| *at_ns <= until_ns)
+        {
+            let silencer = self.silencer.as_mut().expect("some silence is heard");
+            silencer.hear(heard, until_ns.saturating_sub(self.timing.tick));
+            has_heard = true;
+        }
+        has_heard
+    }
+
+    /// Tells what is due before a logical time; nothing is heard meanwhile.
+    fn pass(&mut self, before_ns: i64, out: &mut Vec<Notification>) {
         // What is due within a tick comes behind its updates, and not after the end of the log.
         let timing = self.timing;
         self.elapse(|due_ns| timing.ceil(due_ns) < before_ns, i64::MAX, out);
@@ -254,6 +228,9 @@ impl Latch {
 
     /// Tells what is due until the end of the log, an instant, inclusive.
     pub fn end(&mut self, clock_ns: i64, out: &mut Vec<Notification>) {
+        // Time ends within the last tick, and no record is of a later one.
+        let last_ns = self.to_hear.back().map(|(_, at_ns, _)| at_ns.saturating_add(1));
+        last_ns.into_iter().for_each(|last_ns| self.advance(last_ns, out));
         self.elapse(|due_ns| due_ns <= clock_ns, clock_ns, out);
     }
 
@@ -265,7 +242,10 @@ impl Latch {
     /// What is remembered.
     pub fn snapshot(&self) -> Snapshot {
         let held = self.held.iter().map(|(key, held)| (key.clone(), held.clone())).collect();
-        Snapshot { now_ns: self.now_ns, held, buckets: self.limiter.saved().clone() }
+        let (buckets, groups) = (self.limiter.saved().clone(), self.aggregator.saved().clone());
+        let heard = self.silencer.as_ref().map(Silencer::saved).unwrap_or_default();
+        let to_hear = self.to_hear.iter().cloned().collect();
+        Snapshot { now_ns: self.now_ns, held, buckets, groups, heard, to_hear }
     }
 
     /// Goes on from what was remembered; the rules must be the same.
@@ -274,15 +254,18 @@ impl Latch {
         self.now_ns = snapshot.now_ns;
         let due = |(key, held): &(Key, Held)| Some((held.due_ns?, key.clone()));
         self.due = snapshot.held.iter().filter_map(due).collect();
-        let waits = |held: &Held| held.kept.is_some_and(|kept| kept != Kept::Over);
+        let waits = |held: &Held| matches!(held.kept, Some(Kept::Until(_)));
         let waiting = snapshot.held.iter().filter(|(_, held)| waits(held));
         self.waiting = waiting.map(|(key, _)| key.clone()).collect();
         self.held = snapshot.held.into_iter().collect();
         self.limiter.restore(snapshot.buckets);
+        self.aggregator.restore(snapshot.groups);
+        self.to_hear = snapshot.to_hear.into();
         if let Some(silencer) = &mut self.silencer {
             for (key, held) in &self.held {
                 silencer.note(key, held.episode.as_ref());
             }
+            snapshot.heard.into_iter().for_each(|heard| silencer.hear(heard, i64::MIN));
         }
         self
     }
@@ -312,7 +295,7 @@ impl Latch {
         for key in &touched {
             self.correct(key, out);
         }
-        let keeps = self.silencer.is_some() || self.limiter.is_any();
+        let keeps = self.silencer.is_some() || self.limiter.is_any() || self.aggregator.is_any();
         let mut changed = BTreeSet::new();
         for key in touched {
             self.set_due(&key);
@@ -342,7 +325,11 @@ impl Latch {
         for key in changed {
             let kept = self.held.get_mut(&key).and_then(|held| held.kept.as_mut());
             // For a token it need not be asked before there is one.
-            let is_asked = |kept: &Kept| *kept == Kept::Over || self.silencer.is_some();
+            let is_asked = |kept: &Kept| match kept {
+                Kept::Over => true,
+                Kept::Until(_) => self.silencer.is_some(),
+                Kept::Within(_) => false,
+            };
             if let Some(kept) = kept.filter(|kept| is_asked(kept)) {
                 *kept = Kept::Until(i64::MIN);
                 self.waiting.insert(key.clone());
@@ -357,32 +344,46 @@ impl Latch {
         if let Some(due_ns) = held.due_ns {
             self.due.remove(&(due_ns, key.clone()));
         }
-        let said = self.held.remove(key).and_then(|held| held.said);
+        let Some(Held { said, kept, .. }) = self.held.remove(key) else { return };
         self.waiting.remove(key);
-        let latest = self.is_latest(key);
-        out.extend(said.map(|said| Notification {
+        let Some(said) = said else { return };
+        if let Some(Kept::Within(group)) = kept {
+            let change = if said.closed { Change::WithdrawnEnded } else { Change::Withdrawn };
+            out.extend(self.aggregator.change(group, change, (self.now_ns, self.now_ns)));
+            return;
+        }
+        out.push(Notification {
             at_ns: self.now_ns,
-            latest,
+            latest: self.is_latest(key),
             kind: Kind::Correction,
             standing: Standing::Withdrawn,
             episode: said.episode.clone(),
             was: Some(Box::new(said)),
             kept_by: None,
-        }));
+            group: None,
+        });
     }
 
     /// Tells what is no longer as it was said.
     fn correct(&mut self, key: &Key, out: &mut Vec<Notification>) {
         let latest = self.is_latest(key);
-        let Some(Held { episode: Some(episode), said: Some(said), .. }) = self.held.get_mut(key)
+        let Some(Held { episode: Some(episode), said: Some(said), kept, .. }) =
+            self.held.get_mut(key)
         else {
             return;
         };
-        if !differs(episode, said) {
+        if !said.differs(episode) {
             return;
         }
         let closed = said.closed && episode.until_ns.is_some();
         let was = std::mem::replace(said, Said { episode: episode.clone(), closed });
+        if let Some(Kept::Within(group)) = *kept {
+            if was.closed && !closed {
+                let at = (self.now_ns, self.now_ns);
+                out.extend(self.aggregator.change(group, Change::Resumed, at));
+            }
+            return;
+        }
         out.push(Notification {
             at_ns: self.now_ns,
             latest,
@@ -391,6 +392,7 @@ impl Latch {
             episode: episode.clone(),
             was: Some(Box::new(was)),
             kept_by: None,
+            group: None,
         });
     }
 
@@ -401,16 +403,13 @@ impl Latch {
             let held = self.held.get_mut(&key).expect("what is due is held");
             held.due_ns = None;
             let episode = held.episode.clone().expect("what is withdrawn is not held");
-            let closed = match (&held.said, held.kept) {
+            let (closed, kept) = match (&held.said, held.kept) {
                 (Some(Said { closed: true, .. }), _) | (None, Some(Kept::Over)) => {
-                    self.held.remove(&key);
-                    if let Some(silencer) = &mut self.silencer {
-                        silencer.note(&key, None);
-                    }
+                    self.forget(&key);
                     continue;
                 }
-                (Some(Said { closed: false, .. }), _) => true,
-                (None, _) => false,
+                (Some(Said { closed: false, .. }), kept) => (true, kept),
+                (None, kept) => (false, kept),
             };
             self.now_ns = self.now_ns.max(self.timing.ceil(due_ns));
             let (at_ns, latest) = (self.now_ns, self.is_latest(&key));
@@ -418,86 +417,124 @@ impl Latch {
                 false => (Kind::Opened, Standing::Open),
                 true => (Kind::Closed, Standing::Closed),
             };
-            let spoken = match closed {
-                false => self.speak(&key, &episode, due_ns, end_ns),
-                true => Spoken::Told,
+            let spoken = match (closed, kept) {
+                (false, _) => self.speak(&key, &episode, due_ns, end_ns),
+                (true, Some(Kept::Within(group))) => {
+                    let at = (self.told_ns(due_ns, end_ns), at_ns);
+                    Spoken::Left(self.aggregator.change(group, Change::Ended, at))
+                }
+                (true, _) => Spoken::Told,
             };
             let held = self.held.get_mut(&key).expect("what is due is held");
-            let kept_by = match spoken {
-                Spoken::Told => {
-                    held.said = Some(Said { episode: episode.clone(), closed });
-                    held.kept = None;
-                    self.waiting.remove(&key);
-                    Some(None)
-                }
-                Spoken::Kept(by) => Some(Some(by)),
-                Spoken::Nothing => None,
-            };
-            let was = None;
-            out.extend(kept_by.map(|kept_by| Notification {
+            let news = |kept_by| Notification {
                 at_ns,
                 latest,
                 kind,
                 standing,
-                episode,
-                was,
+                episode: episode.clone(),
+                was: None,
                 kept_by,
-            }));
+                group: None,
+            };
+            if !matches!(spoken, Spoken::Kept(_) | Spoken::Nothing) {
+                held.said = Some(Said { episode: episode.clone(), closed });
+                self.waiting.remove(&key);
+            }
+            match spoken {
+                Spoken::Told => {
+                    held.kept = None;
+                    out.push(news(None));
+                }
+                Spoken::Joined(Joined { group, keeper, told }) => {
+                    held.kept = Some(Kept::Within(group));
+                    out.push(news(Some(keeper)));
+                    out.extend(told);
+                }
+                Spoken::Left(told) => out.extend(told),
+                Spoken::Kept(by) => out.push(news(Some(by))),
+                Spoken::Nothing => {}
+            }
             self.set_due(&key);
+        }
+    }
+
+    /// Forgets an episode of which nothing can be told any more.
+    fn forget(&mut self, key: &Key) {
+        let held = self.held.remove(key);
+        if let Some(silencer) = &mut self.silencer {
+            silencer.note(key, None);
+        }
+        if let Some(Kept::Within(group)) = held.and_then(|held| held.kept) {
+            self.aggregator.forget(group);
+        }
+    }
+
+    /// The instant at which what was due is told: when it became known, if that was after.
+    fn told_ns(&self, due_ns: i64, end_ns: i64) -> i64 {
+        match self.timing.ceil(due_ns) < self.now_ns {
+            true => self.now_ns.min(end_ns),
+            false => due_ns,
         }
     }
 
     /// Whether an episode that is to be opened is told.
     fn speak(&mut self, key: &Key, episode: &Episode, due_ns: i64, end_ns: i64) -> Spoken {
-        if self.silencer.is_none() && !self.limiter.limits(key.rule) {
+        let is_told = !self.limiter.limits(key.rule) && !self.aggregator.aggregates(key.rule);
+        if self.silencer.is_none() && is_told {
             return Spoken::Told;
         }
         let kept = self.held[key].kept;
-        // What became known after it was due is told when it did.
-        let at_ns = match self.timing.ceil(due_ns) < self.now_ns {
-            true => self.now_ns.min(end_ns),
-            false => due_ns,
-        };
+        let at_ns = self.told_ns(due_ns, end_ns);
         let ended_ns = self.end_decided_ns(key, episode);
         let ended_ns = ended_ns.map(|ended_ns| ended_ns.saturating_add(self.timing.lateness));
         let is_over = kept.is_some() && ended_ns.is_some_and(|ended_ns| ended_ns <= at_ns);
-        let by = match is_over {
-            true => None,
-            false => self.keeper(episode, at_ns),
+        let now = match is_over {
+            true => Err((None, Kept::Over)),
+            false => self
+                .open(episode, at_ns)
+                .map_err(|(by, until_ns)| (Some(by), Kept::Until(until_ns))),
         };
-        let now = match by {
-            None if !is_over => return Spoken::Told,
-            None => Kept::Over,
-            Some((_, until_ns)) => Kept::Until(until_ns),
+        let (by, now) = match now {
+            Ok(spoken) => return spoken,
+            Err(now) => now,
         };
         match now {
             Kept::Over => self.waiting.remove(key),
-            Kept::Until(_) => self.waiting.insert(key.clone()),
+            _ => self.waiting.insert(key.clone()),
         };
         self.held.entry(key.clone()).and_modify(|held| held.kept = Some(now));
-        by.filter(|_| kept.is_none()).map_or(Spoken::Nothing, |(by, _)| Spoken::Kept(by))
+        by.filter(|_| kept.is_none()).map_or(Spoken::Nothing, Spoken::Kept)
     }
 
-    /// What keeps an episode from being opened at an instant, and until when it does at least.
-    fn keeper(&mut self, episode: &Episode, at_ns: i64) -> Option<(Keeper, i64)> {
+    /// Opens an episode at an instant, or says what keeps it from that, and until when at least.
+    fn open(&mut self, episode: &Episode, at_ns: i64) -> Result<Spoken, (Keeper, i64)> {
         let standing = |key: &Key| {
             let episode = self.held.get(key)?.episode.as_ref()?;
             Some((episode.decided_ns, self.end_decided_ns(key, episode)))
         };
         let silencer = self.silencer.as_ref();
         let silenced = silencer.and_then(|of| of.silences(episode, at_ns, standing));
-        if let Some((by, until_ns)) = silenced {
-            return Some((Keeper::Silence(by), until_ns));
+        if let Some(((by, id), until_ns)) = silenced {
+            return Err((Keeper::Silence(by, id), until_ns));
         }
-        let next_ns = self.limiter.take(episode, at_ns).err()?;
-        Some((Keeper::Limit, next_ns))
+        let place = self.aggregator.place(episode, at_ns);
+        let limited = match &place {
+            Place::Alone => self.limiter.take(episode, episode, at_ns),
+            Place::First(group) => self.limiter.take(episode, group, at_ns),
+            Place::Within => Ok(()),
+        };
+        limited.map_err(|next_ns| (Keeper::Limit, next_ns))?;
+        let joined = self.aggregator.take(episode, place, (at_ns, self.now_ns));
+        Ok(joined.map_or(Spoken::Told, Spoken::Joined))
     }
 
     /// Whether nothing was said of a later episode of the same rule, entity and state.
     fn is_latest(&self, key: &Key) -> bool {
         let later = self.held.range((Bound::Excluded(key), Bound::Unbounded));
         let mut later = later.take_while(|(later, _)| later.lane() == key.lane());
-        !later.any(|(later, held)| later.state == key.state && held.said.is_some())
+        let was_told =
+            |held: &Held| held.said.is_some() && !matches!(held.kept, Some(Kept::Within(_)));
+        !later.any(|(later, held)| later.state == key.state && was_told(held))
     }
 
     /// Puts an episode's deadline into the queue, if it has one.
@@ -532,7 +569,7 @@ impl Latch {
                 let due_ns = final_ns().map_or(opens_ns, |final_ns| opens_ns.min(final_ns));
                 Some(due_ns).filter(|due_ns| *due_ns < i64::MAX)
             }
-            (None, None) => Some(opens_ns),
+            (None, None | Some(Kept::Within(_))) => Some(opens_ns),
         }
     }
 
@@ -553,27 +590,6 @@ impl Latch {
         debug_assert!(next.is_some(), "an episode that changed is followed: {episode:?}");
         Some(next.map_or(until_ns, |next| next.decided_ns))
     }
-}
-
-/// Whether an episode is other than was said, beyond an end that is not final yet.
-fn differs(episode: &Episode, said: &Said) -> bool {
-    let Episode { until_ns, expired, .. } = said.episode;
-    let end = match said.closed {
-        true => (episode.until_ns, episode.expired),
-        false => (until_ns, expired),
-    };
-    end != (until_ns, expired)
-        || episode.decided_ns != said.episode.decided_ns
-        || carried(episode, said.closed) != carried(&said.episode, said.closed)
-}
-
-/// What an episode carries. More changes of a session that goes on are told with its end.
-fn carried(
-    episode: &Episode,
-    closed: bool,
-) -> Option<(&[SmolStr], Option<Reading>, Option<Changes>)> {
-    let detail = episode.detail.as_deref()?;
-    Some((&detail.labels, detail.value, detail.changes.filter(|_| closed)))
 }
 
 #[cfg(test)]

@@ -61,8 +61,14 @@ impl Limiter {
         self.limits[usize::from(rule)].is_some()
     }
 
-    /// Takes a token at an instant; where there is none, gives when there is.
-    pub(super) fn take(&mut self, episode: &Episode, at_ns: i64) -> Result<(), i64> {
+    /// Takes a token at an instant, of the unit of what is told, which may be a group; where there is
+    /// none, gives when there is.
+    pub(super) fn take(
+        &mut self,
+        episode: &Episode,
+        told: &Episode,
+        at_ns: i64,
+    ) -> Result<(), i64> {
         let Some(Limit { burst, every_ns, by }) = self.limits[usize::from(episode.rule)] else {
             return Ok(());
         };
@@ -70,7 +76,7 @@ impl Limiter {
         if !self.wanted.iter().any(|matchers| facts.fit(matchers)) {
             return Ok(());
         }
-        let key = (episode.rule, by.of(&episode.entity, &episode.detail).into());
+        let key = (episode.rule, by.of(&told.entity, &told.detail).into());
         let full_ns = self.full_at.get(&key).map_or(at_ns, |full_ns| at_ns.max(*full_ns));
         let room_ns = every_ns.saturating_mul(i64::from(burst) - 1);
         let next_ns = full_ns.saturating_sub(room_ns);

@@ -4,14 +4,16 @@
 //! line for every notification that a route wants, in the order in which they are told; what is
 //! withheld has one, too, which says by what. State: a [`Latch`].
 //!
-//! - `latch`: what is notified of and when, decided by the log alone; `silence`: what is silenced;
-//!   `limit`: how much is told.
+//! - `notification`: what there is to tell; `latch`: what of it is told and when, decided by the log
+//!   alone; `silence`: what is silenced; `aggregate`: what is told as one; `limit`: how much is told.
 //! - `routing`: who is told, or would be, but for what withholds it.
 //! - `outbox`: what is still to be delivered to a sink, on disk; `sender`: the threads that deliver
 //!   it; `request`: what a sink is sent. None of them decides what is told.
 
+mod aggregate;
 pub mod latch;
 mod limit;
+pub mod notification;
 pub mod outbox;
 pub mod request;
 mod routing;
@@ -28,13 +30,15 @@ use limbeck_operators::hash::fixed_hash;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use self::latch::{Latch, Notification, Snapshot};
+use self::latch::{Latch, Snapshot};
+use self::notification::Notification;
 use self::outbox::Outbox;
 use self::request::Target;
 pub(crate) use self::routing::{Destination, Routing, Withheld};
 use self::sender::{Backoff, Delivery, Sender};
 use crate::durable::Disk;
 use crate::model::episode::Episode;
+use crate::model::silencing::Silencing;
 use crate::pipeline::Update;
 use crate::rules::Rules;
 use crate::sinks::json::push_notification;
@@ -67,7 +71,7 @@ impl Told {
     pub(crate) fn count(&mut self, to: &Destination<'_>) {
         match &to.withheld {
             None => self.told += 1,
-            Some(Withheld { by, name }) => {
+            Some(Withheld { by, name, .. }) => {
                 let names = self.withheld.entry((*by).to_owned()).or_default();
                 *names.entry((*name).to_owned()).or_default() += 1;
             }
@@ -124,6 +128,12 @@ impl Alerts {
         ))
     }
 
+    /// Takes in what records say of silences, by rising logical time; each before the updates of its
+    /// own.
+    pub fn hear(&mut self, heard: Vec<Update<Silencing>>) {
+        self.latch.hear(heard);
+    }
+
     /// Takes in all updates of some complete logical times, in order.
     ///
     /// # Errors
@@ -165,9 +175,12 @@ impl Alerts {
             self.line.clear();
             match &withheld {
                 None => push_member(&mut self.line, br#"{"to":"#, &names),
-                Some(Withheld { by, name }) => {
+                Some(Withheld { by, name, id }) => {
                     push_member(&mut self.line, br#"{"to":[],"withheld":{"by":"#, by);
                     push_member(&mut self.line, br#","name":"#, name);
+                    if let Some(id) = id {
+                        push_member(&mut self.line, br#","id":"#, id);
+                    }
                     push_member(&mut self.line, br#","from":"#, &names);
                     self.line.push(b'}');
                 }

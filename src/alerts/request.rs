@@ -157,8 +157,13 @@ fn alerts(notification: &Value, ends_ns: i64) -> Vec<Value> {
         Some("closed") => episode["until"].clone(),
         _ => at.clone(),
     };
+    let group = data["group"].as_object().cloned().unwrap_or_default();
     let alert = |episode: &Value, ends_at: Value| {
-        let annotations = episode["annotations"].as_object().cloned().unwrap_or_default();
+        let mut annotations = episode["annotations"].as_object().cloned().unwrap_or_default();
+        annotations.extend(group.iter().map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (format!("group_{name}"), text.into())
+        }));
         json!({
             "labels": labels(episode),
             "annotations": annotations,
@@ -240,6 +245,12 @@ mod tests {
             assert_eq!(alerts(&earlier, ends_ns), Vec::<Value>::new());
             let first = alerts(&notification(standing, None), ends_ns);
             assert_eq!(Value::from(first), wanted, "{standing}");
+            let mut group = notification(standing, None);
+            group["data"]["group"] = json!({ "count": 2, "first": "a" });
+            let annotations = alerts(&group, ends_ns)[0]["annotations"].clone();
+            let grouped =
+                json!({ "summary": "it is down", "group_count": "2", "group_first": "a" });
+            assert_eq!(annotations, grouped, "{standing}");
             let resolved = alerts(&notification(standing, Some(("closed", "y"))), ends_ns);
             match standing {
                 "open" => assert_eq!(Value::from(resolved), wanted),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use super::latch::{Keeper, Notification};
+use super::notification::{Keeper, Notification};
 use crate::model::episode::{Catalog, Episode};
 use crate::rules::{Matcher, Route, Rules, Subject};
 
@@ -31,6 +31,8 @@ pub(crate) struct Withheld<'r> {
     pub(crate) by: &'static str,
     /// Its name.
     pub(crate) name: &'r str,
+    /// Of a silence that records tell of, its id.
+    pub(crate) id: Option<&'r str>,
 }
 
 impl Routing {
@@ -44,20 +46,21 @@ impl Routing {
     }
 
     /// Where a notification goes, or would; `None` if no route wants it.
-    pub(crate) fn destination(&self, notification: &Notification) -> Option<Destination<'_>> {
+    pub(crate) fn destination<'r>(
+        &'r self,
+        notification: &'r Notification,
+    ) -> Option<Destination<'r>> {
         let sinks = self.sinks(notification);
         let episode = &notification.episode;
-        let withheld = match notification.kept_by {
-            _ if self.catalog.is_observed(episode) => {
-                Some(Withheld { by: "observe", name: self.catalog.rule_name(episode.rule) })
+        let of_rule = |by| Withheld { by, name: self.catalog.rule_name(episode.rule), id: None };
+        let withheld = match &notification.kept_by {
+            _ if self.catalog.is_observed(episode) => Some(of_rule("observe")),
+            Some(Keeper::Silence(number, id)) => {
+                let (by, name) = &self.silences[*number];
+                Some(Withheld { by, name, id: id.as_deref() })
             }
-            Some(Keeper::Silence(number)) => {
-                let (by, name) = &self.silences[number];
-                Some(Withheld { by, name })
-            }
-            Some(Keeper::Limit) => {
-                Some(Withheld { by: "limit", name: self.catalog.rule_name(episode.rule) })
-            }
+            Some(Keeper::Group { .. }) => Some(of_rule("aggregate")),
+            Some(Keeper::Limit) => Some(of_rule("limit")),
             None => None,
         };
         (!sinks.is_empty()).then_some(Destination { sinks, withheld })
@@ -65,9 +68,13 @@ impl Routing {
 
     /// The sinks of the routes that want a notification, each once, in the order of the rule file.
     fn sinks(&self, notification: &Notification) -> Vec<usize> {
-        let Notification { kind, episode, was, .. } = notification;
-        let versions = [Some(episode), was.as_ref().map(|was| &was.episode)];
-        // A correction is for those who would have been told before, too.
+        let Notification { kind, episode, was, group, .. } = notification;
+        // A correction is for those who would have been told before, too; what is told of a group
+        // for those who are told of its members.
+        let versions = match group {
+            Some(members) => [Some(&members.first), None],
+            None => [Some(episode), was.as_ref().map(|was| &was.episode)],
+        };
         let versions = versions.into_iter().flatten();
         let versions: Vec<_> = versions.map(|version| Facts::new(&self.catalog, version)).collect();
         let wants = |route: &&Route| {

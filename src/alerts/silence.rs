@@ -4,12 +4,15 @@
 //!
 //! A silence is at an instant from its first on and before its end, compared exactly. One that lasts
 //! while an episode holds begins where that is `decided`, and ends where its end is, as both are
-//! known then; what takes such an episode back takes it back at once. Of several, the first in the
-//! order of the rule file is named.
+//! known then; what takes such an episode back takes it back at once. What a record says of a silence
+//! is known from its logical time on, and takes the place of what was said of the same id before; of
+//! one logical time what comes last in the order of arrival and place counts. Of several silences, the
+//! first in the order of the rule file is named, and of those of its records the first by id.
 //!
 //! # Cost
 //!
-//! Nothing without silences; the episodes by which some last are kept by what they say.
+//! Nothing without silences; the episodes by which some last are kept by what they say. Of those that
+//! records tell of, what they said last, until that is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +21,8 @@ use smol_str::SmolStr;
 use super::latch::Key;
 use super::routing::Facts;
 use crate::model::episode::{Catalog, Episode};
-use crate::rules::{Rules, Silence, Subject, When};
+use crate::model::silencing::Silencing;
+use crate::rules::{Matcher, Rules, Silence, Subject, When};
 
 /// Asks the silences of a rule file.
 #[derive(Clone, Debug)]
@@ -27,7 +31,21 @@ pub(super) struct Silencer {
     silences: Vec<Silence>,
     /// By silence, the episodes by which it lasts.
     lasting: Vec<Lasting>,
+    /// By silence and id, what was heard last.
+    heard: BTreeMap<(u16, SmolStr), Heard>,
+    /// How many there were when what is over was forgotten last.
+    heard_lasting: usize,
 }
+
+/// A silence of which records tell.
+#[derive(Clone, Debug)]
+struct Heard {
+    said: Silencing,
+    matchers: Vec<Matcher>,
+}
+
+/// Which silence it is: its number, and of one that records tell of, its id.
+pub(super) type Which = (usize, Option<SmolStr>);
 
 /// What an episode says of the subjects that must be equal.
 type Values = Vec<SmolStr>;
@@ -61,7 +79,46 @@ impl Silencer {
     pub(super) fn new(rules: &Rules, catalog: &Catalog) -> Option<Self> {
         let silences = rules.silences.clone();
         let lasting = vec![Lasting::default(); silences.len()];
-        (!silences.is_empty()).then(|| Self { catalog: catalog.clone(), silences, lasting })
+        let heard = BTreeMap::new();
+        (!silences.is_empty()).then(|| Self {
+            catalog: catalog.clone(),
+            silences,
+            lasting,
+            heard,
+            heard_lasting: 0,
+        })
+    }
+
+    /// Takes in what a record says; before the instant nothing is asked any more.
+    pub(super) fn hear(&mut self, said: Silencing, over_ns: i64) {
+        let key = (said.silence, said.id.clone());
+        let matchers: Result<_, _> = said.matchers.iter().map(Matcher::of).collect();
+        let matchers = matchers.expect("it was tried when it was read");
+        self.heard.insert(key, Heard { said, matchers });
+        if self.heard.len() > 2 * self.heard_lasting + 1024 {
+            self.heard.retain(|_, heard| heard.said.until_ns > over_ns);
+            self.heard_lasting = self.heard.len();
+        }
+    }
+
+    /// What was heard and may go on.
+    pub(super) fn saved(&self) -> Vec<Silencing> {
+        self.heard.values().map(|heard| heard.said.clone()).collect()
+    }
+
+    /// Of one entry, the first that is at an instant and has what is said, and when the last of them
+    /// ends.
+    fn heard(&self, number: usize, facts: &Facts<'_>, at_ns: i64) -> Option<(SmolStr, i64)> {
+        let from = (number as u16, SmolStr::default());
+        let heard = self
+            .heard
+            .range(from..)
+            .take_while(|((silence, _), _)| usize::from(*silence) == number);
+        let heard = heard.filter(|(_, Heard { said, matchers })| {
+            (said.from_ns..said.until_ns).contains(&at_ns) && facts.fit(matchers)
+        });
+        let until = heard.map(|((_, id), heard)| (id.clone(), heard.said.until_ns));
+        until.reduce(|(id, one), (_, other)| (id, one.max(other)))
     }
 
     /// The first that silences an episode at an instant, and a later one until when some do: they
@@ -71,7 +128,7 @@ impl Silencer {
         episode: &Episode,
         at_ns: i64,
         decided_ns: impl Fn(&Key) -> Option<(i64, Option<i64>)>,
-    ) -> Option<(usize, i64)> {
+    ) -> Option<(Which, i64)> {
         let facts = Facts::new(&self.catalog, episode);
         let mut by = None;
         let mut until_ns = i64::MIN;
@@ -79,7 +136,12 @@ impl Silencer {
             if !facts.fit(&silence.matchers) {
                 continue;
             }
+            let mut id = None;
             let until = match &silence.when {
+                When::Heard(_) => self.heard(number, &facts, at_ns).map(|(of, until)| {
+                    id = Some(of);
+                    until
+                }),
                 When::While { matchers, .. } if facts.fit(matchers) => None,
                 When::While { equal, .. } => {
                     let said = values(&facts, equal);
@@ -95,7 +157,7 @@ impl Silencer {
                 when => when.until(at_ns),
             };
             if let Some(until) = until {
-                by = by.or(Some(number));
+                by = by.or(Some((number, id)));
                 until_ns = until_ns.max(until);
             }
         }

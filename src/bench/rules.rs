@@ -25,6 +25,12 @@ pub(super) const HOLD: &str = "rules/hold";
 enum Of {
     /// One rule, the states of the flat log.
     States,
+    /// The same, each change of which is told.
+    Changes,
+    /// The same, of which somebody would be told.
+    Told,
+    /// The same, and records that tell of silences, of which there are none.
+    Heard,
     /// One rule, a number of its records.
     Readings,
     /// Fifty rules, those states, as twenty signals.
@@ -32,7 +38,7 @@ enum Of {
 }
 
 /// The measurements, with what a rule has beside `hold`.
-const RULES: [(&str, Of, &str); 12] = [
+const RULES: [(&str, Of, &str); 16] = [
     (HOLD, Of::States, ""),
     ("rules/dedup", Of::States, "dedup: { by: [data.service], within: 1m }"),
     ("rules/keep", Of::States, "keep: { unready: 1m }"),
@@ -40,6 +46,10 @@ const RULES: [(&str, Of, &str); 12] = [
     ("rules/flap_damping", Of::States, "faults: [unready], flap_damping: {}"),
     ("rules/flap_detection", Of::States, "flap_detection: {}"),
     ("rules/grace", Of::States, "faults: [unready], grace: 2m"),
+    ("rules/keep_transitions", Of::Changes, ""),
+    ("rules/routes", Of::Told, ""),
+    ("rules/aggregate", Of::Told, "aggregate: {}"),
+    ("rules/events", Of::Heard, ""),
     ("rules/readings", Of::Readings, ""),
     ("rules/half_life", Of::Readings, "smooth: { half_life: 1m }"),
     ("rules/median", Of::Readings, "smooth: { median: 5m }"),
@@ -81,10 +91,11 @@ pub(super) fn measure(bench: &mut Bench<'_>, names: &[&&str]) -> Result<(), Fail
 fn text(of: Of, fields: &str) -> String {
     let more = if fields.is_empty() { String::new() } else { format!(", {fields}") };
     let mut text = head();
+    let keeps = if of == Of::Changes { "keep_transitions: true, " } else { "" };
     let _ = match of {
-        Of::States => write!(
+        Of::States | Of::Changes | Of::Told | Of::Heard => write!(
             text,
-            "  readiness: {{ from: probe, where: type == \"readiness\", {READY} }}\nrules:\n  \
+            "  readiness: {{ from: probe, where: type == \"readiness\", {keeps}{READY} }}\nrules:\n  \
              - {{ name: pod-readiness, signal: readiness, {}{more} }}\n",
             held(30)
         ),
@@ -95,6 +106,14 @@ fn text(of: Of, fields: &str) -> String {
         ),
         Of::TwentySignals => return spread(50, SIGNALS),
     };
+    if matches!(of, Of::Told | Of::Heard) {
+        text.push_str(
+            "sinks: { hook: { webhook: { url: http://localhost/ } } }\nroutes: [{ to: hook }]\n",
+        );
+    }
+    if of == Of::Heard {
+        text.push_str("silences: { told: { events: { where: type == \"silence\" } } }\n");
+    }
     text
 }
 

@@ -341,6 +341,7 @@ fn copy(gathered: &Gathered) -> Gathered {
     match gathered {
         Gathered::Episodes(updates) => Gathered::Episodes(updates.clone()),
         Gathered::Ledger(updates) => Gathered::Ledger(updates.clone()),
+        Gathered::Silencings(heard) => Gathered::Silencings(heard.clone()),
         Gathered::End(clock) => Gathered::End(*clock),
         Gathered::Passed(before) => Gathered::Passed(*before),
         Gathered::CutAt(at) => Gathered::CutAt(*at),

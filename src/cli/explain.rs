@@ -26,7 +26,7 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
         (None, Some(source), Some(id)) => Some(Which::Identity(source.clone(), id.clone())),
         _ => None,
     };
-    if which.is_some() && logs.iter().any(|log| log.stored.is_none() && is_stream(&log.path)) {
+    if which.is_some() && are_streams(&logs) {
         let what = "a record is looked for before the replay, and standard input or a pipe can be \
                     read once: give the log as a file";
         return fail(USAGE, &what);
@@ -38,6 +38,11 @@ pub(super) fn run(args: &ExplainArgs) -> u8 {
     }
 }
 
+/// Whether some log can be read only once.
+fn are_streams(logs: &[Log]) -> bool {
+    logs.iter().any(|log| log.stored.is_none() && is_stream(&log.path))
+}
+
 /// Whether an input can be read only once.
 pub(super) fn is_stream(path: &Path) -> bool {
     let is_other = |found: Metadata| !found.is_file() && !found.is_dir();
@@ -46,10 +51,16 @@ pub(super) fn is_stream(path: &Path) -> bool {
 
 /// Explains an entity.
 fn whole(args: &ExplainArgs, rules: &Rules, logs: &[Log], entity: &str) -> u8 {
-    let explanation = match explain(rules, logs, entity, args.at) {
+    let mut explanation = match explain(rules, logs, entity, args.at) {
         Ok(explanation) => explanation,
         Err(failure) => return fail(failure.exit_code(), &failure),
     };
+    if !are_streams(logs)
+        && !explanation.is_empty()
+        && let Err(failure) = explanation.add_told(rules, logs, args.at)
+    {
+        return fail(failure.exit_code(), &failure);
+    }
     if explanation.is_empty() {
         let what = format!("no record of `{entity}` that fits a signal had arrived");
         return fail(FAILED, &what);

@@ -11,9 +11,9 @@ use limbeck_operators::machines::threshold::{Bound, Thresholds};
 use crate::model::duration::format_duration;
 use crate::model::time::format_rfc3339;
 use crate::rules::{
-    ABOVE, BELOW, Condition, Dedup, FLAPPING, Format, Kind, Limit, Mapping, Matcher, NORMAL, Route,
-    Rule, Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source, Subject, TemplatePart,
-    Text, TimeField, TimeForm, UNKNOWN, Unit, When,
+    ABOVE, Aggregate, BELOW, Condition, Dedup, FLAPPING, Format, Hearing, Kind, Limit, Mapping,
+    Matcher, NORMAL, Route, Rule, Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source,
+    Subject, TemplatePart, Text, TimeField, TimeForm, UNKNOWN, Unit, When,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -29,13 +29,13 @@ pub(super) fn text(rules: &Rules) -> String {
         push_route(&mut text, rules, route).expect("a String takes every write");
     }
     for silence in &rules.silences {
-        push_silence(&mut text, silence).expect("a String takes every write");
+        push_silence(&mut text, rules, silence).expect("a String takes every write");
     }
     text
 }
 
 /// What is not told, and when.
-fn push_silence(text: &mut String, silence: &Silence) -> fmt::Result {
+fn push_silence(text: &mut String, rules: &Rules, silence: &Silence) -> fmt::Result {
     writeln!(text, "\n{} {}", silence.kind(), silence.name)?;
     let mut stages = Stages { text, number: 0 };
     stages.stage("waits to be opened: an episode for which all of these hold")?;
@@ -53,6 +53,15 @@ fn push_silence(text: &mut String, silence: &Silence) -> fmt::Result {
                 intervals.len()
             ))?;
             stages.details(intervals.iter().map(|interval| ("", interval.to_string())))?;
+        }
+        When::Heard(hearing) => {
+            stages.stage("as records say; of those of one id the last counts")?;
+            let Hearing { from, filter, id, matchers, starts, ends } = &**hearing;
+            let from = from.map(|from| ("from", rules.sources[from].name.to_string()));
+            let filter = filter.as_ref().map(|filter| ("where", condition(filter)));
+            let read = [("id", id), ("matchers", matchers), ("starts", starts), ("ends", ends)];
+            let read = read.map(|(name, value)| (name, value.text().to_owned()));
+            stages.details(from.into_iter().chain(filter).chain(read))?;
         }
         When::While { matchers: of, equal } => {
             stages.stage("while an episode holds for which all of these hold")?;
@@ -210,6 +219,15 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         "expiry: after {expiry} without observations an entity is forgotten"
     ))?;
     stages.stage(format_args!("output: episodes of {} by entity", rule.name))?;
+    if let Some(Aggregate { by, from, within_ns }) = &rule.aggregate {
+        let within = format_duration(*within_ns);
+        stages.stage(format_args!(
+            "aggregate: from {from} entities within {within} on, similar ones are told as one"
+        ))?;
+        let by = by.iter().map(|label| signal.labels[*label].name.as_str());
+        let by: Vec<_> = ["state"].into_iter().chain(by).collect();
+        stages.details([("similar", format!("equal in {}", by.join(", ")))])?;
+    }
     if let Some(Limit { burst, every_ns, by }) = rule.limit {
         let (every, unit) = (format_duration(every_ns), unit(signal, by));
         stages.stage(format_args!(

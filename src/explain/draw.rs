@@ -50,6 +50,12 @@ pub fn draw(explanation: &Explanation) -> String {
         text.push('\n');
         draw_rule(&mut text, rule, explanation.known_at);
     }
+    if !explanation.told.is_empty() {
+        text.push('\n');
+    }
+    for tidings in &explanation.told {
+        line(&mut text, format_args!("{}", tidings.sentence()));
+    }
     if !explanation.damaged.is_empty() {
         text.push_str("\nincomplete: a log could not be read to its end\n");
     }

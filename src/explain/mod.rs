@@ -7,6 +7,7 @@
 mod draw;
 mod locate;
 mod records;
+mod told;
 mod traces;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub(crate) use draw::lanes;
 pub use locate::{Found, Located, Which, locate};
 pub(crate) use records::fate_rows;
 pub use records::{Records, explain_records};
+pub use told::{Kept as NotTold, Tidings};
 pub(crate) use traces::{Retraced, Seen};
 
 use self::traces::{Wanted, retrace};
@@ -48,12 +50,31 @@ pub struct Explanation {
     /// Records that were late, and used by rules that amend for longer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub amending: Vec<Amending>,
+    /// Who is told of its episodes, and what keeps others from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Tidings>,
     /// The logs that could not be read to their end; as JSON, whether there are any.
     #[serde(serialize_with = "whether_any")]
     pub damaged: Vec<InputError>,
 }
 
 impl Explanation {
+    /// Adds who is told of its episodes, if there are routes. What that is depends on other entities,
+    /// too: the logs are read once more, for all.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], if a log cannot be opened or the replay fails.
+    pub fn add_told(
+        &mut self,
+        rules: &Rules,
+        logs: &[Log],
+        until_ns: Option<i64>,
+    ) -> Result<(), Failure> {
+        self.told = told::tidings(rules, logs, &self.entity, (traces::TICK_NS, until_ns))?;
+        Ok(())
+    }
+
     /// Whether nothing of the entity fits a signal.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.not_used.is_empty() && self.amending.is_empty()

@@ -324,6 +324,11 @@ fn unmatched(place: &Origin, why: Unmatched, entity: &str) -> String {
         Unmatched::NoState => {
             format!("{place} is unmatched: a record of `{entity}`, but no state of its signal fits")
         }
+        Unmatched::Silencing => {
+            format!(
+                "{place} is unmatched: no signal's condition holds, and it says when there is silence"
+            )
+        }
         Unmatched::NotJudged => format!(
             "{place} is unmatched: a record of `{entity}`, but what could not be judged does not hold"
         ),

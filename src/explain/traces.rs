@@ -20,7 +20,7 @@ use crate::sources::intake::{Matcher, Outcome, Traced};
 use crate::sources::{InputError, Interrupt};
 
 /// How finely history is resolved; what holds at the end does not depend on it.
-const TICK_NS: i64 = 100_000_000;
+pub(super) const TICK_NS: i64 = 100_000_000;
 
 /// What is looked for in a replay.
 #[derive(Default)]
@@ -102,7 +102,7 @@ impl Seen {
                         self.dead.push(letter);
                     }
                 }
-                Entry::Count(_) | Entry::Source(_) => {}
+                Entry::Count(_) | Entry::Source(_) | Entry::Silencing(_) => {}
             }
         }
     }
@@ -157,6 +157,7 @@ impl Retraced {
             rules: each.filter_map(|rule| traces.rule(rules, rule, &self.names)).collect(),
             not_used,
             amending,
+            told: Vec::new(),
             damaged: self.damaged.clone(),
         }
     }

@@ -201,6 +201,11 @@ impl Catalog {
         (&self.signals[signal], &self.rules[usize::from(episode.rule)], state)
     }
 
+    /// The name of a label of a rule's signal, by the rank of the rule and the number of the label.
+    pub fn carried(&self, rule: u16, label: usize) -> &str {
+        &self.published[usize::from(rule)].carried[label]
+    }
+
     /// The name of a rule, by its rank.
     pub fn rule_name(&self, rule: u16) -> &str {
         &self.rules[usize::from(rule)]

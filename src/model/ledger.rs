@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 use super::account::{Account, SourceKey};
 use super::detail::Changes;
 use super::sighting::{Position, Tie};
+use super::silencing::Silencing;
 
 /// How much of a record a dead letter keeps.
 pub const DEAD_LETTER_BYTES_MAX: usize = 1024;
@@ -23,6 +24,8 @@ pub enum Entry {
     Trace(Box<Trace>),
     /// What the records of a source were together, in some of the partitions.
     Source(Box<(SourceKey, Account)>),
+    /// What a record says of a silence; it goes to those who decide what is told.
+    Silencing(Box<Silencing>),
 }
 
 /// What is counted.
@@ -286,6 +289,8 @@ pub enum Unmatched {
     NoState,
     /// Some condition could not be judged.
     NotJudged,
+    /// It is of no signal, and says when there is silence.
+    Silencing,
 }
 
 impl Unmatched {
@@ -296,6 +301,7 @@ impl Unmatched {
             Self::NoSignal => "no signal's condition holds",
             Self::NoState => "no state of its signal fits",
             Self::NotJudged => "a condition could not be judged",
+            Self::Silencing => "it says when there is silence",
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod printable;
 pub mod record;
 pub mod sighting;
+pub mod silencing;
 pub mod time;
 
 pub use record::{Id, Scalar, Sequence};

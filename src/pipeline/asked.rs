@@ -15,7 +15,8 @@ use limbeck_operators::machines::session::{Grouped, Grouping, Groups, Session};
 use limbeck_operators::machines::threshold::{Level, Measured, Measures, Threshold, Thresholds};
 use limbeck_operators::stage::{Then, Told};
 
-use super::{Lane, Options};
+use super::Lane;
+use super::lanes::Telling;
 use crate::model::detail::{Detail, Reading, SharedDetail};
 use crate::model::episode::Catalog;
 use crate::model::ledger::Staged;
@@ -65,10 +66,10 @@ impl Lanes {
 /// Hold-down, with what is remembered besides.
 pub(super) fn hold_down<S: Shown, B: Besides>(
     rules: &Rc<Lanes>,
-    options: Options,
+    telling: Telling,
 ) -> HoldDown<Lane, Observation<S>, Asked<S, B>> {
     let machine = HoldDown::new(Asked::of(rules));
-    if options.traced { machine.telling_runs() } else { machine }
+    if telling.runs { machine.telling_runs() } else { machine }
 }
 
 type Staging<S> = Asked<S, ()>;
@@ -76,23 +77,23 @@ type Staging<S> = Asked<S, ()>;
 /// Hold-down behind the stages that take states, in the one order there is.
 pub(super) fn staged_machine<S: Shown>(
     rules: &Rc<Lanes>,
-    options: Options,
+    telling: Telling,
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
-    let machine = hold_down::<S, Option<i64>>(rules, options);
-    let machine = behind_states::<S, _>(rules, options, machine);
+    let machine = hold_down::<S, Option<i64>>(rules, telling);
+    let machine = behind_states::<S, _>(rules, telling, machine);
     Then::new(Absent::new(Staging::<S>::of(rules)), machine)
 }
 
 /// Hold-down behind all stages, likewise.
 pub(super) fn whole_machine<S: Shown>(
     rules: &Rc<Lanes>,
-    options: Options,
+    telling: Telling,
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
     let asked = || Staging::<S>::of(rules);
-    let threshold = Threshold::new(asked()).telling(options.traced);
-    let session = Session::new(asked()).telling(options.traced);
-    let machine = Then::new(session, hold_down::<S, Rare>(rules, options));
-    let machine = Then::new(threshold, behind_states::<S, _>(rules, options, machine));
+    let threshold = Threshold::new(asked()).telling(telling.observations);
+    let session = Session::new(asked()).telling(telling.observations);
+    let machine = Then::new(session, hold_down::<S, Rare>(rules, telling));
+    let machine = Then::new(threshold, behind_states::<S, _>(rules, telling, machine));
     Then::new(Absent::new(asked()), machine)
 }
 
@@ -100,10 +101,10 @@ pub(super) fn whole_machine<S: Shown>(
 type Behind<S, M> =
     Then<FlapDamping<Staging<S>>, Then<FlapDetection<Staging<S>>, Then<Grace<Staging<S>>, M>>>;
 
-fn behind_states<S, M>(rules: &Rc<Lanes>, options: Options, machine: M) -> Behind<S, M> {
+fn behind_states<S, M>(rules: &Rc<Lanes>, telling: Telling, machine: M) -> Behind<S, M> {
     let asked = || Staging::<S>::of(rules);
     let machine = Then::new(Grace::new(asked()), machine);
-    let detection = FlapDetection::new(asked()).telling(options.traced);
+    let detection = FlapDetection::new(asked()).telling(telling.observations);
     let machine = Then::new(detection, machine);
     Then::new(FlapDamping::new(asked()), machine)
 }

@@ -27,6 +27,17 @@ pub(super) struct Group {
     pub(super) amend_within_ns: i64,
     /// What folds for them; those that need less need not pay for it.
     pub(super) machinery: Machinery,
+    /// Whether each run is told, whatever became of it.
+    pub(super) tells_runs: bool,
+}
+
+/// What is told in the ledger beside counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling {
+    /// What stages did with each observation.
+    pub(super) observations: bool,
+    /// Each run, whatever became of it.
+    pub(super) runs: bool,
 }
 
 /// The rules by what their timelines have to do.
@@ -41,7 +52,8 @@ impl Groups {
     pub(super) fn new(rules: &Rules) -> Self {
         let group = |rule: &Rule| {
             let (amend_within_ns, machinery) = (rule.amend_within_ns, rule.machinery());
-            Group { amend_within_ns, machinery }
+            let tells_runs = rules.signals[rule.signal].keeps_transitions;
+            Group { amend_within_ns, machinery, tells_runs }
         };
         Self::of(rules.rules.iter().map(group))
     }
@@ -103,7 +115,7 @@ pub(super) fn lanes<'scope, S: Shown>(
     };
     let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
     let rules = Rc::new(Lanes::new(rules, catalog.clone()));
-    for (part, Group { amend_within_ns, machinery }) in parts.into_iter().zip(groups) {
+    for (part, Group { amend_within_ns, machinery, tells_runs }) in parts.into_iter().zip(groups) {
         let mut timing = Timing { lateness: amend_within_ns, tick: options.tick_ns };
         let mut part = part.as_collection();
         if rules.dedup_ns.iter().any(Option::is_some) {
@@ -112,19 +124,20 @@ pub(super) fn lanes<'scope, S: Shown>(
             timing.lateness = timing.lateness.saturating_add(timing.tick);
         }
         let to = (&mut decided, &mut *saving);
+        let telling = Telling { observations: options.traced, runs: options.traced || tells_runs };
         match machinery {
             Machinery::Held => {
-                let machine = hold_down::<S, ()>(&rules, options);
-                decide(part, ends, (&rules, machine), timing, options, to);
+                let machine = hold_down::<S, ()>(&rules, telling);
+                decide(part, ends, (&rules, machine), timing, telling, to);
             }
             Machinery::Staged => {
-                let machine = staged_machine::<S>(&rules, options);
-                decide(part, ends, (&rules, machine), timing, options, to);
+                let machine = staged_machine::<S>(&rules, telling);
+                decide(part, ends, (&rules, machine), timing, telling, to);
             }
             Machinery::All if !S::DETAILED => unreachable!("its rules observe more than states"),
             Machinery::All => {
-                let machine = whole_machine::<S>(&rules, options);
-                decide(part, ends, (&rules, machine), timing, options, to);
+                let machine = whole_machine::<S>(&rules, telling);
+                decide(part, ends, (&rules, machine), timing, telling, to);
             }
         }
     }
@@ -182,7 +195,7 @@ fn decide<'scope, S: Shown, M>(
     ends: &Ends<'scope>,
     (rules, machine): (&Rc<Lanes>, M),
     timing: Timing,
-    options: Options,
+    telling: Telling,
     (decided, saving): (&mut Decided<'scope>, &mut Saving),
 ) where
     M: Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>>,
@@ -194,19 +207,21 @@ fn decide<'scope, S: Shown, M>(
     // Lateness is judged before, exactly: nothing can be too late for the timeline.
     lanes.errs.inspect(|rejected| panic!("an event in time was rejected: {rejected:?}"));
     let oks = lanes.oks.inner;
-    if options.traced {
-        decided.ledgers.push(oks.clone().map(|((Lane { entity, rule, .. }, told), at, diff)| {
+    if telling.runs {
+        decided.ledgers.push(oks.clone().flat_map(move |((lane, revised), at, diff)| {
+            let Lane { entity, rule, .. } = lane;
             let lane = TracedLane { rule: rule as u16, entity: entity.name() };
-            let trace = match told.value.outcome() {
+            let trace = match revised.value.outcome() {
                 Ok(decision) => {
                     let decision = decision.map(|state| S::number(&state));
                     Trace::Decided { lane, decision }
                 }
+                Err(_) if !telling.observations => return None,
                 Err((Observation { event_time_ns, tie, .. }, what)) => {
                     Trace::Staged { lane, place: Place { event_time_ns, tie }, what }
                 }
             };
-            (Entry::Trace(Box::new(trace)), at, diff)
+            Some((Entry::Trace(Box::new(trace)), at, diff))
         }));
     }
     let of = Rc::clone(rules);

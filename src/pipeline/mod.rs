@@ -30,7 +30,7 @@ use limbeck_operators::timeline::Timing;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::vec::{Branch, Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
@@ -42,6 +42,7 @@ use crate::model::entity::Entity;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::Entry;
 use crate::model::sighting::{Noted, Shown, Sighting};
+use crate::model::silencing::Silencing;
 use crate::rules::{Rules, Skew};
 use crate::sources::intake::{Batch, Judgement};
 
@@ -85,6 +86,8 @@ pub enum Gathered {
     Episodes(Vec<Update<Episode>>),
     /// What became of other records.
     Ledger(Vec<Update<Entry>>),
+    /// What records say of silences: before the episodes of their logical times, and later.
+    Silencings(Vec<Update<Silencing>>),
     /// Where time stands at the end, as one of the workers knows it.
     End(i64),
     /// Every change of an episode before this logical time has been gathered; only said for routes.
@@ -245,7 +248,26 @@ fn build_with<S: Shown>(
         ends.into_iter().for_each(|(clock, ..)| to_end(Gathered::End(clock)));
     });
     let to_episodes = receive.clone();
-    let episodes = scope.concatenate(decided.episodes).as_collection();
+    let mut episodes = decided.episodes;
+    let ledger = match rules.hearings().next() {
+        None => ledger,
+        Some(_) => {
+            let (heard, ledger) = ledger
+                .branch(|_, (entry, ..): &Update<Entry>| !matches!(entry, Entry::Silencing(_)));
+            let heard = heard.flat_map(|(entry, at, diff)| match entry {
+                Entry::Silencing(heard) => Some((*heard, at, diff)),
+                _ => None,
+            });
+            let to_silencings = receive.clone();
+            let heard = gather(heard.as_collection(), "silencings", move |updates| {
+                to_silencings(Gathered::Silencings(updates));
+            });
+            // Nothing flows there: episodes wait until what silences them is known.
+            episodes.push(heard.flat_map(|()| None));
+            ledger
+        }
+    };
+    let episodes = scope.concatenate(episodes).as_collection();
     let episodes = gather(episodes, "episodes", move |updates| {
         to_episodes(Gathered::Episodes(updates));
     });

@@ -76,7 +76,7 @@ impl RestoredFlow {
         let before = unchanged.before().iter();
         let before = before.map(|rule| {
             let (amend_within_ns, machinery) = (rule.amend_within_ns, rule.machinery);
-            Group { amend_within_ns, machinery }
+            Group { amend_within_ns, machinery, tells_runs: rule.keeps_transitions }
         });
         let groups_before = Groups::of(before);
         let groups = Groups::new(rules);

@@ -182,9 +182,9 @@ pub(super) fn resume(
             return Err(Failure::OtherCheckpoint(plan.dir.clone()));
         }
         let is_same = checkpoint.written == rules.written;
-        // What became of a record is not known rule by rule.
+        // What became of a record, and each change, is not known rule by rule.
         let has_unchanged = rules.unchanged(&checkpoint.written).numbers().next().is_some();
-        if !is_same && (options.fates || !has_unchanged) {
+        if !is_same && (options.fates || rules.keeps_transitions() || !has_unchanged) {
             differs_in
                 .extend((!differs_in.iter().any(|name| name == RULES)).then(|| RULES.to_owned()));
         }

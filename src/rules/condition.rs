@@ -318,6 +318,32 @@ impl Expression {
         }
     }
 
+    /// The same as JSON, with arrays and objects where it is a path.
+    pub fn json(&self, record: &impl RecordView, paths: &Paths) -> Option<serde_json::Value> {
+        let composite = || {
+            let data = record.data();
+            let keys = self.keys(paths)?;
+            keys.iter().try_fold(&data, |at, key| at.get(key.as_str())).cloned()
+        };
+        match self.eval(record) {
+            Ok(Scalar::Str(text)) => Some(text.into()),
+            Ok(Scalar::Bool(value)) => Some(value.into()),
+            Ok(Scalar::Int(number)) => Some(number.into()),
+            Ok(Scalar::UInt(number)) => Some(number.into()),
+            Ok(Scalar::Float(number)) => Some(number.into()),
+            Ok(Scalar::Missing | Scalar::Null) => None,
+            Ok(Scalar::Composite) | Err(NoValue) => composite(),
+        }
+    }
+
+    /// The keys of `data` under which it stands, if it is a path.
+    pub fn keys<'p>(&self, paths: &'p Paths) -> Option<&'p [SmolStr]> {
+        match &paths.as_slice()[self.slot()?] {
+            Attribute::Data(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
     /// As it is written in the rule file.
     pub fn text(&self) -> &str {
         &self.text

@@ -95,7 +95,9 @@ impl Rules {
 
     fn lint_sources(&self, list: &mut Vec<Diagnostic>) {
         for (index, source) in self.sources.iter().enumerate() {
-            if self.signals.iter().all(|signal| signal.from.is_some_and(|from| from != index)) {
+            let is_other = |from: Option<usize>| from.is_some_and(|from| from != index);
+            let hears_none = self.hearings().all(|(_, hearing)| is_other(hearing.from));
+            if hears_none && self.signals.iter().all(|signal| is_other(signal.from)) {
                 let message = format!("no signal comes from the source `{}`", source.name);
                 let help = "every signal has `from` another source: all its records are unmatched";
                 warn(list, &source.span, message, help);

@@ -41,7 +41,7 @@ pub use interval::TimeInterval;
 pub(crate) use read::{check_url, is_header_value, tree};
 pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
-pub use silence::{Silence, When};
+pub use silence::{Hearing, Silence, When};
 pub use source::{
     Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
     TimeForm, TimeFormat, TimeFormatError, TimeUnit,
@@ -108,6 +108,8 @@ pub struct Signal {
     pub states: Vec<State>,
     /// The names of the states that rules on it make, numbered behind these.
     pub made: Vec<SmolStr>,
+    /// Whether each change of state is told, and not counted only.
+    pub keeps_transitions: bool,
 }
 
 impl Signal {
@@ -191,6 +193,8 @@ pub struct Rule {
     pub canary: Option<Canary>,
     /// How many of its episodes are told as opened.
     pub limit: Option<Limit>,
+    /// Which of them are told as one.
+    pub aggregate: Option<Aggregate>,
     /// The index of its signal.
     pub signal: usize,
     /// What must hold of the labels.
@@ -237,6 +241,17 @@ pub struct Limit {
     pub by: Unit,
 }
 
+/// Of similar episodes, those that begin when so many entities had one within a time are told as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// The labels that similar ones agree in, by their numbers in the signal.
+    pub by: Vec<usize>,
+    /// With how many entities; at least one.
+    pub from: u32,
+    /// Within which time; above zero.
+    pub within_ns: i64,
+}
+
 impl Rule {
     /// Whether it takes more than hold-down to say what lasts.
     pub fn is_staged(&self) -> bool {
@@ -261,6 +276,19 @@ impl Rules {
     /// Whether some rule carries more than a state.
     pub fn has_detail(&self) -> bool {
         self.rules.iter().any(|rule| rule.has_detail(&self.signals[rule.signal]))
+    }
+
+    /// Whether the changes of some signal are told, each.
+    pub fn keeps_transitions(&self) -> bool {
+        self.rules.iter().any(|rule| self.signals[rule.signal].keeps_transitions)
+    }
+
+    /// The silences that records of the log tell of, with their numbers.
+    pub fn hearings(&self) -> impl Iterator<Item = (usize, &Hearing)> {
+        self.silences.iter().enumerate().filter_map(|(number, silence)| match &silence.when {
+            When::Heard(hearing) => Some((number, &**hearing)),
+            _ => None,
+        })
     }
 
     /// Parses and checks a rule file. `file_name` is what the errors call it.

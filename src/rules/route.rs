@@ -4,10 +4,12 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use smol_str::SmolStr;
 
 use super::condition::Fault;
+use crate::model::silencing::Comparison;
 
 /// Where notifications go.
 #[derive(Clone, Debug)]
@@ -160,6 +162,20 @@ impl Matcher {
         fits != self.negated
     }
 
+    /// What a record of the log compares; the rule is what Alertmanager calls the name of an alert.
+    ///
+    /// # Errors
+    /// What is wrong with a regular expression.
+    pub fn of(comparison: &Comparison) -> Result<Self, String> {
+        let Comparison { name, negated, is_regex, value } = comparison;
+        let subject = if name == "alertname" { Subject::Rule } else { Subject::read(name) };
+        let value = match is_regex {
+            false => Pattern::Text(value.clone()),
+            true => Pattern::Regex(whole(value)?),
+        };
+        Ok(Self { subject, negated: *negated, value })
+    }
+
     /// Reads `NAME OPERATOR VALUE`; the value may be in double quotes.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let fault = |place: Range<usize>, message: String, help: &str| Fault {
@@ -193,19 +209,43 @@ impl Matcher {
         let value = match is_regex {
             false => Pattern::Text(plain.into()),
             true => {
-                let anchored = format!("^(?:{plain})$");
-                let regex = regex::Regex::new(&anchored).map_err(|error| {
-                    let error = error.to_string();
-                    let why = error.lines().last().unwrap_or_default();
-                    let why = why.strip_prefix("error: ").unwrap_or(why);
+                let regex = whole(&plain).map_err(|why| {
                     let help = "a regular expression for the whole text, as a|b or web-.*";
-                    fault(value_place, format!("not a valid pattern: {why}"), help)
+                    fault(value_place, why, help)
                 })?;
                 Pattern::Regex(regex)
             }
         };
         Ok(Self { subject: Subject::read(name), negated, value })
     }
+}
+
+impl Pattern {
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Regex(regex) => &regex.as_str()["^(?:".len()..regex.as_str().len() - ")$".len()],
+        }
+    }
+}
+
+/// As a rule file has it.
+impl FromStr for Matcher {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::parse(text).map_err(|_| ())
+    }
+}
+
+/// A regular expression for the whole of a text.
+fn whole(plain: &str) -> Result<regex::Regex, String> {
+    regex::Regex::new(&format!("^(?:{plain})$")).map_err(|error| {
+        let error = error.to_string();
+        let why = error.lines().last().unwrap_or_default();
+        format!("not a valid pattern: {}", why.strip_prefix("error: ").unwrap_or(why))
+    })
 }
 
 /// The text within quotes, or the text itself; `None` if quotes do not fit.
@@ -233,15 +273,13 @@ fn unquoted(value: &str) -> Option<String> {
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.subject.name();
-        let equal = if self.negated { "!=" } else { "=" };
-        match &self.value {
-            Pattern::Text(text) => write!(f, "{name}{equal}{text:?}"),
-            Pattern::Regex(regex) => {
-                let pattern = &regex.as_str()["^(?:".len()..regex.as_str().len() - ")$".len()];
-                let like = if self.negated { "!~" } else { "=~" };
-                write!(f, "{name}{like}{pattern:?}")
-            }
-        }
+        let operator = match (&self.value, self.negated) {
+            (Pattern::Text(_), false) => "=",
+            (Pattern::Text(_), true) => "!=",
+            (Pattern::Regex(_), false) => "=~",
+            (Pattern::Regex(_), true) => "!~",
+        };
+        write!(f, "{name}{operator}{:?}", self.value.text())
     }
 }
 

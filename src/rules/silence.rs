@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
+use super::condition::{Condition, Expression};
 use super::interval::TimeInterval;
 use super::route::{Matcher, Subject};
 
@@ -41,6 +42,25 @@ pub enum When {
         /// What it says must be the same of what is silenced.
         equal: Vec<Subject>,
     },
+    /// As records of the log say: each tells of a silence of its own, or tells anew of one.
+    Heard(Box<Hearing>),
+}
+
+/// What makes silences of records.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// The index of the only source it hears; without it, all.
+    pub from: Option<usize>,
+    /// What must hold of a record to be of a silence.
+    pub filter: Option<Condition>,
+    /// What tells silences apart.
+    pub id: Expression,
+    /// What it is of: a list of matchers.
+    pub matchers: Expression,
+    /// Its first instant.
+    pub starts: Expression,
+    /// The first behind it.
+    pub ends: Expression,
 }
 
 impl Silence {
@@ -48,7 +68,7 @@ impl Silence {
     pub fn kind(&self) -> &'static str {
         match self.when {
             When::Recurring(_) => "window",
-            When::Once { .. } | When::While { .. } => "silence",
+            When::Once { .. } | When::While { .. } | When::Heard(_) => "silence",
         }
     }
 }
@@ -64,7 +84,7 @@ impl When {
             Self::Recurring(intervals) => {
                 intervals.iter().filter_map(|interval| interval.until(at_ns)).max()
             }
-            Self::While { .. } => None,
+            Self::While { .. } | Self::Heard(_) => None,
         }
     }
 }

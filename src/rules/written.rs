@@ -35,6 +35,8 @@ pub struct WrittenRule {
     pub amend_within_ns: i64,
     /// What folds its observations.
     pub machinery: Machinery,
+    /// Whether the changes of its signal are told.
+    pub keeps_transitions: bool,
 }
 
 /// The fields of a file that are no part of the base.
@@ -77,7 +79,9 @@ impl Written {
             };
             let Rule { name, amend_within_ns, .. } = rule;
             let (name, machinery) = (name.clone(), rule.machinery());
-            WrittenRule { name, hash, amend_within_ns: *amend_within_ns, machinery }
+            let keeps_transitions = signals[rule.signal].keeps_transitions;
+            let amend_within_ns = *amend_within_ns;
+            WrittenRule { name, hash, amend_within_ns, machinery, keeps_transitions }
         };
         Self {
             base: fixed_hash(&(base, dedups, has_detail, longest, made)),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::alerts::latch::Notification;
+use crate::alerts::notification::Notification;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::DeadLetter;
 use crate::model::time::push_rfc3339;
@@ -118,7 +118,7 @@ pub(super) fn push_update(
 
 /// Appends a notification as a CloudEvent.
 pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notification: &Notification) {
-    let Notification { at_ns, kind, standing, latest, episode, was, .. } = notification;
+    let Notification { at_ns, kind, standing, latest, episode, was, group, .. } = notification;
     out.extend(br#"{"specversion":"1.0","id":""#);
     push_id(out, notification.id(catalog));
     out.extend(br#"","source":"limbeck","type":"dev.limbeck.notification.v1","subject":"#);
@@ -131,6 +131,19 @@ pub(crate) fn push_notification(out: &mut Vec<u8>, catalog: &Catalog, notificati
     out.extend(if *latest { &br#"","latest":true"#[..] } else { br#"","latest":false"# });
     out.extend(br#","episode":"#);
     push_episode(out, catalog, episode);
+    if let Some(members) = group {
+        out.extend(br#","group":{"count":"#);
+        push_number(out, members.count);
+        out.extend(br#","open":"#);
+        push_number(out, members.open);
+        for (key, entity) in
+            [(&br#","first":"#[..], &members.first.entity), (br#","last":"#, &members.last)]
+        {
+            out.extend(key);
+            push_text(out, entity);
+        }
+        out.push(b'}');
+    }
     if let Some(was) = was {
         out.extend(br#","was":{"standing":""#);
         out.extend(was.standing().name().as_bytes());

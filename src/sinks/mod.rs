@@ -6,6 +6,7 @@
 //! - `history`: what such a file has of rules that are the same, to be told again.
 //! - `run`: the sorted runs which that sort keeps on disk.
 //! - `report`: the thread that writes a replay's outputs; `json`: their rows; `digest`: their hash.
+//! - `fates`: what became of every record; `transitions`: each change of state, where that is kept.
 //! - `saved`: what is remembered of all that on the way.
 //! - `summary`: what it found, in numbers.
 //! - `error`: why an output cannot be created or written.
@@ -22,6 +23,7 @@ mod run;
 mod saved;
 pub mod sort;
 mod summary;
+mod transitions;
 
 #[cfg(test)]
 mod tests;

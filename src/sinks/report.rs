@@ -18,12 +18,13 @@ use super::json::{push_dead_letter, push_episode, push_update};
 use super::saved::kept_name;
 pub use super::saved::{KEPT, Keep, Restored, SavedOutputs, UnsavedOutputs};
 pub use super::summary::{RuleFates, SourceSummary, Summary};
-use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter, Unsynced};
+use super::transitions::{TRANSITIONS, Transitions};
+use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter, Unsaved, Unsynced};
 use crate::alerts::{Alerts, NOTIFICATIONS, Senders};
 use crate::durable::Disk;
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
-use crate::model::ledger::{Count, DeadLetter, Entry};
+use crate::model::ledger::{Count, DeadLetter, Entry, Trace};
 use crate::pipeline::{Gathered, Update};
 use crate::rules::{Rules, Skew, Unchanged};
 
@@ -74,8 +75,15 @@ pub struct Written {
 pub(super) const UPDATES: &str = "updates.ndjson";
 
 /// What the outputs are called, the optional ones too.
-pub const OUTPUTS: [&str; 6] =
-    ["episodes.ndjson", UPDATES, "dead-letter.ndjson", FATES, NOTIFICATIONS, "summary.json"];
+pub const OUTPUTS: [&str; 7] = [
+    "episodes.ndjson",
+    UPDATES,
+    "dead-letter.ndjson",
+    FATES,
+    TRANSITIONS,
+    NOTIFICATIONS,
+    "summary.json",
+];
 
 /// What to write, and where.
 pub struct Asked<'a> {
@@ -105,6 +113,8 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
     let disk = keep.as_ref().map_or_else(Disk::default, |keep| keep.disk.clone());
     let dir = OutputDir::create_on(&disk, dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
+    let transitions =
+        if rules.keeps_transitions() { Some(Transitions::new(&dir, rules)?) } else { None };
     let restored =
         keep.as_mut().map(|keep| std::mem::replace(&mut keep.restored, Restored::Nothing));
     let (restored, before) = match restored {
@@ -142,6 +152,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
         episodes: Sorter::new(dir.path(), EPISODES_BYTES_MAX, Episode::heap_bytes),
         dead_letters: Sorter::new(dir.path(), DEAD_LETTERS_BYTES_MAX, DeadLetter::heap_bytes),
         fates,
+        transitions,
         alerts,
         end_ns: None,
         dir,
@@ -228,6 +239,7 @@ struct Writer {
     episodes: Sorter<Episode>,
     dead_letters: Sorter<DeadLetter>,
     fates: Option<Fates>,
+    transitions: Option<Transitions>,
     alerts: Option<Alerts>,
     /// Where time stands at the end.
     end_ns: Option<i64>,
@@ -262,6 +274,14 @@ impl Writer {
                 let later = self.split(&mut entries);
                 self.later.extend((!later.is_empty()).then_some(Gathered::Ledger(later)));
                 self.ledger(entries)
+            }
+            Gathered::Silencings(mut heard) => {
+                let later = self.split(&mut heard);
+                self.later.extend((!later.is_empty()).then_some(Gathered::Silencings(later)));
+                if let Some(alerts) = self.alerts() {
+                    alerts.hear(heard);
+                }
+                Ok(())
             }
             Gathered::End(clock) => {
                 self.end_ns = self.end_ns.max(Some(clock));
@@ -316,6 +336,9 @@ impl Writer {
         let episodes = self.episodes.save(disk, dir, &kept("episodes"))?;
         let dead_letters = self.dead_letters.save(disk, dir, &kept("dead-letters"))?;
         let fates = self.fates.as_mut().map(|fates| fates.save(disk, dir)).transpose()?;
+        let name = kept("transitions");
+        let transitions = self.transitions.as_mut();
+        let transitions = transitions.map(|of| of.save(disk, dir, &name)).transpose()?;
         let alerts = self.alerts.as_mut().map(Alerts::save).transpose()?;
         let (series, counts) = (self.series, self.counts.clone());
         let (updates, digest) = (self.updates, self.digest);
@@ -331,6 +354,7 @@ impl Writer {
                 episodes: episodes.write()?,
                 dead_letters: dead_letters.write()?,
                 fates: fates.map(UnsavedFates::write).transpose()?,
+                transitions: transitions.map(Unsaved::write).transpose()?,
                 alerts: alerts.map(synced).transpose()?,
             })
         }));
@@ -346,6 +370,9 @@ impl Writer {
         self.dead_letters.restore(dir, saved.dead_letters)?;
         if let (Some(fates), Some(saved)) = (&mut self.fates, saved.fates) {
             fates.restore(dir, saved)?;
+        }
+        if let (Some(transitions), Some(saved)) = (&mut self.transitions, saved.transitions) {
+            transitions.restore(dir, saved)?;
         }
         Ok(())
     }
@@ -465,7 +492,13 @@ impl Writer {
                     let sum = self.accounts.entry(key).or_default();
                     (0..diff).for_each(|_| sum.add(&account));
                 }
+                Entry::Silencing(_) => unreachable!("it goes another way"),
                 Entry::Trace(trace) => {
+                    if let (Some(transitions), Trace::Decided { lane, decision }) =
+                        (&mut self.transitions, &*trace)
+                    {
+                        transitions.decided(lane, decision, diff as i64)?;
+                    }
                     if let Some(fates) = &mut self.fates {
                         fates.trace(*trace, diff as i64)?;
                     }
@@ -506,6 +539,10 @@ impl Writer {
         match self.fates {
             Some(fates) => files.push(fates.finish(&self.files)?),
             None => without.push(FATES),
+        }
+        match self.transitions {
+            Some(transitions) => files.push(transitions.finish()?),
+            None => without.push(TRANSITIONS),
         }
         let given_up = self.keep.as_ref().is_some_and(Keep::has_given_up);
         let end_ns = self.end_ns.filter(|_| !given_up);

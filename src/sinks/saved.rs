@@ -71,6 +71,7 @@ pub struct SavedOutputs {
     pub(super) episodes: SavedSort,
     pub(super) dead_letters: SavedSort,
     pub(super) fates: Option<SavedFates>,
+    pub(super) transitions: Option<SavedSort>,
     pub(super) alerts: Option<SavedAlerts>,
 }
 
@@ -87,6 +88,7 @@ impl SavedOutputs {
     pub fn names(&self) -> impl Iterator<Item = String> {
         let sorts = [&self.episodes, &self.dead_letters].into_iter();
         let sorts = sorts.chain(self.fates.iter().flat_map(SavedFates::sorts));
+        let sorts = sorts.chain(&self.transitions);
         let growing = [UPDATES, NOTIFICATIONS].map(|name| kept_name(self.series, name));
         sorts.flat_map(SavedSort::names).map(str::to_owned).chain(growing)
     }

@@ -48,6 +48,10 @@ pub(super) fn for_series(file: &Node, rules: &Rules) -> Node {
     let mut file = file.clone();
     let Value::Map(entries) = &mut file.value else { return file };
     entries.retain(|(key, _)| key.text() != Some("sources"));
+    let silences = entries.iter_mut().find(|(key, _)| key.text() == Some("silences"));
+    if let Some((_, Node { value: Value::Map(silences), .. })) = silences {
+        silences.iter_mut().for_each(|(key, silence)| hear_nothing(key, silence));
+    }
     let signals = entries.iter_mut().find(|(key, _)| key.text() == Some("signals"));
     let Some((_, Node { value: Value::Map(signals), .. })) = signals else { return file };
     for (key, node) in signals {
@@ -63,6 +67,17 @@ pub(super) fn for_series(file: &Node, rules: &Rules) -> Node {
         }
     }
     file
+}
+
+/// No record of a series tells of a silence.
+fn hear_nothing(key: &Node, silence: &mut Node) {
+    let Value::Map(fields) = &mut silence.value else { return };
+    for (field, events) in fields {
+        if let (Some("events"), Value::Map(events)) = (field.text(), &mut events.value) {
+            events.retain(|(field, _)| !matches!(field.text(), Some("from" | "where")));
+            events.push((scalar("where", key), scalar("false", key)));
+        }
+    }
 }
 
 /// What a field of a signal is for series.

@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use super::wanted::{Row, View};
 use super::{Case, InMemory};
-use crate::alerts::latch::{Latch, Notification};
+use crate::alerts::latch::Latch;
+use crate::alerts::notification::Notification;
 use crate::alerts::{Destination, Routing, Told, Withheld};
 use crate::explain::{Retraced, Seen, fate_rows};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
+use crate::model::silencing::Silencing;
 use crate::model::time::format_rfc3339;
 use crate::pipeline::{Gathered, Update};
 use crate::replay::Failure;
@@ -59,8 +61,8 @@ pub(super) fn replay(
     let (taken, outcome) = collect(partitions, &case.rules.matcher, how, taken, Taken::take)?;
     let clock_ns = outcome.clock;
     let catalog = Catalog::new(rules);
-    let notified = notified(rules, &taken.updates, clock_ns);
-    let Taken { updates, counts, dead_letters, seen } = taken;
+    let Taken { updates, heard, counts, dead_letters, seen } = taken;
+    let notified = notified(rules, heard, &updates, clock_ns);
     let updates_count = updates.len() as u64;
     let standing = standing(updates);
     let mut summary = Summary {
@@ -99,6 +101,7 @@ impl InMemory {
 #[derive(Default)]
 struct Taken {
     updates: Vec<Update<Episode>>,
+    heard: Vec<Update<Silencing>>,
     counts: BTreeMap<Count, u64>,
     dead_letters: Vec<DeadLetter>,
     seen: Seen,
@@ -116,11 +119,12 @@ impl Taken {
                             *count = count.wrapping_add_signed(*diff as i64);
                         }
                         Entry::DeadLetter(letter) => self.dead_letters.push(letter.clone()),
-                        Entry::Source(_) | Entry::Trace(_) => {}
+                        Entry::Source(_) | Entry::Trace(_) | Entry::Silencing(_) => {}
                     }
                 }
                 self.seen.take(entries);
             }
+            Gathered::Silencings(heard) => self.heard.extend(heard),
             Gathered::End(_) | Gathered::Passed(_) | Gathered::CutAt(_) | Gathered::Cut => {}
         }
     }
@@ -145,7 +149,12 @@ struct Notified {
     counts: Told,
 }
 
-fn notified(rules: &Rules, updates: &[Update<Episode>], clock_ns: Option<i64>) -> Notified {
+fn notified(
+    rules: &Rules,
+    heard: Vec<Update<Silencing>>,
+    updates: &[Update<Episode>],
+    clock_ns: Option<i64>,
+) -> Notified {
     let mut notified = Notified::default();
     if rules.routes.is_empty() {
         return notified;
@@ -153,6 +162,7 @@ fn notified(rules: &Rules, updates: &[Update<Episode>], clock_ns: Option<i64>) -
     let routing = Routing::new(rules);
     let mut latch = Latch::new(rules, &routing.catalog, TICK_NS);
     let mut notifications = Vec::new();
+    latch.hear(heard);
     latch.take(updates, &mut notifications);
     if let Some(clock_ns) = clock_ns {
         latch.end(clock_ns, &mut notifications);
@@ -166,9 +176,10 @@ fn notified(rules: &Rules, updates: &[Update<Episode>], clock_ns: Option<i64>) -
             let mut row = delivery_row(&routing.catalog, notification, sink);
             match &withheld {
                 None => notified.deliveries.push(row),
-                Some(Withheld { by, name }) => {
+                Some(Withheld { by, name, id }) => {
                     row.insert("by".to_owned(), (*by).into());
                     row.insert("name".to_owned(), (*name).into());
+                    row.extend(id.map(|id| ("silence_id".to_owned(), id.into())));
                     notified.withheld.push(row);
                 }
             }
@@ -202,6 +213,9 @@ fn delivery_row(catalog: &Catalog, notification: &Notification, sink: &str) -> R
     push_notification(&mut json, catalog, notification);
     let mut row = data(object(&json));
     row.remove("was");
+    if let Some(Value::Object(members)) = row.remove("group") {
+        row.extend(members.into_iter().map(|(name, value)| (format!("group_{name}"), value)));
+    }
     if let Some(Value::Object(episode)) = row.remove("episode") {
         row.extend(data(episode));
     }

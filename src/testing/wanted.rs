@@ -132,12 +132,16 @@ pub(super) const FATE_FIELDS: [&str; 32] = [
     "first_seen",
     "grace_until",
 ];
-pub(super) const DELIVERY_FIELDS: [&str; 23] = [
+pub(super) const DELIVERY_FIELDS: [&str; 27] = [
     "to",
     "at",
     "kind",
     "standing",
     "latest",
+    "group_count",
+    "group_open",
+    "group_first",
+    "group_last",
     "entity",
     "rule",
     "signal",
@@ -157,10 +161,10 @@ pub(super) const DELIVERY_FIELDS: [&str; 23] = [
     "rule_version",
     "mode",
 ];
-pub(super) const WITHHELD_FIELDS: [&str; 25] = {
-    let mut fields = ["by"; 25];
-    fields[1] = "name";
-    let (_, delivery) = fields.split_at_mut(2);
+pub(super) const WITHHELD_FIELDS: [&str; 30] = {
+    let mut fields = ["by"; 30];
+    (fields[1], fields[2]) = ("name", "silence_id");
+    let (_, delivery) = fields.split_at_mut(3);
     delivery.copy_from_slice(&DELIVERY_FIELDS);
     fields
 };

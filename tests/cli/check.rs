@@ -563,7 +563,7 @@ fn a_plan_shows_what_is_tried_and_what_is_silenced() {
 signals:
   h: { labels: { zone: data.zone }, states: { up: data.up, down: "!data.up" } }
 rules:
-  - { name: old, version: 1.0.0, signal: h }
+  - { name: old, version: 1.0.0, signal: h, aggregate: { by: [zone] }, limit: {} }
   - { name: new, version: 1.1.0, signal: h, mode: observe, canary: { share: 0.5%, by: zone, base: old@1.0.0 } }
 sinks: { hook: { webhook: { url: http://h } } }
 routes: [{ to: hook }]
@@ -602,6 +602,9 @@ windows:
                down  at once
           9. expiry: after 7d without observations an entity is forgotten
           10. output: episodes of old by entity
+          11. aggregate: from 10 entities within 10m on, similar ones are told as one
+               similar  equal in state, zone
+          12. limit: of entities, each, 25 are told as opened, and one more every 5m; others wait
 
         rule new 1.1.0
           1. source cloudevents: CloudEvents 1.0 in JSON

@@ -29,6 +29,7 @@ mod signals;
 mod skew;
 mod soak;
 mod test;
+mod told;
 mod usage;
 
 use std::fs;

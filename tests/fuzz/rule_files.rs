@@ -34,7 +34,7 @@ rules:
     "version: 1
 signals:
   health: { labels: { zone: data.zone, host: subject }, states: { up: data.up, slow: data.ms > 200, down: 'true' } }
-  load: { value: data.load, labels: { zone: data.zone } }
+  load: { value: data.load, labels: { zone: data.zone }, keep_transitions: true }
 rules:
   - name: all
     version: 1.2.0
@@ -51,6 +51,7 @@ rules:
     hold: { down: 30s, unknown: 1m, flapping: 1m, session: 0s }
     keep: { down: 2m }
     limit: { burst: 25, every: 5m, by: zone }
+    aggregate: { by: [zone], from: 10, within: 10m }
     amend_within: 1h
     expire_after: 1d
     labels: { team: '{{ $labels.zone }}' }
@@ -63,6 +64,7 @@ routes: [ { match: [state = down, 'zone =~ \"a.*\"'], on: [opened, closed], to: 
 silences:
   move: { match: [zone = a], from: 2026-03-01T22:00:00Z, until: 2026-03-02T02:00:00, location: Europe/Berlin, comment: x }
   work: { while: { match: [rule = all, state = down], equal: [zone] } }
+  told: { match: [zone = a], events: { where: has(data.matchers), id: data.id, matchers: { field: matchers }, starts: data.startsAt, ends: data.endsAt } }
 windows:
   night: { match: [zone = b], time_intervals: [ { times: [ { start_time: '22:00', end_time: '24:00' } ], weekdays: ['monday:friday'], days_of_month: ['1:7', '-1'], months: ['january:march'], years: ['2026:2027'], location: UTC } ] }
 ",
@@ -160,8 +162,13 @@ const WORDS: &[&str] = &[
     "all@1.2.0",
     "limit",
     "burst",
+    "aggregate",
     "every",
+    "keep_transitions",
     "silences",
+    "events",
+    "matchers",
+    "ends",
     "windows",
     "match",
     "while",

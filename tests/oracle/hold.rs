@@ -353,3 +353,32 @@ pub(crate) fn suppressed(
     }
     suppressed
 }
+
+/// Where a run begins: when, from which state of the same history, to which, and what became of it.
+pub(crate) type Transition = (i128, Option<usize>, usize, &'static str);
+
+/// The runs of these observations when the clock stands at `end`.
+pub(crate) fn transitions(
+    observations: &[Observation],
+    waits: Waits<'_>,
+    end: i64,
+) -> Vec<Transition> {
+    let end = i128::from(end);
+    let mut transitions = Vec::new();
+    let reached = observations.partition_point(|observation| observation.time <= end);
+    for history in lives(&observations[..reached], waits.expire_after_ns) {
+        let mut before = None;
+        judge(history, waits, end, |run, kept| {
+            let takes = run.takes(kept);
+            let fate = match run.contrary() {
+                _ if run.is_established(end, takes) => "lasted",
+                _ if !run.has_length() || run.is_cut_short(takes) => "hold",
+                Some(contrary) if !takes.is_before(contrary) => "keep",
+                None if !takes.is_before(run.expires) && run.expires <= end => "expired",
+                _ => "pending",
+            };
+            transitions.push((run.start(), before.replace(run.state()), run.state(), fate));
+        });
+    }
+    transitions
+}

@@ -11,7 +11,7 @@
 //! - [`hold`]: the episodes that hold for given observations and a given clock;
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
-//! - [`logs`]: small adversarial logs by seed;
+//! - [`logs`]: small adversarial logs by seed; [`silences`]: one of records that tell of silences;
 //! - [`published`]: what a replay has said, to be compared.
 //!
 //! Cost does not matter here: every view is computed anew from all the records.
@@ -28,6 +28,7 @@ pub(crate) mod lines;
 pub(crate) mod logs;
 pub(crate) mod published;
 pub(crate) mod readings;
+pub(crate) mod silences;
 pub(crate) mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -229,6 +230,23 @@ fn counts(dispositions: &BTreeMap<(usize, usize), Disposition>) -> Counts {
         }
     }
     counts
+}
+
+/// Where runs begin, as [`hold::transitions`] has it: by the number of the rule, and the entity.
+pub(crate) fn transitions(
+    spec: &Spec,
+    partitions: &[Vec<u8>],
+) -> Vec<((usize, String), Vec<hold::Transition>)> {
+    let intake = intake::intake(spec, partitions);
+    let Some(end) = intake.end else { return Vec::new() };
+    let of_lane = |((number, entity), history): ((usize, String), Vec<Observation>)| {
+        let rule = &spec.rules[number];
+        let (passed, _) = hold::without_repeats(history, rule.dedup_ns);
+        let observations = rule.pass(spec, passed, i128::from(end)).observations;
+        let transitions = hold::transitions(&observations, rule.waits(spec), end);
+        ((number, entity), transitions)
+    };
+    histories(spec, &intake.used).into_iter().map(of_lane).collect()
 }
 
 /// Every observation there is, by rule and entity, each history in order.

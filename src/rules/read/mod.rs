@@ -25,11 +25,11 @@ pub(super) use self::route::{
 };
 pub(crate) use self::route::{check_url, is_header_value};
 pub(super) use self::rule::{
-    CANARY_FIELDS, DEDUP_FIELDS, FIELDS as RULE_FIELDS, LIMIT_FIELDS, MODES,
+    AGGREGATE_FIELDS, CANARY_FIELDS, DEDUP_FIELDS, FIELDS as RULE_FIELDS, LIMIT_FIELDS, MODES,
 };
 pub(super) use self::signal::{FIELDS as SIGNAL_FIELDS, SCHEMA_FIELDS};
 pub(super) use self::silence::{
-    INTERVAL_FIELDS, SILENCE_FIELDS, TIMES_FIELDS, WHILE_FIELDS, WINDOW_FIELDS,
+    EVENTS_FIELDS, INTERVAL_FIELDS, SILENCE_FIELDS, TIMES_FIELDS, WHILE_FIELDS, WINDOW_FIELDS,
 };
 pub(super) use self::stages::{
     ABSENT_FIELDS, DAMPING_FIELDS, DETECTION_FIELDS, SESSION_FIELDS, WEIGHTS,
@@ -134,7 +134,7 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         let silences = match fields.get("silences") {
-            Some(node) => self.silences(node, &names),
+            Some(node) => self.silences(node, &names, &sources),
             None => Some(Vec::new()),
         };
         let windows = match fields.get("windows") {

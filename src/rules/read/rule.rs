@@ -12,13 +12,13 @@ use super::super::known::Known;
 use super::super::stages::Stages;
 use super::super::template::Template;
 use super::super::yaml::Node;
-use super::super::{Dedup, Limit, Rule};
+use super::super::{Aggregate, Dedup, Limit, Rule};
 use super::signal::ReadSignal;
 use super::thresholds::Places;
 use super::{Defaults, Named, Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 25] = [
+pub(in crate::rules) const FIELDS: [&str; 26] = [
     "name",
     "version",
     "mode",
@@ -40,16 +40,21 @@ pub(in crate::rules) const FIELDS: [&str; 25] = [
     "hold",
     "keep",
     "limit",
+    "aggregate",
     "amend_within",
     "expire_after",
     "labels",
     "annotations",
 ];
 pub(in crate::rules) const LIMIT_FIELDS: [&str; 3] = ["burst", "every", "by"];
+pub(in crate::rules) const AGGREGATE_FIELDS: [&str; 3] = ["by", "from", "within"];
 pub(in crate::rules) const CANARY_FIELDS: [&str; 3] = ["share", "by", "base"];
 /// What is done with what a rule finds.
 pub(in crate::rules) const MODES: [&str; 2] = ["deliver", "observe"];
 pub(in crate::rules) const DEDUP_FIELDS: [&str; 2] = ["by", "within"];
+
+/// So many entities may be remembered of what is similar.
+const FROM_MAX: u32 = 1_000;
 
 /// A duration of a state, and where it is written.
 type OfState = (i64, Option<Range<usize>>);
@@ -112,6 +117,10 @@ impl Reader<'_> {
             Some(node) => self.limit(node, known_labels).map(Some),
             None => Some(None),
         };
+        let aggregate = match fields.get("aggregate") {
+            Some(node) => self.aggregate(node, known_labels).map(Some),
+            None => Some(None),
+        };
         let at = name_node.map_or(&node.span, |name| &name.span);
         let thresholds =
             self.thresholds(&fields, &Places { measured: read.and_then(|r| r.measured), name: at });
@@ -127,6 +136,7 @@ impl Reader<'_> {
             observes: observes?,
             canary: canary?,
             limit: limit?,
+            aggregate: aggregate?,
             signal: signal?,
             filter: filter?,
             dedup: dedup?,
@@ -178,6 +188,43 @@ impl Reader<'_> {
         Some(Limit { burst: burst?, every_ns: every_ns?, by: by? })
     }
 
+    /// Which episodes are told as one; what is not given is as Kubernetes aggregates its events.
+    fn aggregate(&mut self, node: &Node, labels: Option<&[&str]>) -> Option<Aggregate> {
+        let known = &AGGREGATE_FIELDS;
+        let fields = Fields::open(node, &node.span, "`aggregate`", known, self.problems)?;
+        let by = match fields.get("by") {
+            Some(node) => fields::items(node, "`by`", self.problems).and_then(|items| {
+                let read: Vec<_> =
+                    items.iter().map(|node| self.label_number(node, labels, &[])).collect();
+                read.into_iter().collect()
+            }),
+            None => Some(Vec::new()),
+        };
+        let from = match fields.get("from") {
+            Some(node) => self.from(node),
+            None => Some(10),
+        };
+        let within_ns = match fields.get("within") {
+            Some(node) => self.above_zero(
+                node,
+                "`within`",
+                "`within` must be above zero: nothing would be told as one",
+            ),
+            None => Some(600 * SECOND_NS),
+        };
+        Some(Aggregate { by: by?, from: from?, within_ns: within_ns? })
+    }
+
+    fn from(&mut self, node: &Node) -> Option<u32> {
+        let from = fields::count(node, "`from`", self.problems)?;
+        let from = u32::try_from(from).ok().filter(|from| *from <= FROM_MAX);
+        if from.is_none() {
+            let message = format!("`from` is at most {FROM_MAX}: so many entities are remembered");
+            self.problems.error_help(&node.span, message, "lower it, or use `limit`");
+        }
+        from
+    }
+
     /// A share in percent, in millionths.
     fn share(&mut self, node: &Node) -> Option<u32> {
         let text = fields::text(node, "`share`", self.problems)?;
@@ -195,19 +242,29 @@ impl Reader<'_> {
     /// An entity, unless a label is named.
     fn unit(&mut self, node: Option<&Node>, labels: Option<&[&str]>) -> Option<Unit> {
         let Some(node) = node else { return Some(Unit::Entity) };
-        let name = fields::text(node, "`by`", self.problems)?;
-        if name == "entity" {
+        if node.text() == Some("entity") {
             return Some(Unit::Entity);
         }
+        self.label_number(node, labels, &["entity"]).map(Unit::Label)
+    }
+
+    /// The number of a label of the signal, where others may be named, too.
+    fn label_number(
+        &mut self,
+        node: &Node,
+        labels: Option<&[&str]>,
+        others: &[&'static str],
+    ) -> Option<usize> {
+        let name = fields::text(node, "`by`", self.problems)?;
         let labels = labels?;
         let found = labels.iter().position(|label| *label == name);
         if found.is_none() {
             let message = format!("the signal has no label `{name}`");
-            let known: Vec<_> = ["entity"].iter().chain(labels).copied().collect();
+            let known: Vec<_> = others.iter().chain(labels).copied().collect();
             let help = diagnostics::suggestion("name", name, &known);
             self.problems.error_help(&node.span, message, help);
         }
-        found.map(Unit::Label)
+        found
     }
 
     /// Finds the rules that see what canaries do not; `nodes` are those of the rules.

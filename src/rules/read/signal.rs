@@ -11,8 +11,8 @@ use super::super::{Label, Schema, Signal, State};
 use super::{Named, Reader, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 6] =
-    ["from", "where", "schema", "labels", "value", "states"];
+pub(in crate::rules) const FIELDS: [&str; 7] =
+    ["from", "where", "schema", "labels", "value", "states", "keep_transitions"];
 pub(in crate::rules) const SCHEMA_FIELDS: [&str; 2] = ["name", "version"];
 
 /// A signal as far as it could be read: rules may refer to its states and labels in any case.
@@ -38,16 +38,7 @@ impl Reader<'_> {
     ) -> Option<ReadSignal<'n>> {
         let name = fields::name(key, "the name of a signal", self.problems);
         let fields = Fields::open(node, &key.span, "a signal", &FIELDS, self.problems)?;
-        let from = match fields.get("from") {
-            Some(node) => self.reference(node, "source", sources).map(Some),
-            None => Some(None),
-        };
-        let of: Option<Vec<_>> = match from {
-            None => None,
-            Some(Some(one)) => sources[one].value.as_ref().map(|source| vec![source]),
-            Some(None) => sources.iter().map(|named| named.value.as_ref()).collect(),
-        };
-        let known = of.map_or_else(Known::default, |of| Known::of(&of));
+        let (from, known) = self.records_of(&fields, sources);
         let sees = Sees { known: &known, labels: Labels::Never };
         let filter = match fields.get("where") {
             Some(node) => self.condition(node, "`where`", sees).map(Some),
@@ -86,6 +77,10 @@ impl Reader<'_> {
                 states.iter().map(|(key, node)| self.state(key, node, sees)).collect();
             states.into_iter().collect::<Option<Vec<_>>>()
         });
+        let keeps_transitions = match fields.get("keep_transitions") {
+            Some(node) => fields::truth(node, "`keep_transitions`", self.problems),
+            None => Some(false),
+        };
         let read_schema = schema.clone().flatten();
         let signal = (|| {
             Some(Signal {
@@ -98,9 +93,28 @@ impl Reader<'_> {
                 value: value?,
                 states: states?,
                 made: Vec::new(),
+                keeps_transitions: keeps_transitions?,
             })
         })();
         Some(ReadSignal { state_names, measured, label_names, known, schema: read_schema, signal })
+    }
+
+    /// The source that `from` names, if it names one, and what is known of the records.
+    pub(super) fn records_of(
+        &mut self,
+        fields: &Fields<'_>,
+        sources: &[Named<'_, ReadSource>],
+    ) -> (Option<Option<usize>>, Known) {
+        let from = match fields.get("from") {
+            Some(node) => self.reference(node, "source", sources).map(Some),
+            None => Some(None),
+        };
+        let of: Option<Vec<_>> = match from {
+            None => None,
+            Some(Some(one)) => sources[one].value.as_ref().map(|source| vec![source]),
+            Some(None) => sources.iter().map(|named| named.value.as_ref()).collect(),
+        };
+        (from, of.map_or_else(Known::default, |of| Known::of(&of)))
     }
 
     fn state(&mut self, key: &Node, node: &Node, sees: Sees<'_>) -> Option<State> {

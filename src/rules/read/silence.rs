@@ -5,18 +5,23 @@ use std::ops::Range;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use super::super::condition::{Expression, Wanted};
 use super::super::diagnostics;
+use super::super::expression::{Labels, Sees};
 use super::super::interval::{DAY_NS, MONTHS, TimeInterval, WEEKDAYS, zone, zones};
 use super::super::route::Subject;
-use super::super::silence::{Silence, When};
+use super::super::silence::{Hearing, Silence, When};
+use super::super::source::ReadSource;
 use super::super::yaml::Node;
 use super::route::Names;
-use super::{Reader, SECOND_NS, fields};
+use super::{Named, Reader, SECOND_NS, fields};
 use crate::model::time::{TimeError, parse_rfc3339};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const SILENCE_FIELDS: [&str; 6] =
-    ["match", "from", "until", "location", "while", "comment"];
+pub(in crate::rules) const SILENCE_FIELDS: [&str; 7] =
+    ["match", "from", "until", "location", "while", "events", "comment"];
+pub(in crate::rules) const EVENTS_FIELDS: [&str; 6] =
+    ["from", "where", "id", "matchers", "starts", "ends"];
 pub(in crate::rules) const WINDOW_FIELDS: [&str; 3] = ["match", "time_intervals", "comment"];
 pub(in crate::rules) const WHILE_FIELDS: [&str; 2] = ["match", "equal"];
 pub(in crate::rules) const INTERVAL_FIELDS: [&str; 6] =
@@ -27,10 +32,15 @@ pub(in crate::rules) const TIMES_FIELDS: [&str; 2] = ["start_time", "end_time"];
 const ALL: &str = "leave it out for all of them";
 
 impl Reader<'_> {
-    pub(super) fn silences(&mut self, node: &Node, names: &Names<'_>) -> Option<Vec<Silence>> {
+    pub(super) fn silences(
+        &mut self,
+        node: &Node,
+        names: &Names<'_>,
+        sources: &[Named<'_, ReadSource>],
+    ) -> Option<Vec<Silence>> {
         let entries = self.some_entries(node, "`silences`")?;
         let read: Vec<_> =
-            entries.iter().map(|(key, node)| self.silence(key, node, names)).collect();
+            entries.iter().map(|(key, node)| self.silence(key, node, names, sources)).collect();
         read.into_iter().collect()
     }
 
@@ -41,7 +51,13 @@ impl Reader<'_> {
         read.into_iter().collect()
     }
 
-    fn silence(&mut self, key: &Node, node: &Node, names: &Names<'_>) -> Option<Silence> {
+    fn silence(
+        &mut self,
+        key: &Node,
+        node: &Node,
+        names: &Names<'_>,
+        sources: &[Named<'_, ReadSource>],
+    ) -> Option<Silence> {
         let name = fields::name(key, "the name of a silence", self.problems);
         let fields = Fields::open(node, &key.span, "a silence", &SILENCE_FIELDS, self.problems)?;
         let matchers = match fields.get("match") {
@@ -49,18 +65,26 @@ impl Reader<'_> {
             None => Some(Vec::new()),
         };
         let comment = self.comment(&fields);
-        let when = match fields.get("while") {
-            Some(node) => {
-                for name in ["from", "until", "location"] {
-                    if let Some(other) = fields.get(name) {
-                        let message = format!("a silence with `while` has no `{name}`");
-                        let help = "it lasts as long as an episode does; or remove `while`";
-                        self.problems.error_help(&other.span, message, help);
-                    }
+        let mut alone = |which: &str, others: &[&str], help: &str| {
+            for name in others {
+                if let Some(other) = fields.get(name) {
+                    let message = format!("a silence with `{which}` has no `{name}`");
+                    self.problems.error_help(&other.span, message, help);
                 }
+            }
+        };
+        let when = match (fields.get("events"), fields.get("while")) {
+            (Some(node), _) => {
+                let help = "records say from when to when it is; or remove `events`";
+                alone("events", &["from", "until", "location", "while"], help);
+                self.hearing(node, sources).map(|hearing| When::Heard(Box::new(hearing)))
+            }
+            (None, Some(node)) => {
+                let help = "it lasts as long as an episode does; or remove `while`";
+                alone("while", &["from", "until", "location"], help);
                 self.lasting(node, names)
             }
-            None => self.once(&fields),
+            (None, None) => self.once(&fields),
         };
         let span = key.span.clone();
         Some(Silence { name: name?, span, matchers: matchers?, when: when?, comment: comment? })
@@ -121,6 +145,39 @@ impl Reader<'_> {
             None => Some(Vec::new()),
         };
         Some(When::While { matchers: matchers?, equal: equal? })
+    }
+
+    /// What makes silences of records; what is not given is as Alertmanager writes it.
+    fn hearing(&mut self, node: &Node, sources: &[Named<'_, ReadSource>]) -> Option<Hearing> {
+        let known = &EVENTS_FIELDS;
+        let fields = Fields::open(node, &node.span, "`events`", known, self.problems)?;
+        if fields.get("from").is_none() && fields.get("where").is_none() {
+            let message = "every record would be of a silence";
+            let help = "add `from: SOURCE`, or `where: CONDITION`";
+            self.problems.error_help(&node.span, message, help);
+        }
+        let (from, known) = self.records_of(&fields, sources);
+        let sees = Sees { known: &known, labels: Labels::Never };
+        let filter = match fields.get("where") {
+            Some(node) => self.condition(node, "`where`", sees).map(Some),
+            None => Some(None),
+        };
+        let mut value = |name: &'static str, usual: &str| match fields.get(name) {
+            Some(node) => self.expression(node, name, Wanted::Value, &known),
+            None => Some(Expression::field(&[usual.into()], node.span.clone(), &mut self.paths)),
+        };
+        let id = value("id", "id");
+        let matchers = value("matchers", "matchers");
+        let starts = value("starts", "startsAt");
+        let ends = value("ends", "endsAt");
+        Some(Hearing {
+            from: from?,
+            filter: filter?,
+            id: id?,
+            matchers: matchers?,
+            starts: starts?,
+            ends: ends?,
+        })
     }
 
     /// The name of something that episodes say.

@@ -173,6 +173,7 @@ signals:
     schema: { name: pod-readiness, version: 1.2.0-rc.1 }
     labels: { zone: data.zone, weight: data.a + data.b, _: data.c, pod: { field: "`k8s.pod`.name" } }
     value: data.latency
+    keep_transitions: true
     states:
       ready: data.state == "ready"
       unready: true
@@ -208,6 +209,7 @@ rules:
     mode: observe
     canary: { share: 12.5%, by: zone, base: pod-readiness@1.0.0 }
     limit: { burst: 10, every: 1m, by: zone }
+    aggregate: { by: [zone], from: 5, within: 1m }
     signal: readiness
 sinks:
   hook:
@@ -227,6 +229,7 @@ silences:
     until: "2026-03-02 02:00:00"
     location: Europe/Berlin
     comment: to another house
+  told: { events: { from: probe, where: "has(data.matchers)", id: data.id, starts: { field: from } } }
   upgrade: { while: { match: [state = unready], equal: [zone] }, match: [state = ready] }
 windows:
   nights:

@@ -21,6 +21,7 @@ use crate::log::Rows;
 use crate::model::entity::Entity;
 use crate::model::ledger::{DeadLetter, Unmatched};
 use crate::model::sighting::{Matches, Position, Sighting, Tie, TieStart};
+use crate::model::silencing::Silencing;
 use crate::model::{Id, Sequence};
 use crate::rules::RecordView;
 use crate::sources::InputError;
@@ -146,6 +147,8 @@ pub(super) struct DecodedBlock {
     pub(super) marks: Vec<Mark>,
     /// What traces tell of some of the heads beyond these, in their order.
     pub(super) notes: Vec<Note>,
+    /// What some of the heads say of silences, in their order, with their places.
+    pub(super) heard: Vec<(usize, Silencing)>,
     /// The block itself, for what the sequencer rejects, and to be used again.
     pub(super) text: Text,
     /// Why the partition cannot be read from here on, if so.
@@ -277,12 +280,13 @@ impl DecodedBlock {
             dead_before: None,
             marks: Vec::new(),
             notes: Vec::new(),
+            heard: Vec::new(),
             text: Text::Lines(Vec::new()),
             damage: None,
         }
     }
 
-    fn bury(&mut self, line: u64, error: Unreadable, record: &[u8]) {
+    pub(super) fn bury(&mut self, line: u64, error: Unreadable, record: &[u8]) {
         let Unreadable { column, reason } = error;
         self.dead.push(DeadLetter::new(self.partition as u32, line, column, reason, record));
     }
@@ -398,17 +402,17 @@ impl DecodedBlock {
             Some(slots) => judged.matches(slots, line, || matcher.matched(place.source, line)),
             None => matcher.matched(place.source, line),
         };
-        self.add_judged(matcher, place, bytes, line, record, matched);
+        self.add_judged(matcher, place, || Cow::Borrowed(bytes), line, record, matched);
     }
 
     /// Adds the next record, which `view` shows to the conditions, with the bytes it is from;
     /// `matched` says what rules observe in it.
     #[inline(always)]
-    pub(super) fn add_judged(
+    pub(super) fn add_judged<'t>(
         &mut self,
         matcher: &Matcher,
         place: &Place,
-        bytes: &[u8],
+        bytes: impl FnOnce() -> Cow<'t, [u8]>,
         view: &impl RecordView,
         record: &Result<Decoded<'_>, Unreadable>,
         matched: impl FnOnce() -> Matched,
@@ -417,9 +421,12 @@ impl DecodedBlock {
             Ok(record) => record,
             Err(error) => {
                 let (column, reason) = (error.column + place.skipped, error.reason.clone());
-                return self.bury(place.line, Unreadable { column, reason }, bytes);
+                return self.bury(place.line, Unreadable { column, reason }, &bytes());
             }
         };
+        if matcher.hears_any() && !self.hear(matcher, place, view, bytes) {
+            return;
+        }
         let (matches, errors) = match record.subject {
             Some(_) => matched(),
             None => (None, 0),

@@ -54,6 +54,8 @@ pub struct Matcher {
     /// By signal.
     observers: Vec<Observers>,
     watched: Option<BTreeSet<SmolStr>>,
+    /// Whether some silence is told by records.
+    hears_any: bool,
     traces: Traced,
     /// How many slots conditions look at, if to remember what they say costs less than they do.
     slots_remembered: Option<usize>,
@@ -92,6 +94,7 @@ impl Matcher {
             observers,
             rules: Arc::new(rules.clone()),
             watched: None,
+            hears_any: rules.hearings().next().is_some(),
             traces: Traced::Nothing,
             slots_remembered: (!are_few).then_some(slots),
         }
@@ -116,6 +119,12 @@ impl Matcher {
     pub(super) fn tracing(mut self, traces: Traced) -> Self {
         self.traces = traces;
         self
+    }
+
+    /// Whether some silence is told by records.
+    #[inline]
+    pub(super) fn hears_any(&self) -> bool {
+        self.hears_any
     }
 
     /// Which records are traced.

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod decoding;
+mod hearing;
 mod judged;
 mod labels;
 mod lane;

@@ -1,5 +1,6 @@
 //! Rows of a replay log become records with the signals they fit, as lines do.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::decoding::{DecodedBlock, Mark, Place, Text};
@@ -56,7 +57,7 @@ impl Matcher {
             let traced = self.traces() != Traced::Nothing;
             let element = |row| rows.element(row).filter(|_| traced);
             let mut view = rows.view();
-            let have_marks = rows.have_marks();
+            let (have_marks, hears) = (rows.have_marks(), self.hears(source));
             if self.decoder(source).reads_documents() {
                 decoded.dead_before = Some(Vec::new());
             }
@@ -80,10 +81,14 @@ impl Matcher {
                 let head = decoded.heads.len();
                 let place = Place { source, line, skipped: 0, text: (row as u32, row as u32) };
                 let record = rows.record(row);
-                if self.traces() == Traced::Everything || record.subject.is_none() {
+                if self.traces() == Traced::Everything || record.subject.is_none() || hears {
                     view.at(row);
                     let matched = || self.matched(source, &view);
-                    decoded.add_judged(self, &place, &[], &view, &Ok(record), matched);
+                    let text = || Cow::Owned(rows.text(row).unwrap_or_default().into_bytes());
+                    decoded.add_judged(self, &place, text, &view, &Ok(record), matched);
+                    if let Some(before) = &mut decoded.dead_before {
+                        before.resize(decoded.dead.len(), (head, decoded.marks.len()));
+                    }
                 } else {
                     let (matches, errors) = judged.matches(rows.code(row), || {
                         view.at(row);

@@ -170,6 +170,8 @@ impl DecodedBlock {
         }
         (first.notes, self.notes) = self.notes.drain(..).partition(|note| note.head < count);
         self.notes.iter_mut().for_each(|note| note.head -= count);
+        (first.heard, self.heard) = self.heard.drain(..).partition(|(head, _)| *head < count);
+        self.heard.iter_mut().for_each(|(head, _)| *head -= count);
         first.marks = self.marks.drain(..cut.marks).collect();
         self.marks.iter_mut().for_each(|mark| mark.head -= count);
         first.sources = self.sources.clone();

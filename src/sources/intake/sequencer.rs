@@ -21,6 +21,7 @@ use crate::model::account::Account;
 use crate::model::duration::format_duration;
 use crate::model::ledger::{self, Count, DeadLetter, Disposition, Entry, Known, Trace};
 use crate::model::sighting::{Position, Sighting, Tie};
+use crate::model::silencing::Silencing;
 use crate::model::time::format_rfc3339;
 use crate::rules::{Rules, Skew};
 
@@ -171,6 +172,8 @@ impl Sequencer {
             sources: block.sources.names().map(|name| self.accounts.number(name)).collect(),
             cursors: vec![0; block.rows.len()],
             notes: std::mem::take(&mut block.notes).into_iter().peekable(),
+            hears: !block.heard.is_empty(),
+            heard: std::mem::take(&mut block.heard).into_iter().peekable(),
             tally: Tally::default(),
         };
         match block.together {
@@ -306,7 +309,7 @@ impl Sequencer {
         let source = taking.sources[head.source as usize];
         let correction_ns = self.accounts.enter(source, head, arrival_ns);
         let traced = self.clockwork.traced != Traced::Nothing;
-        if traced || self.labels.is_some() || self.accounts.correct() {
+        if traced || self.labels.is_some() || self.accounts.correct() || taking.hears {
             self.look((number, head), (arrival_ns, correction_ns), rows, taking);
         }
     }
@@ -333,6 +336,8 @@ impl Sequencer {
         rows: &mut [Vec<Row>],
         taking: &mut Taking,
     ) {
+        let at = self.floor(arrival_ns);
+        taking.hear(number, (arrival_ns, at));
         let traced = self.clockwork.traced != Traced::Nothing;
         let note = if traced { taking.note(number) } else { None };
         let element = note.as_ref().and_then(|note| note.element);
@@ -420,6 +425,9 @@ struct Taking {
     cursors: Vec<usize>,
     /// Those of the heads that are next.
     notes: std::iter::Peekable<std::vec::IntoIter<Note>>,
+    /// Whether some of the heads say something of silences, and what those do that are next.
+    hears: bool,
+    heard: std::iter::Peekable<std::vec::IntoIter<(usize, Silencing)>>,
     tally: Tally,
 }
 
@@ -428,6 +436,15 @@ impl Taking {
     fn note(&mut self, head: usize) -> Option<Note> {
         while self.notes.next_if(|note| note.head < head).is_some() {}
         self.notes.next_if(|note| note.head == head)
+    }
+
+    /// Takes in what a head says of silences; in the order of the heads.
+    fn hear(&mut self, head: usize, (arrival_ns, at): (i64, i64)) {
+        while let Some((of, heard)) = self.heard.next_if(|(of, _)| *of <= head) {
+            if of == head {
+                self.tally.heard.push((Silencing { arrival_ns, ..heard }, at));
+            }
+        }
     }
 }
 
@@ -502,6 +519,7 @@ struct Tally {
     condition_errors: u64,
     label_overflow: u64,
     traces: Vec<Trace>,
+    heard: Vec<(Silencing, i64)>,
 }
 
 impl Tally {
@@ -522,6 +540,8 @@ impl Tally {
         let counts = counts.map(|(what, count)| (Entry::Count(what), at, count as isize));
         let dead = dead.into_iter().map(|letter| (Entry::DeadLetter(letter), at, 1));
         let traces = self.traces.into_iter().map(|trace| (Entry::Trace(Box::new(trace)), at, 1));
-        counts.chain(dead).chain(traces).collect()
+        let heard = self.heard.into_iter();
+        let heard = heard.map(|(heard, at)| (Entry::Silencing(Box::new(heard)), at, 1));
+        counts.chain(dead).chain(traces).chain(heard).collect()
     }
 }

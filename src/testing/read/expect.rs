@@ -227,6 +227,8 @@ impl Reader<'_> {
     /// Reports a name that nothing has: an expectation that something of it is absent would hold.
     fn check_name(&mut self, field: &str, view: View, text: &str, node: &Node, known: Known<'_>) {
         let names: Vec<String> = match (field, view) {
+            // What is told of many has the name of a group.
+            ("entity", View::Deliveries) if text.starts_with('{') => return,
             ("entity", _) => match known.entities {
                 Some(entities) => entities.iter().cloned().collect(),
                 None => return,

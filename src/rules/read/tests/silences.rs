@@ -334,3 +334,79 @@ fn times_of_silences_are_as_the_clocks_of_their_place_show_them() {
     assert_eq!(once(0), ["2026-03-29T00:59:59.000Z", "2026-10-25T02:00:00.000Z"]);
     assert_eq!(once(1), ["2026-03-29T01:30:00.500Z", "2026-03-29T01:30:00.500000001Z"]);
 }
+
+#[test]
+fn what_is_wrong_with_events_is_pointed_at() {
+    let text = format!(
+        "{GOOD}{}",
+        r#"sinks: { hook: { webhook: { url: http://h } } }
+routes: [{ to: hook }]
+silences:
+  all: { events: {} }
+  twice: { from: 2026-03-29T02:00:00Z, events: { from: nowhere, id: "data.id ==" } }
+  kinds: { events: { where: 7 +, ident: data.id }, while: { match: [state = down] } }
+"#
+    );
+    errors(
+        &text,
+        &expect![[r#"
+        error: every record would be of a silence
+          --> rules.yaml:26:18
+           |
+        26 |   all: { events: {} }
+           |                  ^^
+           |
+           = help: add `from: SOURCE`, or `where: CONDITION`
+
+        error: a silence with `events` has no `from`
+          --> rules.yaml:27:18
+           |
+        27 |   twice: { from: 2026-03-29T02:00:00Z, events: { from: nowhere, id: "data.id ==" } }
+           |                  ^^^^^^^^^^^^^^^^^^^^
+           |
+           = help: records say from when to when it is; or remove `events`
+
+        error: unknown source `nowhere`
+          --> rules.yaml:27:56
+           |
+        27 |   twice: { from: 2026-03-29T02:00:00Z, events: { from: nowhere, id: "data.id ==" } }
+           |                                                        ^^^^^^^
+           |
+           = help: the only source is `cloudevents`
+
+        error: not a valid condition: mismatched input '<EOF>'
+          --> rules.yaml:27:80
+           |
+        27 |   twice: { from: 2026-03-29T02:00:00Z, events: { from: nowhere, id: "data.id ==" } }
+           |                                                                                ^
+           |
+           = help: conditions are CEL: ==, !=, <, <=, in [..], &&, ||, !, has(data.x), data.x.contains("y")
+
+        error: not a valid condition: mismatched input '<EOF>'
+          --> rules.yaml:28:32
+           |
+        28 |   kinds: { events: { where: 7 +, ident: data.id }, while: { match: [state = down] } }
+           |                                ^
+           |
+           = help: conditions are CEL: ==, !=, <, <=, in [..], &&, ||, !, has(data.x), data.x.contains("y")
+
+        error: `events` has no field `ident`
+          --> rules.yaml:28:34
+           |
+        28 |   kinds: { events: { where: 7 +, ident: data.id }, while: { match: [state = down] } }
+           |                                  ^^^^^
+           |
+           = help: known: `from`, `where`, `id`, `matchers`, `starts`, `ends`
+
+        error: a silence with `events` has no `while`
+          --> rules.yaml:28:59
+           |
+        28 |   kinds: { events: { where: 7 +, ident: data.id }, while: { match: [state = down] } }
+           |                                                           ^^^^^^^^^^^^^^^^^^^^^^^^^
+           |
+           = help: records say from when to when it is; or remove `events`
+
+        7 errors
+    "#]],
+    );
+}

@@ -224,3 +224,85 @@ fn what_is_wrong_with_limits_is_pointed_at() {
     "#]],
     );
 }
+
+#[test]
+fn what_is_wrong_with_aggregation_is_pointed_at() {
+    let text = GOOD.replace(
+        "  - { name: plain, signal: health, hold: { down: 1s } }\n",
+        r#"  - { name: a1, signal: health, aggregate: { by: [zon], from: 0, within: 0s } }
+  - { name: a2, signal: health, aggregate: { by: zone, from: 1001, within: soon } }
+  - { name: a3, signal: health, aggregate: { by: [entity], form: 10 } }
+  - { name: a4, signal: health, aggregate: 10 }
+"#,
+    );
+    errors(
+        &text,
+        &expect![[r#"
+        error: the signal has no label `zon`
+          --> rules.yaml:22:51
+           |
+        22 |   - { name: a1, signal: health, aggregate: { by: [zon], from: 0, within: 0s } }
+           |                                                   ^^^
+           |
+           = help: did you mean `zone`?
+
+        error: `from` is a whole number above zero, not `0`
+          --> rules.yaml:22:63
+           |
+        22 |   - { name: a1, signal: health, aggregate: { by: [zon], from: 0, within: 0s } }
+           |                                                               ^
+
+        error: `within` must be above zero: nothing would be told as one
+          --> rules.yaml:22:74
+           |
+        22 |   - { name: a1, signal: health, aggregate: { by: [zon], from: 0, within: 0s } }
+           |                                                                          ^^
+
+        error: `by` is a list, `- item`, not text
+          --> rules.yaml:23:50
+           |
+        23 |   - { name: a2, signal: health, aggregate: { by: zone, from: 1001, within: soon } }
+           |                                                  ^^^^
+
+        error: `from` is at most 1000: so many entities are remembered
+          --> rules.yaml:23:62
+           |
+        23 |   - { name: a2, signal: health, aggregate: { by: zone, from: 1001, within: soon } }
+           |                                                              ^^^^
+           |
+           = help: lower it, or use `limit`
+
+        error: `soon` is not a duration
+          --> rules.yaml:23:76
+           |
+        23 |   - { name: a2, signal: health, aggregate: { by: zone, from: 1001, within: soon } }
+           |                                                                            ^^^^
+           |
+           = help: write 30s, 1h30m, 100ms: largest unit first
+
+        error: the signal has no label `entity`
+          --> rules.yaml:24:51
+           |
+        24 |   - { name: a3, signal: health, aggregate: { by: [entity], form: 10 } }
+           |                                                   ^^^^^^
+           |
+           = help: known: `zone`, `tier`
+
+        error: `aggregate` has no field `form`
+          --> rules.yaml:24:60
+           |
+        24 |   - { name: a3, signal: health, aggregate: { by: [entity], form: 10 } }
+           |                                                            ^^^^
+           |
+           = help: did you mean `from`?
+
+        error: `aggregate` is a mapping, `key: value`, not text
+          --> rules.yaml:25:44
+           |
+        25 |   - { name: a4, signal: health, aggregate: 10 }
+           |                                            ^^
+
+        9 errors
+    "#]],
+    );
+}

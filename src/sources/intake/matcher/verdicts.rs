@@ -43,7 +43,10 @@ impl Matcher {
                 _ => why,
             };
         });
-        why
+        match self.hears_any() && self.hearing(source, record).next().is_some() {
+            true => Unmatched::Silencing,
+            false => why,
+        }
     }
 
     /// Tells of all that is asked of a record of a source, in order: the verdict, which of values is
