@@ -136,13 +136,19 @@ fn it_says_the_same_on_any_number_of_workers_and_the_opposite_the_other_way_roun
     assert_eq!([all.since.earlier, all.until.later], [other.since.later, other.until.earlier]);
 }
 
-/// States that rules make, and signals do not have.
+/// States that rules make, and signals do not have; and signals that mark entities to others.
 #[test]
 fn what_rules_make_is_compared_as_well() {
     let rule = |after: &str| {
-        format!("  - {{ name: seen, signal: readiness, absent: {{ after: {after} }} }}\n")
+        format!(
+            "  - {{ name: seen, signal: readiness, absent: {{ after: {after} }} }}\n  \
+             - {{ name: marked, signal: readiness, faults: [unready], hold: {{ unready: 10s }},\n      \
+                 grace: {{ for: {after}, after: [{{ signal: readiness, states: [ready] }}] }} }}\n"
+        )
     };
     let [a, b] = ["12s", "15s"].map(|after| rule_file("5s", "30s", "10s", &rule(after)));
+    let pair = Pair::read([("a.yaml", &a), ("b.yaml", &b)]).unwrap_or_else(|all| panic!("{all:?}"));
+    assert_eq!(pair.merged.map(|rules| rules.rules.len()), Ok(6));
     let lab = lab(&a);
     let (compared, rows) = compare(&lab, &a, &b, 1);
     assert!(rows.iter().any(|row| row["state"] == "unknown"), "{compared:?}");

@@ -58,6 +58,7 @@ fn check(folder: &Path, logs: &[&str]) -> Vec<Value> {
                 "first" | "repeat" => "in_episodes",
                 "blip" | "suppressed" => "suppressed",
                 "pending" => "pending",
+                "marker" => "markers",
                 _ => panic!("{fate}"),
             };
             *kinds.entry((rule, sum)).or_default() += 1;
@@ -85,12 +86,13 @@ fn check(folder: &Path, logs: &[&str]) -> Vec<Value> {
     }
     assert_eq!(summary["conflicts"], conflicts);
     for (rule, of_rule) in summary["fates"].as_object().expect("fates by rule") {
-        for sum in ["in_episodes", "suppressed", "pending"] {
+        for sum in ["in_episodes", "suppressed", "pending", "markers"] {
             let count = kinds.get(&(rule, sum)).copied().unwrap_or(0);
-            assert_eq!(of_rule[sum], count, "{logs:?}: {rule}, {sum}");
+            assert_eq!(of_rule[sum].as_u64().unwrap_or(0), count, "{logs:?}: {rule}, {sum}");
         }
-        let parts = ["in_episodes", "suppressed", "pending"].map(|sum| of_rule[sum].as_u64());
-        assert_eq!(of_rule["observed"].as_u64(), parts.into_iter().sum(), "{logs:?}: {rule}");
+        let parts = ["in_episodes", "suppressed", "pending", "markers"];
+        let parts = parts.map(|sum| of_rule[sum].as_u64().unwrap_or(0));
+        assert_eq!(of_rule["observed"], parts.into_iter().sum::<u64>(), "{logs:?}: {rule}");
         for (reason, count) in summary["suppressed"][rule].as_object().into_iter().flatten() {
             let sum = reasons.get(&(rule, reason)).copied().unwrap_or(0);
             assert_eq!(*count, sum, "{logs:?}: {rule}, {reason}");
@@ -204,7 +206,12 @@ fn the_fates_of_stages_add_up() {
     let signal = rule.split_once("signal: ").and_then(|(_, rest)| rest.lines().next());
     let signal = signal.expect("a signal");
     let more = format!(
-        "{head}  counter: {{ value: data.seq }}\n\
+        "{head}  counter: {{ value: data.seq }}\n  \
+           others: {{ where: data.seq % 50 != 0,\n    \
+             states: {{ ready: data.state == \"ready\", unready: data.state == \"unready\" }} }}\n  \
+           marks: {{ where: data.seq % 50 == 0, states: {{ early: data.seq < 5000, late: data.seq >= 5000 }} }}\n  \
+           seen: {{ labels: {{ by: 'data.seq % 3 == 0 ? \"a\" : \"b\"' }}, where: type == \"readiness\",\n    \
+             states: {{ ready: data.state == \"ready\", unready: data.state == \"unready\" }} }}\n\
          rules:\n  \
          - {{ name: staged-a, signal: {signal}, faults: [unready], flap_damping: {{ half_life: 5m }},\n      \
              absent: {{ after: 1m }}, keep: {{ unready: 20s }}, hold: {{ ready: 5s }} }}\n  \
@@ -213,16 +220,23 @@ fn the_fates_of_stages_add_up() {
          - {{ name: staged-c, signal: counter, smooth: {{ rate: 2m }}, above: 0.05, recover: 0.03,\n      \
              hold: {{ above: 1m }} }}\n  \
          - {{ name: staged-d, signal: {signal}, session: {{ gap: 30s }}, hold: {{ unready: 10s }},\n      \
-             except: data.seq < 5 }}\n"
+             except: data.seq < 5 }}\n  \
+         - {{ name: staged-f, signal: others, faults: [unready], hold: {{ unready: 10s }},\n      \
+             grace: {{ for: 30s, after: {{ signal: marks }} }} }}\n  \
+         - {{ name: staged-e, signal: seen, faults: [unready], hold: {{ unready: 10s }},\n      \
+             quorum: {{ of: by, at_least: 2, within: 5m }} }}\n"
     );
     fs::write(dir.path().join("rules.yaml"), more).expect("the rules can be written");
     let fates = check(dir.path(), &["probe=flat.ndjson"]);
     let all = || fates.iter().flat_map(|row| row["fates"].as_array().into_iter().flatten());
-    for by in ["hold", "keep", "rate", "flap_damping", "grace"] {
+    for by in ["hold", "keep", "rate", "quorum", "flap_damping", "grace"] {
         assert!(all().any(|fate| fate["by"] == by), "nothing by {by}");
     }
     assert!(all().any(|fate| fate["as"] == "flapping" && fate["share"].is_number()));
     assert!(all().any(|fate| fate["as"] == "session" && fate["changes"].is_number()));
+    assert!(all().any(|fate| fate["as"] == "ready" && fate["minority"].is_array()));
+    assert!(all().any(|fate| fate["fate"] == "marker" && fate["grace_until"].is_string()));
+    assert!(all().any(|fate| fate["by"] == "grace" && fate["marked"].is_string()));
     assert!(all().any(|fate| fate["except"] == true));
     assert!(all().any(|fate| fate["as"] == "above" && fate["smoothed"].is_number()));
 }

@@ -209,6 +209,9 @@ fn the_logs_meet_every_edge() {
         meet("kept", expected.suppressed.values().map(|s| s.keep).sum());
         meet("damped", expected.suppressed.values().map(|s| s.damped).sum());
         meet("without a rate", expected.suppressed.values().map(|s| s.unrated).sum());
+        meet("without a quorum", expected.suppressed.values().map(|s| s.outvoted).sum());
+        let divided = expected.episodes.iter().filter(|e| !e.minority.is_empty());
+        meet("a minority", divided.count());
         meet("in a grace", expected.suppressed.values().map(|s| s.spared).sum());
         let of = |state: &str| expected.episodes.iter().filter(|e| e.state == state).count();
         meet("flapping", of("flapping"));

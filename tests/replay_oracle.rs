@@ -62,13 +62,14 @@ fn suppressed(value: &Value) -> BTreeMap<String, Suppressed> {
     let count = |reasons: &Value, reason: &str| reasons[reason].as_u64().unwrap_or(0) as usize;
     let rules = value.as_object().expect("suppressed is by rule").iter();
     let sums = rules.map(|(rule, reasons)| {
-        let known = ["hold", "keep", "expired", "dedup", "rate", "flap_damping", "grace"];
+        let known = ["hold", "keep", "expired", "dedup", "rate", "quorum", "flap_damping", "grace"];
         assert!(reasons.as_object().expect("by reason").keys().all(|r| known.contains(&&**r)));
         let (hold, expired) = (count(reasons, "hold"), count(reasons, "expired"));
         let (keep, dedup) = (count(reasons, "keep"), count(reasons, "dedup"));
         let (damped, spared) = (count(reasons, "flap_damping"), count(reasons, "grace"));
-        let unrated = count(reasons, "rate");
-        (rule.clone(), Suppressed { hold, keep, expired, dedup, unrated, damped, spared })
+        let (unrated, outvoted) = (count(reasons, "rate"), count(reasons, "quorum"));
+        let withheld = Suppressed { unrated, outvoted, damped, spared, ..Suppressed::default() };
+        (rule.clone(), Suppressed { hold, keep, expired, dedup, ..withheld })
     });
     sums.filter(|(_, sum)| *sum != Suppressed::default()).collect()
 }

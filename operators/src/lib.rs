@@ -17,6 +17,7 @@
 //! | [`machines::absent`] | a key that is not observed for too long is in a state of its own | 24 bytes a key |
 //! | [`machines::threshold`] | readings make states, which recover at another threshold | 32 bytes a key |
 //! | [`machines::smoothing`] | time-weighted means, medians and rates of readings, before | 24 bytes a key; of a median or a rate, 16 for each reading of its time |
+//! | [`machines::quorum`] | a fault counts while enough witnesses of a key agree on it | a state and 32 bytes a key; a state, a witness and 16 bytes a vote |
 //! | [`machines::flap_damping`] | changes of what changes too often are withheld (RFC 2439) | two states and 40 bytes a key |
 //! | [`machines::flap_detection`] | what changes in too large a share is in a state of its own | a state and 8 bytes a key |
 //! | [`machines::grace`] | the faults of a key that was just seen first wait | a state and 24 bytes a key |

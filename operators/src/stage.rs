@@ -19,6 +19,9 @@
 //! - **What is [urgent](Observation::is_urgent)** passes as it is, whatever the stage makes of it: the stage takes it
 //!   as any other observation, but what it would hand on, and say, is left out. Only a stage that
 //!   [makes states](Stage::makes_states) of what is observed hands on what it makes.
+//! - **A [marker](Observation::is_marker)** is told to the stages that ask for one, and hands on nothing. It is no
+//!   observation: no other stage knows of it, and no key is remembered for it for longer than such a stage does. If it
+//!   [shows a state](Observation::is_observed) as well, it is taken as a marker first.
 //! - **A stage that does not know a key** ([`Stage::expire_after`]) passes all and remembers nothing.
 //!   One that does forgets it that long after its last observation, its own deadlines of that instant
 //!   first; what follows then knows it as it was.
@@ -80,6 +83,17 @@ pub trait Observer: Machine<Event: Observation> {
         seen: Seen<'_, Self::Event>,
         out: &mut Vec<Self::Output>,
     );
+
+    /// Takes a marker.
+    fn mark(
+        &self,
+        key: &Self::Key,
+        state: &mut Self::State,
+        marker: &Self::Event,
+        out: &mut Vec<Self::Output>,
+    ) {
+        let _ = (key, state, marker, out);
+    }
 }
 
 /// What is done with the observations of a key on their way. As with a [`Machine`], all functions
@@ -97,6 +111,27 @@ pub trait Stage<K, E: Observation>: 'static {
 
     /// How long it remembers a key after its last observation; none if it passes all of it.
     fn expire_after(&self, key: &K) -> Option<i64>;
+
+    /// Whether it remembers observations, which it forgets when these cease.
+    fn remembers(&self, state: &Self::State) -> bool {
+        *state != Self::State::default()
+    }
+
+    /// Forgets them.
+    fn forget(&self, state: &mut Self::State) {
+        *state = Self::State::default();
+    }
+
+    /// Takes a marker.
+    fn mark<'e>(
+        &self,
+        key: &K,
+        state: &mut Self::State,
+        marker: &'e E,
+        step: &mut impl FnMut(Step<'e, E, Self::Note>),
+    ) {
+        let _ = (key, state, marker, step);
+    }
 
     /// Takes what is observed, or what the stage before made.
     fn observe<'e>(
@@ -171,7 +206,7 @@ where
     }
 
     fn expires_at(&self, key: &M::Key, both: &Both<A::State, M::State>) -> Option<i64> {
-        if both.stage == A::State::default() {
+        if !self.stage.remembers(&both.stage) {
             return None;
         }
         let expires = both.last.saturating_add(self.stage.expire_after(key)?);
@@ -205,9 +240,25 @@ where
         } else {
             self.stage.observe(key, stage, seen, &mut step);
         }
-        if let (Some(time), true) = (observed, *stage != A::State::default()) {
+        if let (Some(time), true) = (observed, self.stage.remembers(stage)) {
             *last = time;
         }
+    }
+
+    fn mark(
+        &self,
+        key: &M::Key,
+        both: &mut Self::State,
+        marker: &M::Event,
+        out: &mut Vec<Self::Output>,
+    ) {
+        if self.stage.expire_after(key).is_some() {
+            let mut step = stepping(&self.then, key, &mut both.then, out);
+            self.stage.mark(key, &mut both.stage, marker, &mut step);
+        }
+        let mut said = Vec::new();
+        self.then.mark(key, &mut both.then, marker, &mut said);
+        out.extend(said.into_iter().map(Told::Passed));
     }
 }
 
@@ -245,6 +296,12 @@ where
         event: &M::Event,
         out: &mut Vec<Self::Output>,
     ) {
+        if event.is_marker() {
+            self.mark(key, both, event, out);
+            if !event.is_observed() {
+                return;
+            }
+        }
         self.observe(key, both, Seen::of(event), out);
     }
 
@@ -272,9 +329,9 @@ where
             drop(step);
             *made_at = made.then_some(at);
         } else {
-            both.stage = A::State::default();
+            self.stage.forget(&mut both.stage);
         }
-        if both.stage == A::State::default() {
+        if !self.stage.remembers(&both.stage) {
             both.last = 0;
         }
     }

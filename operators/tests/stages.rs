@@ -3,6 +3,8 @@
 
 mod naive;
 
+use std::collections::BTreeMap;
+
 use differential_dataflow::VecCollection;
 use limbeck_operators::finite::Finite;
 use limbeck_operators::harness::{Subject, TakeSnapshot};
@@ -12,15 +14,17 @@ use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamp
 use limbeck_operators::machines::flap_detection::{
     Detection, Detects, FlapDetection, Flapped, Weights,
 };
-use limbeck_operators::machines::grace::{Grace, Graces, Spared};
+use limbeck_operators::machines::grace::{Begun, Grace, Graces, Spared};
 use limbeck_operators::machines::hold_down::{Decision, HoldDown, State};
+use limbeck_operators::machines::quorum::{Convened, Convenes, Counted, Quorum, Vote};
 use limbeck_operators::machines::session::{Grouped, Grouping, Groups, Session};
 use limbeck_operators::snapshots::Snapshot;
 use limbeck_operators::stage::{Then, Told};
 use limbeck_operators::timeline::Timing;
+use naive::quorum::{Ballot, Voting, votings};
 use naive::{
-    Item, Noted, PerState, Reading, accepted, build, histories, hold_down, holds, lives, rules,
-    timings,
+    Item, Noted, PerState, Reading, accepted, build, histories, hold_down, holds, insert, observed,
+    rules, timings, without,
 };
 use proptest::prelude::*;
 
@@ -28,11 +32,13 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     absent_after: Option<i64>,
+    voting: Option<Voting>,
     damping: Option<Damping>,
     detection: Option<Detection>,
-    grace: Option<i64>,
+    /// How long it is, and whether it begins with the first observation.
+    grace: Option<(i64, bool)>,
     grouping: Option<Grouping>,
-    /// Whether flaps and sessions say of each observation that it is one of theirs.
+    /// Whether votes, flaps and sessions say of each observation what they make of it.
     tells: bool,
     rule: PerState,
     timing: Timing,
@@ -57,6 +63,40 @@ impl Misses<u8, Noted> for Setup {
 
     fn absent(&self, _: &u8) -> Noted {
         Noted { state: ABSENT, note: 9, latest: 9 }
+    }
+
+    fn expire_after(&self, _: &u8) -> i64 {
+        self.rule.expire_after
+    }
+}
+
+impl Convenes<u8, Noted> for Setup {
+    type Witness = u8;
+    type Ballot = Ballot;
+
+    fn quorum(&self, key: &u8) -> Option<Quorum> {
+        Self::of(key, self.voting).map(|voting| voting.quorum)
+    }
+
+    fn witness(&self, _: &u8, state: &Noted) -> Option<(u8, u64)> {
+        let weight = self.voting?.weights[usize::from(state.note)];
+        (weight > 0).then_some((state.note, weight))
+    }
+
+    fn is_fault(&self, _: &u8, state: &Noted) -> bool {
+        self.voting.is_some_and(|voting| voting.faults[usize::from(state.state)])
+    }
+
+    fn rank(&self, _: &u8, state: &Noted) -> u32 {
+        state.state.into()
+    }
+
+    fn ballot(&self, _: &u8, vote: &Vote<u8, Noted>) -> Ballot {
+        (vote.witness, vote.state.state, vote.time)
+    }
+
+    fn counted(&self, _: &u8, by: &Noted, counts: &Noted, minority: &[Ballot]) -> Noted {
+        naive::quorum::counted(by, counts.state, minority)
     }
 
     fn expire_after(&self, _: &u8) -> i64 {
@@ -94,7 +134,11 @@ impl Detects<u8, Noted> for Setup {
 
 impl Graces<u8, Noted> for Setup {
     fn grace(&self, key: &u8) -> Option<i64> {
-        Self::of(key, self.grace)
+        Self::of(key, self.grace).map(|(grace, _)| grace)
+    }
+
+    fn begins_at_first(&self, _: &u8) -> bool {
+        self.grace.is_some_and(|(_, at_first)| at_first)
     }
 
     fn is_fault(&self, _: &u8, state: &Noted) -> bool {
@@ -123,6 +167,7 @@ impl Groups<u8, Noted> for Setup {
 /// What is said of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 enum Out {
+    Counted(Counted<Reading, Ballot>),
     Damped(Damped<Reading>),
     Flapped(Flapped<Reading>),
     Spared(Spared<Reading>),
@@ -151,19 +196,21 @@ impl Subject for Setup {
         let detection = FlapDetection::new(*self).telling(self.tells);
         let machine = Then::new(detection, machine);
         let machine = Then::new(FlapDamping::new(*self), machine);
+        let machine = Then::new(Convened::new(*self).telling(self.tells), machine);
         let machine = Then::new(Absent::new(*self), machine);
         let (told, take) = build(machine, self.timing, input, restored, save_at);
         let told = told.map(|(key, output)| {
             let out = match output.value {
                 Told::Noted(nothing) => match nothing {},
-                Told::Passed(Told::Noted(damped)) => Out::Damped(damped),
-                Told::Passed(Told::Passed(Told::Noted(flapped))) => Out::Flapped(flapped),
-                Told::Passed(Told::Passed(Told::Passed(Told::Noted(spared)))) => {
-                    Out::Spared(spared)
-                }
-                Told::Passed(Told::Passed(Told::Passed(Told::Passed(told)))) => match told {
-                    Told::Noted(grouped) => Out::Grouped(grouped),
-                    Told::Passed(decision) => Out::Decided(decision),
+                Told::Passed(Told::Noted(counted)) => Out::Counted(counted),
+                Told::Passed(Told::Passed(told)) => match told {
+                    Told::Noted(damped) => Out::Damped(damped),
+                    Told::Passed(Told::Noted(flapped)) => Out::Flapped(flapped),
+                    Told::Passed(Told::Passed(Told::Noted(spared))) => Out::Spared(spared),
+                    Told::Passed(Told::Passed(Told::Passed(told))) => match told {
+                        Told::Noted(grouped) => Out::Grouped(grouped),
+                        Told::Passed(decision) => Out::Decided(decision),
+                    },
                 },
             };
             (key, out)
@@ -175,12 +222,15 @@ impl Subject for Setup {
         let mut told = Vec::new();
         for (key, events) in accepted(known, self.timing, at) {
             let mut out = Vec::new();
-            let mut items: Vec<Item> = events.iter().map(Item::of).collect();
+            let observed = events.iter().filter(|event| event.marks != (true, true));
+            let mut items: Vec<Item> = observed.map(Item::of).collect();
+            let markers: Vec<_> = events.iter().filter(|event| event.marks.0).cloned().collect();
             if key != WHOLE {
                 items = self.absent_from(&items, at);
+                items = self.voted(&items, at, &mut out);
                 items = self.damped(&items, at, &mut out);
                 items = self.detected(&items, &mut out);
-                items = self.spared(&items, at, &mut out);
+                items = self.spared(&items, &markers, at, &mut out);
                 items = self.grouped(&items, at, &mut out);
             }
             let decided = hold_down(&items, self.rule, at, true);
@@ -189,25 +239,6 @@ impl Subject for Setup {
         }
         told
     }
-}
-
-/// Puts what a deadline makes before all that comes then or later.
-fn insert(items: &mut Vec<Item>, made: Item) {
-    let at = items.partition_point(|item| item.time < made.time);
-    items.insert(at, made);
-}
-
-/// The observations among items, by the lives of what remembers observations alone.
-fn observed(items: &[Item], expire_after: i64) -> Vec<Vec<(usize, Item, Reading)>> {
-    let seen = items.iter().enumerate().filter_map(|(at, item)| {
-        let by = item.by.clone()?;
-        Some((at, item.clone(), by))
-    });
-    let seen: Vec<_> = seen.collect();
-    let only: Vec<Item> = seen.iter().map(|(_, item, _)| item.clone()).collect();
-    let mut rest = seen.into_iter();
-    let lives = lives(&only, expire_after);
-    lives.into_iter().map(|(life, _)| rest.by_ref().take(life.len()).collect()).collect()
 }
 
 impl Setup {
@@ -223,6 +254,14 @@ impl Setup {
                 insert(&mut passed, Item::made(made, Misses::absent(self, &0)));
             }
         }
+        passed
+    }
+
+    fn voted(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
+        let Some(voting) = self.voting else { return items.to_vec() };
+        let (passed, counted) = voting.pass(items, self.rule.expire_after, clock);
+        let told = counted.into_iter().filter(|counted| self.tells || !counted.passed);
+        out.extend(told.map(Out::Counted));
         passed
     }
 
@@ -334,24 +373,54 @@ impl Setup {
         passed
     }
 
-    fn spared(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
-        let Some(grace) = self.grace else { return items.to_vec() };
+    /// Grace: of each observation and marker it is looked for which grace it is in, and when that ends.
+    fn spared(
+        &self,
+        items: &[Item],
+        markers: &[Reading],
+        clock: i64,
+        out: &mut Vec<Out>,
+    ) -> Vec<Item> {
+        let Some((grace, at_first)) = self.grace else { return items.to_vec() };
+        out.extend(markers.iter().map(|event| {
+            let (event, since, until) = (event.clone(), event.time, event.time + grace);
+            Out::Spared(Spared { event, since, until, by: Begun::Marker })
+        }));
         let (mut withheld, mut made) = (Vec::new(), Vec::new());
         for life in observed(items, self.rule.expire_after) {
-            let (first, last) = (life[0].1.time, life[life.len() - 1].1.time);
-            let until = first + grace;
-            let within = life.iter().take_while(|(_, item, _)| item.time < until);
-            let mut waits = None;
-            for (place, item, event) in within {
-                waits = (item.state.state == FAULT).then_some(item.state);
-                if waits.is_some() && !item.urgent {
-                    withheld.push(*place);
-                    out.push(Out::Spared(Spared { event: event.clone(), first, until }));
+            let first = Some(&life[0].2).filter(|_| at_first);
+            let last = life[life.len() - 1].1.time;
+            // The last observation of each grace, by its end.
+            let mut waits: BTreeMap<i64, Option<Noted>> = BTreeMap::new();
+            for (place, item, event) in &life {
+                let marker = markers.iter().rfind(|marker| *marker <= event);
+                let began = match (first, marker) {
+                    (Some(first), Some(marker)) if marker > first => (marker.time, Begun::Marked),
+                    (Some(first), _) => (first.time, Begun::First),
+                    (None, Some(marker)) => (marker.time, Begun::Marked),
+                    (None, None) => continue,
+                };
+                let (since, by) = began;
+                let mut until = since + grace;
+                if until <= item.time {
+                    continue;
                 }
+                let is_fault = item.state.state == FAULT;
+                if is_fault && !item.urgent {
+                    withheld.push(*place);
+                    out.push(Out::Spared(Spared { event: event.clone(), since, until, by }));
+                }
+                for later in markers.iter().filter(|marker| *marker > event) {
+                    if later.time < until {
+                        until = later.time + grace;
+                    }
+                }
+                waits.insert(until, is_fault.then_some(item.state));
             }
-            let remembered = until <= last + self.rule.expire_after;
-            if let (Some(state), true) = (waits, until <= clock && remembered) {
-                made.push(Item::made(until, state));
+            for (until, state) in waits {
+                let remembered = until <= last + self.rule.expire_after;
+                let state = state.filter(|_| until <= clock && remembered);
+                made.extend(state.map(|state| Item::made(until, state)));
             }
         }
         without(items, &withheld, made)
@@ -411,13 +480,6 @@ fn reused(over: i64, last: &Item, passed: &mut Option<Noted>) -> Option<Item> {
     waits.then(|| Item::made(over, last.state))
 }
 
-fn without(items: &[Item], withheld: &[usize], made: Vec<Item>) -> Vec<Item> {
-    let kept = items.iter().enumerate().filter(|(at, _)| !withheld.contains(at));
-    let mut passed: Vec<Item> = kept.map(|(_, item)| item.clone()).collect();
-    made.into_iter().for_each(|made| insert(&mut passed, made));
-    passed
-}
-
 fn dampings() -> impl Strategy<Value = Damping> {
     let add = || prop_oneof![Just(0.0), Just(500.0), Just(1000.0)];
     let suppress = prop_oneof![Just(900.0), Just(1400.0), Just(2000.0)];
@@ -447,17 +509,11 @@ fn detections() -> impl Strategy<Value = Detection> {
 fn setups() -> impl Strategy<Value = Setup> {
     use prop::option::of;
     let groupings = (1i64..15, 1u32..4).prop_map(|(gap, least)| Grouping { gap, least });
-    let last = (of(1i64..20), of(groupings), any::<bool>());
-    (of(1i64..15), of(dampings()), of(detections()), last, rules(), timings()).prop_map(
-        |(absent_after, damping, detection, (grace, grouping, tells), rule, timing)| Setup {
-            absent_after,
-            damping,
-            detection,
-            grace,
-            grouping,
-            tells,
-            rule,
-            timing,
+    let last = (of((1i64..20, any::<bool>())), of(groupings), any::<bool>());
+    let first = (of(1i64..15), of(votings()));
+    (first, of(dampings()), of(detections()), last, rules(), timings()).prop_map(
+        |((absent_after, voting), damping, detection, (grace, grouping, tells), rule, timing)| {
+            Setup { absent_after, voting, damping, detection, grace, grouping, tells, rule, timing }
         },
     )
 }

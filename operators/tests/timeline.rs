@@ -257,10 +257,16 @@ fn time_ends_where_it_is_said_to() {
         readings.advance_to(5);
         if worker.index() == 0 {
             for (key, state) in [(0, 0), (1, 1), (2, 2)] {
-                readings.insert((key, Reading { time: 9, tie: 0, state, urgent: false }));
+                readings.insert((
+                    key,
+                    Reading { time: 9, tie: 0, state, urgent: false, marks: (false, false) },
+                ));
             }
             for tie in [0, 1] {
-                readings.insert((2, Reading { time: 14, tie, state: 0, urgent: false }));
+                readings.insert((
+                    2,
+                    Reading { time: 14, tie, state: 0, urgent: false, marks: (false, false) },
+                ));
             }
         }
         readings.flush();

@@ -202,7 +202,7 @@ impl Aggregator {
                 true => label.clone(),
                 false => SmolStr::default(),
             });
-            Arc::new(Detail { labels: labels.collect(), value: None, changes: None })
+            Arc::new(Detail { labels: labels.collect(), ..Detail::default() })
         });
         Place::First(Box::new(Episode {
             since_ns,

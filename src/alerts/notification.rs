@@ -4,7 +4,7 @@ use limbeck_operators::hash::xxh3_128;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::model::detail::{Changes, Reading};
+use crate::model::detail::{Ballot, Changes, Reading};
 use crate::model::episode::{Catalog, Episode};
 use crate::rules::Kind;
 
@@ -126,11 +126,12 @@ impl Said {
     }
 }
 
+/// Labels, reading, changes and minority.
+type Carried<'e> = (&'e [SmolStr], Option<Reading>, Option<Changes>, Option<&'e [Ballot]>);
+
 /// What an episode carries. More changes of a session that goes on are told with its end.
-fn carried(
-    episode: &Episode,
-    closed: bool,
-) -> Option<(&[SmolStr], Option<Reading>, Option<Changes>)> {
+fn carried(episode: &Episode, closed: bool) -> Option<Carried<'_>> {
     let detail = episode.detail.as_deref()?;
-    Some((&detail.labels, detail.value, detail.changes.filter(|_| closed)))
+    let minority = detail.minority.as_ref().map(|minority| minority.as_slice());
+    Some((&detail.labels, detail.value, detail.changes.filter(|_| closed), minority))
 }

@@ -135,12 +135,30 @@ fn rule(node: &Node, mark: &str, expire_after: Option<&(Node, Node)>) -> Node {
     let mut node = node.clone();
     if let Value::Map(fields) = &mut node.value {
         for (key, value) in fields.iter_mut() {
-            if matches!(key.text(), Some("name" | "signal")) {
-                *value = marked(value, mark);
+            match key.text() {
+                Some("name" | "signal") => *value = marked(value, mark),
+                Some("grace") => mark_signals(value, mark),
+                _ => {}
             }
         }
         let says = fields.iter().any(|(key, _)| key.text() == Some("expire_after"));
         fields.extend(expire_after.filter(|_| !says).cloned());
     }
     node
+}
+
+/// Marks the names of signals within a node.
+fn mark_signals(node: &mut Node, mark: &str) {
+    match &mut node.value {
+        Value::Map(fields) => {
+            for (key, value) in fields {
+                match key.text() {
+                    Some("signal") => *value = marked(value, mark),
+                    _ => mark_signals(value, mark),
+                }
+            }
+        }
+        Value::Seq(items) => items.iter_mut().for_each(|item| mark_signals(item, mark)),
+        Value::Scalar { .. } | Value::Invalid => {}
+    }
 }

@@ -31,6 +31,8 @@ enum Of {
     Told,
     /// The same, and records that tell of silences, of which there are none.
     Heard,
+    /// One rule, those states, with a label that has three values in turn.
+    Witnesses,
     /// One rule, a number of its records.
     Readings,
     /// Fifty rules, those states, as twenty signals.
@@ -38,7 +40,7 @@ enum Of {
 }
 
 /// The measurements, with what a rule has beside `hold`.
-const RULES: [(&str, Of, &str); 16] = [
+const RULES: [(&str, Of, &str); 18] = [
     (HOLD, Of::States, ""),
     ("rules/dedup", Of::States, "dedup: { by: [data.service], within: 1m }"),
     ("rules/keep", Of::States, "keep: { unready: 1m }"),
@@ -50,6 +52,16 @@ const RULES: [(&str, Of, &str); 16] = [
     ("rules/routes", Of::Told, ""),
     ("rules/aggregate", Of::Told, "aggregate: {}"),
     ("rules/events", Of::Heard, ""),
+    (
+        "rules/markers",
+        Of::States,
+        "faults: [unready], grace: { for: 2m, after: { signal: readiness, states: [unready] } }",
+    ),
+    (
+        "rules/quorum",
+        Of::Witnesses,
+        "faults: [unready], quorum: { of: zone, at_least: 2, within: 5m }",
+    ),
     ("rules/readings", Of::Readings, ""),
     ("rules/half_life", Of::Readings, "smooth: { half_life: 1m }"),
     ("rules/median", Of::Readings, "smooth: { median: 5m }"),
@@ -97,6 +109,13 @@ fn text(of: Of, fields: &str) -> String {
             text,
             "  readiness: {{ from: probe, where: type == \"readiness\", {keeps}{READY} }}\nrules:\n  \
              - {{ name: pod-readiness, signal: readiness, {}{more} }}\n",
+            held(30)
+        ),
+        Of::Witnesses => write!(
+            text,
+            "  readiness: {{ from: probe, where: type == \"readiness\", {READY}, labels: {{ zone: 'data.seq % 3 \
+             == 0 ? \"a\" : data.seq % 3 == 1 ? \"b\" : \"c\"' }} }}\nrules:\n  - {{ name: pod-readiness, \
+             signal: readiness, {}{more} }}\n",
             held(30)
         ),
         Of::Readings => write!(

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::{Detection, Weights};
+use limbeck_operators::machines::quorum::{Asks, WHOLE};
 use limbeck_operators::machines::session::Grouping;
 use limbeck_operators::machines::smoothing::Smoothing;
 use limbeck_operators::machines::threshold::{Bound, Thresholds};
@@ -11,9 +12,10 @@ use limbeck_operators::machines::threshold::{Bound, Thresholds};
 use crate::model::duration::format_duration;
 use crate::model::time::format_rfc3339;
 use crate::rules::{
-    ABOVE, Aggregate, BELOW, Condition, Dedup, FLAPPING, Format, Hearing, Kind, Limit, Mapping,
-    Matcher, NORMAL, Route, Rule, Rules, SESSION, Setting, Signal, Silence, SinkKind, Skew, Source,
-    Subject, TemplatePart, Text, TimeField, TimeForm, UNKNOWN, Unit, When,
+    ABOVE, Aggregate, BELOW, Condition, Dedup, FLAPPING, Format, Grace, Hearing, Kind, Limit,
+    Mapping, Marker, Matcher, NORMAL, Route, Rule, Rules, SESSION, Setting, Signal, Silence,
+    SinkKind, Skew, Source, Subject, TemplatePart, Text, TimeField, TimeForm, UNKNOWN, Unit, When,
+    weight_of,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -201,7 +203,7 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         ))?;
         stages.details(by.iter().map(|value| ("by", value.text().to_owned())))?;
     }
-    push_stages(&mut stages, signal, rule)?;
+    push_stages(&mut stages, rules, rule)?;
     stages.stage("hold: a state counts once it has lasted")?;
     let holds = rule.own_states(signal).map(|(number, name)| {
         let hold = rule.hold_ns[number];
@@ -251,8 +253,8 @@ fn unit(signal: &Signal, unit: Unit) -> &str {
 }
 
 /// What is done before observations are held.
-fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Result {
-    let asked = &rule.stages;
+fn push_stages(stages: &mut Stages<'_>, rules: &Rules, rule: &Rule) -> fmt::Result {
+    let (asked, signal) = (&rule.stages, &rules.signals[rule.signal]);
     if let Some(after_ns) = asked.absent_after_ns {
         let after = format_duration(after_ns);
         stages.stage(format_args!("absent: after {after} without observations it is {UNKNOWN}"))?;
@@ -277,6 +279,22 @@ fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Re
     let faults = signal.state_names().zip(&asked.faults).filter(|(_, fault)| **fault);
     let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
     let faults = ("faults", faults.join(", "));
+    if let Some(quorum) = &asked.quorum {
+        let of = signal.labels[quorum.of].name.to_string();
+        let asks = match quorum.asks {
+            Asks::AtLeast(least) => format!("at least {} of the votes", weight_of(least)),
+            Asks::Share(share) => {
+                format!("a share of {} of the votes", f64::from(share) / f64::from(WHOLE))
+            }
+        };
+        stages.stage(format_args!("quorum: a fault counts while it has {asks}"))?;
+        let weights = quorum.weights.iter();
+        let weights = weights.map(|(name, weight)| format!("{name} {}", weight_of(*weight)));
+        let weights: Vec<_> = weights.collect();
+        let weights = (!weights.is_empty()).then(|| ("weights", weights.join(", ")));
+        let within = format!("the latest of each {of}, for {}", format_duration(quorum.within_ns));
+        stages.details([faults.clone(), ("votes", within)].into_iter().chain(weights))?;
+    }
     if let Some(damping) = asked.damping {
         let what = match damping.observes {
             true => "is counted (test mode), and passes",
@@ -302,10 +320,20 @@ fn push_stages(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Re
         ))?;
         stages.details([("weights", name.to_owned())])?;
     }
-    if let Some(grace_ns) = asked.grace_ns {
-        let grace = format_duration(grace_ns);
-        stages
-            .stage(format_args!("grace: for {grace} after an entity is first seen, faults wait"))?;
+    if let Some(Grace { for_ns, after_first, markers }) = &asked.grace {
+        let lasts = format_duration(*for_ns);
+        let first = after_first.then(|| "an entity is first seen".to_owned());
+        let markers = markers.iter().map(|Marker { signal, states }| {
+            let signal = &rules.signals[*signal];
+            let states: Vec<_> = states.iter().map(|of| signal.states[*of].name.as_str()).collect();
+            match states.is_empty() {
+                true => format!("a record of {}", signal.name),
+                false => format!("{} is {}", signal.name, states.join(" or ")),
+            }
+        });
+        let after: Vec<_> = first.into_iter().chain(markers).collect();
+        let after = after.join(", or ");
+        stages.stage(format_args!("grace: for {lasts} after {after}, faults wait"))?;
         stages.details([faults])?;
     }
     if let Some(Grouping { gap, least }) = asked.session {

@@ -129,7 +129,7 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
     let observed: u64 = summary.fates.values().map(|of_rule| of_rule.observed).sum();
     let per_episode = (observed as f64 / summary.episodes.max(1) as f64).round();
     let reasons = || summary.suppressed.values().flatten();
-    let is_withheld = |reason: &str| matches!(reason, "flap_damping" | "grace");
+    let is_withheld = |reason: &str| matches!(reason, "quorum" | "flap_damping" | "grace");
     let of = |withheld: bool| -> u64 {
         let of = reasons().filter(|(reason, _)| is_withheld(reason) == withheld);
         of.map(|(_, count)| count).sum()
@@ -153,7 +153,10 @@ pub(super) fn summary(summary: &Summary, out: &Path) -> String {
         row(observed, "observations by the rules");
     }
     row(of(false), "of them in runs that did not last");
-    row(of(true), "of them withheld: what changes too often, or was just seen first");
+    row(
+        of(true),
+        "of them withheld: what has no quorum, changes too often, or was just seen first",
+    );
     let noun = if summary.episodes == 1 { "episode" } else { "episodes" };
     let plural = if per_episode == 1.0 { "" } else { "s" };
     row(summary.episodes, &format!("{noun}: one for {per_episode} observation{plural}"));

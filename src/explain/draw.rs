@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use limbeck_operators::machines::quorum::{Asks, WHOLE};
 use limbeck_operators::machines::smoothing::Smoothing;
 use limbeck_operators::machines::threshold::Bound;
 
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
+use crate::model::detail::Ballot;
 use crate::model::duration::{format_duration, format_offset};
 use crate::model::lane::RunOutcome;
-use crate::model::ledger::Staged;
+use crate::model::ledger::{Counted, Staged};
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
-use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION};
+use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION, weight_of};
 
 /// So many columns are drawn.
 const COLUMNS: usize = 72;
@@ -91,6 +93,7 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
     }
     for (is_one, what) in [
         (is_unrated as fn(&Staged) -> bool, "without a rate"),
+        (is_outvoted, "without a quorum"),
         (is_damped, "by flap_damping"),
         (|what| matches!(what, Staged::Spared { .. }), "in the grace of the entity"),
     ] {
@@ -99,6 +102,10 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
         if count > 0 {
             line(text, format_args!("  {} withheld {what}", observations(count)));
         }
+    }
+    if !rule.markers.is_empty() {
+        let (count, plural) = (rule.markers.len(), if rule.markers.len() == 1 { "" } else { "s" });
+        line(text, format_args!("  {count} marker{plural}, after which faults wait"));
     }
     if !rule.waiting.is_empty() {
         let waiting = observations(rule.waiting.len());
@@ -377,6 +384,10 @@ fn is_unrated(what: &Staged) -> bool {
     matches!(what, Staged::Measured { number: None, .. })
 }
 
+fn is_outvoted(what: &Staged) -> bool {
+    matches!(what, Staged::Counted(counted) if !counted.passed)
+}
+
 fn is_damped(what: &Staged) -> bool {
     matches!(what, Staged::Damped { passed: false, .. })
 }
@@ -385,15 +396,16 @@ fn is_damped(what: &Staged) -> bool {
 pub(super) fn staged_in_words(
     rule: &Explained,
     (time, state): (i64, &str),
-    what: Staged,
+    what: &Staged,
 ) -> String {
-    match what {
+    match *what {
         Staged::Measured { reading, number: Some(number), .. } => {
             measured_in_words(rule, state, (reading.get(), number.get()))
         }
         Staged::Measured { reading, number: None, before_ns } => {
             unrated_in_words(time, reading.get(), before_ns)
         }
+        Staged::Counted(ref counted) => counted_in_words(rule, (time, state), counted),
         Staged::Damped { penalty, peak, until_ns, passed } => {
             let damping = rule.stages.damping;
             let (suppress, reuse) = damping.map_or((0.0, 0.0), |of| (of.suppress, of.reuse));
@@ -406,14 +418,18 @@ pub(super) fn staged_in_words(
                  to {reuse} (reuse) until {until}. Would have passed with suppress >= {peak:.1}"
             )
         }
-        Staged::Spared { first_ns, until_ns } => {
-            let (first, until) = (clock(first_ns, time), clock(until_ns, time));
-            let otherwise = match time - first_ns {
+        Staged::Marked { until_ns } => {
+            format!("it marks the entity, whose faults wait until {}", clock(until_ns, time))
+        }
+        Staged::Spared { since_ns, marked, until_ns } => {
+            let (since, until) = (clock(since_ns, time), clock(until_ns, time));
+            let begun = if marked { "marked" } else { "first seen" };
+            let otherwise = match time - since_ns {
                 0 => "without grace".to_owned(),
                 since => format!("with grace <= {}", format_duration(since)),
             };
             format!(
-                "the entity was first seen at {first}, and its grace ends at {until}. Would have \
+                "the entity was {begun} at {since}, and its grace ends at {until}. Would have \
                  passed {otherwise}"
             )
         }
@@ -435,6 +451,55 @@ pub(super) fn staged_in_words(
                 "it counts as {FLAPPING}: the share of changes is {:.1} %, high is {high} and low is \
                  {low}",
                 share.get()
+            )
+        }
+    }
+}
+
+/// How votes stood, and what would have changed that.
+fn counted_in_words(rule: &Explained, (time, state): (i64, &str), counted: &Counted) -> String {
+    let Counted { passed, fault, weight, agreed, all, minority } = counted;
+    let asks = rule.stages.quorum.as_ref().map(|quorum| quorum.asks);
+    let (name, asked, met) = match asks {
+        Some(Asks::Share(share)) => {
+            let part = *weight as f64 / (*all).max(1) as f64;
+            ("share", f64::from(share) / f64::from(WHOLE), part)
+        }
+        Some(Asks::AtLeast(least)) => ("at_least", weight_of(least), weight_of(*weight)),
+        None => return String::new(),
+    };
+    let (weight, all) = (weight_of(*weight), weight_of(*all));
+    let said = |ballot: &Ballot| {
+        let Ballot { witness, state, time_ns } = ballot;
+        format!("{} said {state} at {}", printable(witness), clock(*time_ns, time))
+    };
+    let against: Vec<_> = minority.iter().map(said).collect();
+    let against = match against.is_empty() {
+        true => String::new(),
+        false => format!("; {}", against.join(", ")),
+    };
+    match fault {
+        None => format!("quorum: no fault has any of {all} votes{against}"),
+        Some(Ballot { state: fault, .. }) if *agreed => {
+            // Rounded so that it is true as it is written; no share is more than all.
+            let met = (met * 1000.0).ceil() / 1000.0;
+            let otherwise = match asks {
+                Some(Asks::Share(_)) if met >= 1.0 => String::new(),
+                _ => format!(". Would not be {fault} with {name} > {met}"),
+            };
+            format!(
+                "quorum: {fault} has {weight} of {all} votes, {name} is {asked}{against}{otherwise}"
+            )
+        }
+        Some(Ballot { state: fault, .. }) => {
+            let counts = match passed {
+                true => format!("so it counts as {state}"),
+                false => "and nobody says otherwise".to_owned(),
+            };
+            let met = (met * 1000.0).floor() / 1000.0;
+            format!(
+                "quorum: {fault} has {weight} of {all} votes, and {name} is {asked}, {counts}{against}. Would \
+                 be {fault} with {name} <= {met}"
             )
         }
     }

@@ -252,7 +252,7 @@ fn out_of_share(
     let of = |number: usize| rules.rules[number].canary.as_ref().map(|canary| canary.base);
     if let Some(matches) = matches {
         Noted::each(&matches, |rule, noted| {
-            if !shares.sees(rule, entity, &noted.detail) {
+            if noted.is_observed() && !shares.sees(rule, entity, &noted.detail) {
                 // A base is passed over for the canary that has it.
                 let sees = |other: &usize| {
                     of(*other) == Some(rule) && shares.sees(*other, entity, &noted.detail)

@@ -29,7 +29,8 @@ use crate::model::ledger::Staged;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
 use crate::replay::{Failure, Log};
-use crate::rules::{Rules, Stages};
+use crate::rules::{Rules, Stages, weight_of};
+use crate::sinks::fates::BallotRow;
 use crate::sources::InputError;
 use crate::sources::intake::Traced;
 
@@ -117,6 +118,9 @@ pub struct Explained {
     /// Observations that were withheld before they were held.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Withheld>,
+    /// Records that marked the entity, and showed no state.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub markers: Vec<Observed>,
     /// Observations from the future, which wait for their time.
     pub waiting: Vec<Waiting>,
 }
@@ -342,8 +346,21 @@ enum Said {
         suppressed_until: String,
         passed: bool,
     },
+    Quorum {
+        votes: f64,
+        all_votes: f64,
+        agreed: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        minority: Vec<BallotRow>,
+    },
     Grace {
-        first_seen: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_seen: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        marked: Option<String>,
+        grace_until: String,
+    },
+    Marker {
         grace_until: String,
     },
     FlapDetection {
@@ -361,16 +378,24 @@ fn stages<S: Serializer>(noted: &Vec<Staged>, serializer: S) -> Result<S::Ok, S:
         Staged::Measured { reading, number, .. } => {
             Said::Threshold { value: reading.get(), judged: number.map(|number| number.get()) }
         }
+        Staged::Counted(ref counted) => Said::Quorum {
+            votes: weight_of(counted.weight),
+            all_votes: weight_of(counted.all),
+            agreed: counted.agreed,
+            minority: counted.minority.iter().map(BallotRow::from).collect(),
+        },
         Staged::Damped { penalty, peak, until_ns, passed } => Said::FlapDamping {
             penalty: penalty.get(),
             peak: peak.get(),
             suppressed_until: format_rfc3339(until_ns),
             passed,
         },
-        Staged::Spared { first_ns, until_ns } => Said::Grace {
-            first_seen: format_rfc3339(first_ns),
+        Staged::Spared { since_ns, marked, until_ns } => Said::Grace {
+            first_seen: (!marked).then(|| format_rfc3339(since_ns)),
+            marked: marked.then(|| format_rfc3339(since_ns)),
             grace_until: format_rfc3339(until_ns),
         },
+        Staged::Marked { until_ns } => Said::Marker { grace_until: format_rfc3339(until_ns) },
         Staged::Grouped { changes } => {
             Said::Session { changes: changes.count, first_change: format_rfc3339(changes.first) }
         }

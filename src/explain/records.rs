@@ -11,7 +11,7 @@ use super::traces::{Became, Retraced, Wanted, retrace};
 use super::{Explained, Explanation, Observed, Origin, Reason};
 use crate::model::duration::{format_duration, format_offset};
 use crate::model::episode::Catalog;
-use crate::model::ledger::{DeadLetter, Disposition, Known, Mark, Unmatched};
+use crate::model::ledger::{DeadLetter, Disposition, Known, Mark, Staged, Unmatched};
 use crate::model::printable::printable;
 use crate::model::sighting::Position;
 use crate::model::time::format_rfc3339;
@@ -373,7 +373,7 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
             ));
         }
         for what in &seen.noted {
-            let words = staged_in_words(rule, (seen.time, &run.state), *what);
+            let words = staged_in_words(rule, (seen.time, &run.state), what);
             lines.push(format!("{place}, to rule {name}: {words}"));
         }
     }
@@ -392,9 +392,15 @@ fn to_rule(place: &Origin, explanation: &Explanation, rule: &Explained) -> Vec<S
     }
     for withheld in rule.withheld.iter().filter(|withheld| is_it(&withheld.record)) {
         for what in withheld.record.noted.iter().filter(|what| what.is_withheld()) {
-            let words = staged_in_words(rule, (withheld.record.time, &withheld.state), *what);
+            let words = staged_in_words(rule, (withheld.record.time, &withheld.state), what);
             lines
                 .push(format!("{place}, to rule {name}, {} was withheld: {words}", withheld.state));
+        }
+    }
+    for marker in rule.markers.iter().filter(|marker| is_it(marker)) {
+        for what in &marker.noted {
+            let words = staged_in_words(rule, (marker.time, ""), what);
+            lines.push(format!("{place}, to rule {name}: {words}"));
         }
     }
     if rule.waiting.iter().any(|waiting| is_it(&waiting.record)) {
@@ -448,7 +454,14 @@ fn fates<'r>(
         }
         for withheld in explained.withheld.iter().filter(|withheld| is_it(&withheld.record)) {
             for what in withheld.record.noted.iter().filter(|what| what.is_withheld()) {
-                push(&withheld.record, Fate::Withheld(*what));
+                push(&withheld.record, Fate::Withheld(what.clone()));
+            }
+        }
+        for marker in explained.markers.iter().filter(|marker| is_it(marker)) {
+            for what in &marker.noted {
+                if let Staged::Marked { until_ns } = what {
+                    push(marker, Fate::Marker(*until_ns));
+                }
             }
         }
         for run in &explained.runs {

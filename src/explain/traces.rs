@@ -15,7 +15,7 @@ use crate::model::sighting::Position;
 use crate::pipeline::{Gathered, Update};
 use crate::replay::memory::{How, collect};
 use crate::replay::{Failure, Log};
-use crate::rules::Rules;
+use crate::rules::{MARKER, Rules};
 use crate::sources::intake::{Matcher, Outcome, Traced};
 use crate::sources::{InputError, Interrupt};
 
@@ -285,7 +285,7 @@ impl Traces {
                     repeats.insert(place);
                 }
                 Trace::Staged { lane, place, what } if usize::from(lane.rule) == number => {
-                    noted.entry(place).or_default().push(*what);
+                    noted.entry(place).or_default().push(what.clone());
                 }
                 Trace::Decided { lane, decision } if usize::from(lane.rule) == number => {
                     decisions.push(decision);
@@ -304,7 +304,10 @@ impl Traces {
         let rule = &rules.rules[number];
         let signal = &rules.signals[rule.signal];
         let state = |state: u16| signal.state_name(state).to_string();
-        let OfRule { seen, repeats, decisions } = self.of_rule(number, names);
+        let OfRule { mut seen, repeats, decisions } = self.of_rule(number, names);
+        let markers = seen
+            .extract_if(.., |_, (_, record)| record.shows == MARKER && !record.noted.is_empty());
+        let markers: Vec<_> = markers.map(|(_, (_, record))| record).collect();
         let (observed, repeated) = without_repeats(seen, &repeats, state);
         let is_withheld =
             |(_, record): &(u16, Observed)| record.noted.iter().any(|what| what.is_withheld());
@@ -351,7 +354,8 @@ impl Traces {
         };
         let mut keep_ns: BTreeMap<_, _> = of(&rule.keep_ns);
         keep_ns.retain(|_, keep| *keep > 0);
-        let seen = [runs.len(), waiting.len(), repeated.len(), withheld.len()] != [0; 4];
+        let seen =
+            [runs.len(), waiting.len(), repeated.len(), withheld.len(), markers.len()] != [0; 5];
         seen.then(|| Explained {
             rule: rule.name.to_string(),
             number,
@@ -366,6 +370,7 @@ impl Traces {
             episodes,
             repeated,
             withheld,
+            markers,
             waiting,
         })
     }

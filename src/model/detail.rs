@@ -21,6 +21,19 @@ pub struct Detail {
     pub value: Option<Reading>,
     /// The changes so far, of an entity that flaps or is in a session.
     pub changes: Option<Changes>,
+    /// What some witnesses of the entity said otherwise; none if nobody did.
+    pub minority: Option<Arc<Vec<Ballot>>>,
+}
+
+/// What a witness says of an entity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ballot {
+    /// Who.
+    pub witness: SmolStr,
+    /// Which state, by its name.
+    pub state: SmolStr,
+    /// When.
+    pub time_ns: i64,
 }
 
 /// A detail that many hold; none where the signal asks for none.
@@ -31,6 +44,8 @@ impl Detail {
     pub fn heap_bytes(&self) -> usize {
         let text = |label: &SmolStr| if label.is_heap_allocated() { label.len() } else { 0 };
         let labels = self.labels.iter().map(|label| size_of::<SmolStr>() + text(label));
-        size_of::<Self>() + labels.sum::<usize>()
+        let minority = self.minority.iter().flat_map(|minority| minority.iter());
+        let ballot = |of: &Ballot| size_of::<Ballot>() + text(&of.witness) + text(&of.state);
+        size_of::<Self>() + labels.sum::<usize>() + minority.map(ballot).sum::<usize>()
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::account::{Account, SourceKey};
-use super::detail::Changes;
+use super::detail::{Ballot, Changes};
 use super::sighting::{Position, Tie};
 use super::silencing::Silencing;
 
@@ -59,12 +59,16 @@ pub enum Count {
     Expired(u16),
     /// An observation that a rule withheld since its reading has no rate yet.
     Unrated(u16),
+    /// An observation that a rule withheld since its fault had no quorum, and nobody said otherwise.
+    Outvoted(u16),
     /// An observation that a rule's flap damping withheld.
     Damped(u16),
     /// An observation that it would have withheld, but for its test mode.
     WouldDamp(u16),
     /// An observation that a rule withheld in the grace of its entity.
     Spared(u16),
+    /// What marked its entity to a rule, and showed no state.
+    Marked(u16),
     /// An observation that a rule had not decided on at the end.
     Pending(u16),
 }
@@ -79,9 +83,11 @@ impl Count {
             Self::Kept(rule) => rank(rule).map(Self::Kept),
             Self::Expired(rule) => rank(rule).map(Self::Expired),
             Self::Unrated(rule) => rank(rule).map(Self::Unrated),
+            Self::Outvoted(rule) => rank(rule).map(Self::Outvoted),
             Self::Damped(rule) => rank(rule).map(Self::Damped),
             Self::WouldDamp(rule) => rank(rule).map(Self::WouldDamp),
             Self::Spared(rule) => rank(rule).map(Self::Spared),
+            Self::Marked(rule) => rank(rule).map(Self::Marked),
             Self::Pending(rule) => rank(rule).map(Self::Pending),
             _ => None,
         }
@@ -156,7 +162,7 @@ pub enum Trace {
 }
 
 /// What is done with an observation before it is held, with the numbers that decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Staged {
     /// It has a reading, which was judged.
     Measured {
@@ -167,6 +173,8 @@ pub enum Staged {
         /// When the reading before it was taken, if that is known.
         before_ns: Option<i64>,
     },
+    /// It was counted as a vote.
+    Counted(Box<Counted>),
     /// It changed too often.
     Damped {
         /// The penalty at its instant.
@@ -178,11 +186,18 @@ pub enum Staged {
         /// Whether it passed all the same.
         passed: bool,
     },
-    /// Its entity had just been seen for the first time.
+    /// Its entity had just been seen for the first time, or marked.
     Spared {
         /// When.
-        first_ns: i64,
+        since_ns: i64,
+        /// Whether it was marked.
+        marked: bool,
         /// When its grace ends.
+        until_ns: i64,
+    },
+    /// It marks its entity.
+    Marked {
+        /// When the grace ends that it begins.
         until_ns: i64,
     },
     /// It passed as one of an entity that is in a session.
@@ -199,14 +214,32 @@ pub enum Staged {
 
 impl Staged {
     /// Whether it was kept from what follows.
-    pub fn is_withheld(self) -> bool {
-        matches!(
-            self,
-            Self::Measured { number: None, .. }
-                | Self::Damped { passed: false, .. }
-                | Self::Spared { .. }
-        )
+    pub fn is_withheld(&self) -> bool {
+        match self {
+            Self::Measured { number, .. } => number.is_none(),
+            Self::Counted(counted) => !counted.passed,
+            Self::Damped { passed, .. } => !passed,
+            Self::Spared { .. } => true,
+            Self::Marked { .. } | Self::Grouped { .. } | Self::Flapped { .. } => false,
+        }
     }
+}
+
+/// How the votes stood with an observation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Counted {
+    /// Whether it passed.
+    pub passed: bool,
+    /// The latest vote for the fault that it counts as, or else says, or else weighs most.
+    pub fault: Option<Ballot>,
+    /// What the votes for that weigh, in millionths.
+    pub weight: u64,
+    /// Whether these are a quorum.
+    pub agreed: bool,
+    /// What all votes weigh, in millionths.
+    pub all: u64,
+    /// The votes against what it counts as.
+    pub minority: Vec<Ballot>,
 }
 
 /// A rule, by its number in the rule file, and an entity.

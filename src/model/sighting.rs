@@ -11,7 +11,7 @@ use limbeck_operators::{Data, Event};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::detail::{Changes, Detail, SharedDetail};
+use super::detail::{Ballot, Changes, Detail, SharedDetail};
 use super::entity::Entity;
 use super::ledger::{Disposition, Known, Mark, Trace};
 use super::record::{Id, Sequence};
@@ -24,6 +24,9 @@ pub struct Match {
     /// Which state of its signal.
     pub state: u16,
 }
+
+/// The number of what is observed where a record marks the entity to a rule, and shows it no state.
+pub const MARKER: u16 = u16::MAX - 1;
 
 /// A record that fits at least one signal and is in time.
 ///
@@ -135,10 +138,19 @@ pub struct Detailed {
     pub found: Match,
     /// Whether nothing holds it up.
     pub urgent: bool,
+    /// Whether it marks the entity to the rule, which it may show a state beside.
+    pub marks: bool,
     /// Equal for records that repeat each other to the rule; 0 to a rule without dedup.
     pub key: u64,
     /// Labels and reading.
     pub detail: SharedDetail,
+}
+
+impl Detailed {
+    /// What a rule observes that asks for nothing but the state.
+    pub fn plain(found: Match) -> Self {
+        Self { found, urgent: false, marks: false, key: 0, detail: None }
+    }
 }
 
 impl From<Match> for Matches {
@@ -158,11 +170,7 @@ impl From<&[Match]> for Matches {
         match matches {
             [one] => (*one).into(),
             [one, two] => Self(Found::Two(one.word() | two.word() << Match::BITS)),
-            many => {
-                let detailed =
-                    |found: &Match| Detailed { found: *found, urgent: false, key: 0, detail: None };
-                many.iter().map(detailed).collect::<Vec<_>>().into()
-            }
+            many => many.iter().copied().map(Detailed::plain).collect::<Vec<_>>().into(),
         }
     }
 }
@@ -214,6 +222,14 @@ pub trait Shown: Data {
         false
     }
 
+    /// Whether it marks the entity.
+    fn is_marker(&self) -> bool;
+
+    /// Whether it shows a state: what marks the entity may not.
+    fn is_observed(&self) -> bool {
+        !self.is_marker() || Self::number(&self.state()) != MARKER
+    }
+
     /// Gives what each rule observes, by the rule's number.
     fn each(matches: &Matches, give: impl FnMut(usize, Self));
 
@@ -231,7 +247,16 @@ pub trait Shown: Data {
         let _ = changes;
         Self::of(state, detail)
     }
+
+    /// A state that tells what some said otherwise beside that.
+    fn with_minority(state: u16, detail: &SharedDetail, minority: &[Ballot]) -> Self::State {
+        let _ = minority;
+        Self::of(state, detail)
+    }
 }
+
+/// What an observation that is a state alone has beside it, if it marks the entity.
+const MARKS: u64 = 1 << 16;
 
 /// The state alone, in a whole word, so that an observation moves in words.
 impl Shown for u64 {
@@ -246,12 +271,17 @@ impl Shown for u64 {
         0
     }
 
+    fn is_marker(&self) -> bool {
+        self & MARKS != 0
+    }
+
     // It is called in one place, to become part of this loop.
     #[inline]
     fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
         let mut place = 0;
         while let Some(Match { rule, state }) = matches.found(place) {
-            give(usize::from(rule), u64::from(state));
+            let marks = matches.detailed().get(place).is_some_and(|detailed| detailed.marks);
+            give(usize::from(rule), u64::from(state) | if marks { MARKS } else { 0 });
             place += 1;
         }
     }
@@ -276,6 +306,8 @@ pub struct Noted {
     pub state: u16,
     /// Whether nothing holds it up.
     pub urgent: bool,
+    /// Whether it marks the entity.
+    pub marks: bool,
     /// Equal for what repeats it to a rule with dedup.
     pub key: u64,
     /// Labels and reading.
@@ -312,14 +344,18 @@ impl Shown for Noted {
         self.urgent
     }
 
+    fn is_marker(&self) -> bool {
+        self.marks
+    }
+
     fn each(matches: &Matches, mut give: impl FnMut(usize, Self)) {
         let detailed = matches.detailed();
         let mut place = 0;
         while let Some(Match { rule, state }) = matches.found(place) {
             let shown = match detailed.get(place) {
-                Some(Detailed { urgent, key, detail, .. }) => {
-                    let (urgent, key, detail) = (*urgent, *key, detail.clone());
-                    Self { state, urgent, key, detail }
+                Some(Detailed { urgent, marks, key, detail, .. }) => {
+                    let (urgent, marks, key) = (*urgent, *marks, *key);
+                    Self { state, urgent, marks, key, detail: detail.clone() }
                 }
                 None => Self::of(state, &None),
             };
@@ -337,12 +373,21 @@ impl Shown for Noted {
     }
 
     fn of(state: u16, detail: &SharedDetail) -> Self {
-        Self { state, urgent: false, key: 0, detail: detail.clone() }
+        Self { state, urgent: false, marks: false, key: 0, detail: detail.clone() }
     }
 
     fn with_changes(state: u16, detail: &SharedDetail, changes: Changes) -> Self {
         let detail = detail.as_deref().cloned().unwrap_or_default();
         let detail = Detail { changes: Some(changes), ..detail };
+        Self::of(state, &Some(Arc::new(detail)))
+    }
+
+    fn with_minority(state: u16, detail: &SharedDetail, minority: &[Ballot]) -> Self {
+        if minority.is_empty() {
+            return Self::of(state, detail);
+        }
+        let detail = detail.as_deref().cloned().unwrap_or_default();
+        let detail = Detail { minority: Some(Arc::new(minority.to_vec())), ..detail };
         Self::of(state, &Some(Arc::new(detail)))
     }
 }
@@ -389,6 +434,14 @@ impl<S: Shown> hold_down::Observation for Observation<S> {
 
     fn is_urgent(&self) -> bool {
         self.shown.is_urgent()
+    }
+
+    fn is_marker(&self) -> bool {
+        self.shown.is_marker()
+    }
+
+    fn is_observed(&self) -> bool {
+        self.shown.is_observed()
     }
 }
 

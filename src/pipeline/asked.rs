@@ -9,19 +9,21 @@ use limbeck_operators::machines::absent::{Absent, Misses, Nothing};
 use limbeck_operators::machines::changes::Changes;
 use limbeck_operators::machines::flap_damping::{Damped, Damping, Damps, FlapDamping};
 use limbeck_operators::machines::flap_detection::{Detection, Detects, FlapDetection, Flapped};
-use limbeck_operators::machines::grace::{Grace, Graces, Spared};
+use limbeck_operators::machines::grace::{Begun, Grace, Graces, Spared};
 use limbeck_operators::machines::hold_down::{Besides, Decision, HoldDown, Holds, Rare};
+use limbeck_operators::machines::quorum::{self, Convened, Convenes, Counted, Vote};
 use limbeck_operators::machines::session::{Grouped, Grouping, Groups, Session};
 use limbeck_operators::machines::threshold::{Level, Measured, Measures, Threshold, Thresholds};
-use limbeck_operators::stage::{Then, Told};
+use limbeck_operators::stage::{Observer, Then, Told};
+use smol_str::SmolStr;
 
 use super::Lane;
 use super::lanes::Telling;
-use crate::model::detail::{Detail, Reading, SharedDetail};
+use crate::model::detail::{Ballot, Detail, Reading, SharedDetail};
 use crate::model::episode::Catalog;
-use crate::model::ledger::Staged;
+use crate::model::ledger::{self, Staged};
 use crate::model::sighting::{Observation, Shown};
-use crate::rules::{Rules, Stages};
+use crate::rules::{Quorum, Rules, Stages, WITNESSES_MAX};
 
 /// What the machines ask of the rules, by their numbers.
 pub(super) struct Lanes {
@@ -32,6 +34,8 @@ pub(super) struct Lanes {
     expire_after_ns: Vec<i64>,
     pub(super) dedup_ns: Vec<Option<i64>>,
     stages: Vec<Stages>,
+    /// The names of the states, by their numbers.
+    states: Vec<Vec<SmolStr>>,
     /// What is carried beside a state that nobody observed.
     unobserved: Vec<SharedDetail>,
 }
@@ -54,6 +58,9 @@ impl Lanes {
             expire_after_ns: each().map(|rule| rule.expire_after_ns).collect(),
             dedup_ns: each().map(|rule| Some(rule.dedup.as_ref()?.within_ns)).collect(),
             stages: each().map(|rule| rule.stages.clone()).collect(),
+            states: each()
+                .map(|rule| rules.signals[rule.signal].state_names().cloned().collect())
+                .collect(),
             unobserved: unobserved.collect(),
         }
     }
@@ -84,17 +91,45 @@ pub(super) fn staged_machine<S: Shown>(
     Then::new(Absent::new(Staging::<S>::of(rules)), machine)
 }
 
+/// Hold-down behind the stages for readings, sessions and exceptions as well, likewise.
+pub(super) fn judged_machine<S: Shown>(
+    rules: &Rc<Lanes>,
+    telling: Telling,
+) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
+    behind_readings(rules, telling, behind_sessions::<S>(rules, telling))
+}
+
 /// Hold-down behind all stages, likewise.
 pub(super) fn whole_machine<S: Shown>(
     rules: &Rc<Lanes>,
     telling: Telling,
 ) -> impl Machine<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
+    let quorum = Convened::new(Staging::<S>::of(rules)).telling(telling.observations);
+    let machine = Then::new(quorum, behind_sessions::<S>(rules, telling));
+    behind_readings(rules, telling, machine)
+}
+
+/// The stages that make states, before a machine.
+type Readings<S, M> = Then<Absent<Staging<S>>, Then<Threshold<Staging<S>>, M>>;
+
+fn behind_readings<S: Shown, M: Observer<Key = Lane, Event = Observation<S>>>(
+    rules: &Rc<Lanes>,
+    telling: Telling,
+    machine: M,
+) -> Readings<S, M> {
     let asked = || Staging::<S>::of(rules);
     let threshold = Threshold::new(asked()).telling(telling.observations);
-    let session = Session::new(asked()).telling(telling.observations);
+    Then::new(Absent::new(asked()), Then::new(threshold, machine))
+}
+
+/// Hold-down behind the stages for states, the last of which is for sessions.
+fn behind_sessions<S: Shown>(
+    rules: &Rc<Lanes>,
+    telling: Telling,
+) -> impl Observer<Key = Lane, Event = Observation<S>, Output: Outcome<S>> {
+    let session = Session::new(Staging::<S>::of(rules)).telling(telling.observations);
     let machine = Then::new(session, hold_down::<S, Rare>(rules, telling));
-    let machine = Then::new(threshold, behind_states::<S, _>(rules, telling, machine));
-    Then::new(Absent::new(asked()), machine)
+    behind_states::<S, _>(rules, telling, machine)
 }
 
 /// The stages that take states, wherever they come from, before a machine.
@@ -179,6 +214,45 @@ impl<S: Shown> Measures<Lane, S::State> for Staging<S> {
     }
 }
 
+impl<S: Shown> Convenes<Lane, S::State> for Staging<S> {
+    type Witness = SmolStr;
+    type Ballot = Ballot;
+
+    fn quorum(&self, lane: &Lane) -> Option<quorum::Quorum> {
+        let Quorum { asks, within_ns, .. } = *self.stages(lane).quorum.as_ref()?;
+        Some(quorum::Quorum { asks, within: within_ns, most: WITNESSES_MAX })
+    }
+
+    fn witness(&self, lane: &Lane, state: &S::State) -> Option<(SmolStr, u64)> {
+        let quorum = self.stages(lane).quorum.as_ref()?;
+        let witness = S::detail(state)?.labels[quorum.of].clone();
+        let weight = quorum.weight(&witness)?;
+        Some((witness, weight))
+    }
+
+    fn is_fault(&self, lane: &Lane, state: &S::State) -> bool {
+        self.stages(lane).faults[usize::from(S::number(state))]
+    }
+
+    fn rank(&self, _: &Lane, state: &S::State) -> u32 {
+        S::number(state).into()
+    }
+
+    fn ballot(&self, lane: &Lane, vote: &Vote<SmolStr, S::State>) -> Ballot {
+        let Vote { witness, state, time, .. } = vote;
+        let state = self.0.states[lane.rule()][usize::from(S::number(state))].clone();
+        Ballot { witness: witness.clone(), state, time_ns: *time }
+    }
+
+    fn counted(&self, _: &Lane, by: &S::State, counts: &S::State, minority: &[Ballot]) -> S::State {
+        S::with_minority(S::number(counts), &S::detail(by), minority)
+    }
+
+    fn expire_after(&self, lane: &Lane) -> i64 {
+        self.expires(lane)
+    }
+}
+
 impl<S: Shown> Damps<Lane, S::State> for Staging<S> {
     fn damping(&self, lane: &Lane) -> Option<&Damping> {
         self.stages(lane).damping.as_ref()
@@ -223,7 +297,11 @@ impl<S: Shown> Groups<Lane, S::State> for Staging<S> {
 
 impl<S: Shown> Graces<Lane, S::State> for Staging<S> {
     fn grace(&self, lane: &Lane) -> Option<i64> {
-        self.stages(lane).grace_ns
+        self.stages(lane).grace.as_ref().map(|grace| grace.for_ns)
+    }
+
+    fn begins_at_first(&self, lane: &Lane) -> bool {
+        self.stages(lane).grace.as_ref().is_some_and(|grace| grace.after_first)
     }
 
     fn is_fault(&self, lane: &Lane, state: &S::State) -> bool {
@@ -273,6 +351,14 @@ impl<S> From<Measured<Observation<S>>> for Noted<S> {
     }
 }
 
+impl<S> From<Counted<Observation<S>, Ballot>> for Noted<S> {
+    fn from(counted: Counted<Observation<S>, Ballot>) -> Self {
+        let Counted { event, passed, fault, weight, agreed, all, minority } = counted;
+        let counted = ledger::Counted { passed, fault, weight, agreed, all, minority };
+        Self(event, Staged::Counted(Box::new(counted)))
+    }
+}
+
 impl<S> From<Damped<Observation<S>>> for Noted<S> {
     fn from(Damped { event, penalty, peak, until, passed }: Damped<Observation<S>>) -> Self {
         Self(event, Staged::Damped { penalty, peak, until_ns: until, passed })
@@ -292,7 +378,12 @@ impl<S> From<Grouped<Observation<S>>> for Noted<S> {
 }
 
 impl<S> From<Spared<Observation<S>>> for Noted<S> {
-    fn from(Spared { event, first, until }: Spared<Observation<S>>) -> Self {
-        Self(event, Staged::Spared { first_ns: first, until_ns: until })
+    fn from(Spared { event, since, until, by }: Spared<Observation<S>>) -> Self {
+        let marked = by == Begun::Marked;
+        let what = match by {
+            Begun::Marker => Staged::Marked { until_ns: until },
+            _ => Staged::Spared { since_ns: since, marked, until_ns: until },
+        };
+        Self(event, what)
     }
 }

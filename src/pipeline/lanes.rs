@@ -11,7 +11,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
 use timely::dataflow::operators::{Concatenate, OkErr};
 
-use super::asked::{Lanes, Outcome, hold_down, staged_machine, whole_machine};
+use super::asked::{Lanes, Outcome, hold_down, judged_machine, staged_machine, whole_machine};
 use super::saved::Saving;
 use super::tally::tally;
 use super::{Lane, Options, Update};
@@ -134,7 +134,13 @@ pub(super) fn lanes<'scope, S: Shown>(
                 let machine = staged_machine::<S>(&rules, telling);
                 decide(part, ends, (&rules, machine), timing, telling, to);
             }
-            Machinery::All if !S::DETAILED => unreachable!("its rules observe more than states"),
+            Machinery::Judged | Machinery::All if !S::DETAILED => {
+                unreachable!("its rules observe more than states")
+            }
+            Machinery::Judged => {
+                let machine = judged_machine::<S>(&rules, telling);
+                decide(part, ends, (&rules, machine), timing, telling, to);
+            }
             Machinery::All => {
                 let machine = whole_machine::<S>(&rules, telling);
                 decide(part, ends, (&rules, machine), timing, telling, to);
@@ -156,8 +162,10 @@ fn without_repeats<'scope, S: Shown>(
     let scope = observed.inner.scope();
     let of = Rc::clone(rules);
     let (deduped, others) = observed.inner.ok_err(move |update| {
-        let (lane, _): &(Lane, _) = &update.0;
-        if of.dedup_ns[lane.rule()].is_some() { Ok(update) } else { Err(update) }
+        let (lane, observation): &(Lane, Observation<S>) = &update.0;
+        // What marks alone repeats nothing.
+        let is_deduped = of.dedup_ns[lane.rule()].is_some() && observation.shown.is_observed();
+        if is_deduped { Ok(update) } else { Err(update) }
     });
     let of = Rc::clone(rules);
     let lasts = move |lane: &Lane, _: &Observation<S>| of.dedup_ns[lane.rule()].unwrap_or(1);
@@ -241,13 +249,22 @@ fn decide<'scope, S: Shown, M>(
             }
             Ok(Decision::Undecided(waiting)) => return count(Count::Pending(rank), waiting),
             Ok(Decision::Run(_)) => return count(Count::Pending(rank), 0),
+            Err((_, Staged::Counted(counted))) if !counted.passed => {
+                return count(Count::Outvoted(rank), 1);
+            }
             Err((_, Staged::Damped { passed: false, .. })) => return count(Count::Damped(rank), 1),
             Err((_, Staged::Damped { .. })) => return count(Count::WouldDamp(rank), 1),
+            Err((marker, Staged::Marked { .. })) if !marker.shown.is_observed() => {
+                return count(Count::Marked(rank), 1);
+            }
             Err((_, Staged::Spared { .. })) => return count(Count::Spared(rank), 1),
             Err((_, Staged::Measured { number: None, .. })) => {
                 return count(Count::Unrated(rank), 1);
             }
-            Err((_, Staged::Measured { .. } | Staged::Flapped { .. } | Staged::Grouped { .. })) => {
+            Err((_, Staged::Measured { .. } | Staged::Counted(_))) => {
+                return count(Count::Pending(rank), 0);
+            }
+            Err((_, Staged::Marked { .. } | Staged::Flapped { .. } | Staged::Grouped { .. })) => {
                 return count(Count::Pending(rank), 0);
             }
         };

@@ -91,6 +91,7 @@ impl<S: Shown> Pass for Observations<S> {
                 return;
             }
             if let Some(shares) = shares
+                && shown.is_observed()
                 && !shares.sees(rule, &entity.name(), &S::detail(&shown.state()))
             {
                 return;

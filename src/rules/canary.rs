@@ -133,7 +133,7 @@ mod tests {
         let by_label = share("new", WHOLE / 2, Unit::Label(1));
         let detail = |zone: &str| {
             let labels = ["x".into(), zone.into()].into();
-            Some(Arc::new(Detail { labels, value: None, changes: None }))
+            Some(Arc::new(Detail { labels, ..Detail::default() }))
         };
         let seen = |zone: &str| by_label.has("a", &detail(zone));
         let zones: Vec<_> = (0..100).map(|zone| format!("zone-{zone}")).collect();

@@ -11,7 +11,7 @@ impl Rules {
         let mut list = self.remarks.clone();
         self.lint_sources(&mut list);
         for (index, signal) in self.signals.iter().enumerate() {
-            if self.rules.iter().all(|rule| rule.signal != index) {
+            if self.rules.iter().all(|rule| rule.signal != index && !rule.is_marked_by(index)) {
                 let message = format!("no rule uses the signal `{}`", signal.name);
                 let help = format!("add a rule with `signal: {}`, or remove it", signal.name);
                 warn(&mut list, &signal.span, message, help);
@@ -176,7 +176,7 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
     }
     if rule.stages.faults.contains(&true) && !rule.stages.need_faults() {
         let message = format!("the rule `{}` has faults that nothing asks for", rule.name);
-        let help = "`flap_damping` and `grace` do; add one of them, or remove `faults`";
+        let help = "`quorum`, `flap_damping` and `grace` do; add one of them, or remove `faults`";
         warn(list, &rule.span, message, help);
     }
     if rule.hold_ns.iter().all(|hold| *hold == 0) && !rule.is_staged() {

@@ -32,6 +32,7 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
+pub use crate::model::sighting::MARKER;
 pub use canary::{Canary, Shares, Unit};
 pub(crate) use condition::Fault;
 pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView, Verdict};
@@ -46,7 +47,10 @@ pub use source::{
     Csv, Document, FieldPath, Format, Mapping, Regex, Skew, Source, TemplatePart, Text, TimeField,
     TimeForm, TimeFormat, TimeFormatError, TimeUnit,
 };
-pub use stages::{ABOVE, BELOW, FLAPPING, Machinery, NORMAL, SESSION, Stages, UNKNOWN};
+pub use stages::{
+    ABOVE, BELOW, FLAPPING, Grace, Machinery, Marker, NORMAL, Quorum, SESSION, Stages, UNKNOWN,
+    WEIGHT_ONE, WITNESSES_MAX, weight_of,
+};
 pub use template::{Piece, Template};
 pub use written::{Unchanged, Written, WrittenRule};
 
@@ -127,6 +131,10 @@ impl Signal {
     pub fn state_name(&self, state: u16) -> &SmolStr {
         if state == READING {
             const NAME: &SmolStr = &SmolStr::new_static("reading");
+            return NAME;
+        }
+        if state == MARKER {
+            const NAME: &SmolStr = &SmolStr::new_static("marker");
             return NAME;
         }
         let (state, own) = (usize::from(state), self.states.len());

@@ -5,6 +5,7 @@
 //! parser checks: a file that the schema accepts may be wrong, one that it refuses is.
 
 mod silence;
+mod stages;
 
 use serde_json::{Map, Value, json};
 
@@ -301,7 +302,7 @@ fn rule() -> Value {
             described(smooth, "What is made of readings before they are judged.")
         }
         "flap_damping" => {
-            described(flap_damping(), "What changes too often is withheld (RFC 2439).")
+            described(stages::flap_damping(), "What changes too often is withheld (RFC 2439).")
         }
         "flap_detection" => described(
             object(&read::DETECTION_FIELDS, &[], |field| match field {
@@ -315,9 +316,12 @@ fn rule() -> Value {
             "What changes too often in 21 observations is flapping, a state with its own hold.",
         ),
         "faults" => json!({
-            "description": "Which states are faults, to flap_damping and grace.",
+            "description": "Which states are faults, to quorum, flap_damping and grace.",
             "type": "array", "minItems": 1, "items": scalar(),
         }),
+        "quorum" => {
+            described(stages::quorum(), "A fault counts while enough witnesses agree on it.")
+        }
         "session" => described(
             object(&read::SESSION_FIELDS, &["gap"], |field| match field {
                 "gap" => duration("So long after its last change a session is over."),
@@ -326,7 +330,10 @@ fn rule() -> Value {
             }),
             "Changes that are closer to one another are a session, a state with its own hold.",
         ),
-        "grace" => duration("For so long after an entity was first seen its faults wait."),
+        "grace" => json!({
+            "description": "For so long after an entity was first seen, or marked, its faults wait.",
+            "anyOf": [reference("duration"), stages::grace()],
+        }),
         "keep" => json!({
             "description": "How long each state lasts at least after it was first missed; not at \
                             all if not given.",
@@ -364,23 +371,6 @@ fn rule() -> Value {
 fn version(description: &str) -> Value {
     json!({
         "description": description, "type": "string", "pattern": "^[0-9]+\\.[0-9]+\\.[0-9]+",
-    })
-}
-
-fn flap_damping() -> Value {
-    object(&read::DAMPING_FIELDS, &[], |field| match field {
-        "fault" => described(number(), "The penalty of a change to a fault; 1000 if not given."),
-        "return" => described(number(), "That of a change from a fault to none; 0 if not given."),
-        "change" => described(number(), "That of any other change; 500 if not given."),
-        "suppress" => described(number(), "A penalty above it suppresses; 2000 if not given."),
-        "reuse" => described(number(), "One that has decayed to it does not; 750 if not given."),
-        "half_life" => duration("Within this time a penalty decays by half; 15m if not given."),
-        "max" => duration("For so long after its last change at most; 1h if not given."),
-        "test" => described(
-            json!({ "enum": [true, false, "true", "false"] }),
-            "Whether nothing is withheld: what would be is counted.",
-        ),
-        other => unreachable!("the schema says nothing of the field {other}"),
     })
 }
 

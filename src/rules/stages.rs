@@ -2,6 +2,7 @@
 
 use limbeck_operators::machines::flap_damping::Damping;
 use limbeck_operators::machines::flap_detection::Detection;
+use limbeck_operators::machines::quorum::Asks;
 use limbeck_operators::machines::session::Grouping;
 use limbeck_operators::machines::threshold::Thresholds;
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,14 @@ pub struct Stages {
     pub absent_after_ns: Option<i64>,
     /// What is asked of readings; only of a signal that has nothing else.
     pub thresholds: Option<Thresholds>,
+    /// What gives a fault a quorum.
+    pub quorum: Option<Quorum>,
     /// How changes are damped.
     pub damping: Option<Damping>,
     /// When an entity flaps.
     pub detection: Option<Detection>,
-    /// For how long after an entity was first seen its faults wait.
-    pub grace_ns: Option<i64>,
+    /// For how long, and after what, faults wait.
+    pub grace: Option<Grace>,
     /// What makes a session of changes.
     pub session: Option<Grouping>,
     /// The indices of the states that are made, where they are.
@@ -57,21 +60,88 @@ pub enum Machinery {
     Held,
     /// With states that are kept, and stages for states.
     Staged,
+    /// With those for readings, with sessions and exceptions.
+    Judged,
     /// With all stages.
     All,
+}
+
+/// What gives a fault a quorum of an entity's witnesses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// The label that says who a witness is, by its index.
+    pub of: usize,
+    /// How much of the votes is asked for; weights are in millionths.
+    pub asks: Asks,
+    /// For how long a vote counts.
+    pub within_ns: i64,
+    /// What each witness weighs, by name, in millionths; if there are any, others have no vote.
+    pub weights: Vec<(SmolStr, u64)>,
+}
+
+/// After what the faults of an entity wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grace {
+    /// For how long.
+    pub for_ns: i64,
+    /// Whether that is after it was first seen.
+    pub after_first: bool,
+    /// After which records of it that is.
+    pub markers: Vec<Marker>,
+}
+
+/// Records that mark an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// Those of this signal, by its index.
+    pub signal: usize,
+    /// In these states, by their indices; in any, if there are none.
+    pub states: Vec<usize>,
+}
+
+impl Marker {
+    /// Whether a record of its signal that shows a state is one.
+    pub fn is_one(&self, state: u16) -> bool {
+        self.states.is_empty() || self.states.contains(&usize::from(state))
+    }
+}
+
+/// So many witnesses of an entity have votes.
+pub const WITNESSES_MAX: usize = 64;
+
+/// What a weight of one is.
+pub const WEIGHT_ONE: u64 = 1_000_000;
+
+/// A weight as it is written.
+pub fn weight_of(millionths: u64) -> f64 {
+    millionths as f64 / WEIGHT_ONE as f64
+}
+
+impl Quorum {
+    /// What a witness weighs, if it has a vote.
+    pub fn weight(&self, witness: &str) -> Option<u64> {
+        let named = || self.weights.iter().find(|(name, _)| name == witness);
+        match self.weights.is_empty() {
+            true => (!witness.is_empty()).then_some(WEIGHT_ONE),
+            false => named().map(|(_, weight)| *weight),
+        }
+    }
 }
 
 impl Stages {
     /// Whether there are any.
     pub fn are_any(&self) -> bool {
-        let Self { absent_after_ns, thresholds, damping, detection, grace_ns, session, .. } = self;
-        let last = absent_after_ns.or(*grace_ns).is_some() || session.is_some();
-        last || thresholds.is_some() || damping.is_some() || detection.is_some()
+        let Self { absent_after_ns, thresholds, damping, detection, grace, session, .. } = self;
+        let last = absent_after_ns.is_some() || grace.is_some() || session.is_some();
+        last || self.quorum.is_some()
+            || thresholds.is_some()
+            || damping.is_some()
+            || detection.is_some()
     }
 
     /// Whether any of them asks which states are faults.
     pub fn need_faults(&self) -> bool {
-        self.damping.is_some() || self.grace_ns.is_some()
+        self.quorum.is_some() || self.damping.is_some() || self.grace.is_some()
     }
 
     /// The states that are made, beside those of the signal.
@@ -122,13 +192,24 @@ pub(super) fn number_made(signals: &mut [Signal], rules: &mut [Rule]) {
 }
 
 impl Rule {
+    /// What marks entities to it.
+    pub fn markers(&self) -> &[Marker] {
+        self.stages.grace.as_ref().map_or(&[], |grace| &grace.markers)
+    }
+
+    /// Whether records of a signal do.
+    pub fn is_marked_by(&self, signal: usize) -> bool {
+        self.markers().iter().any(|marker| marker.signal == signal)
+    }
+
     /// What folds its observations.
     pub fn machinery(&self) -> Machinery {
-        let Stages { thresholds, session, .. } = &self.stages;
+        let Stages { thresholds, quorum, session, .. } = &self.stages;
         match self.is_staged() {
             false => Machinery::Held,
+            true if quorum.is_some() => Machinery::All,
             true if thresholds.is_some() || session.is_some() || self.except.is_some() => {
-                Machinery::All
+                Machinery::Judged
             }
             true => Machinery::Staged,
         }

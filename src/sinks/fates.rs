@@ -13,7 +13,7 @@ use limbeck_operators::machines::hold_down::Decision;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-pub(crate) use self::row::{Fate, FateRow, Row};
+pub(crate) use self::row::{BallotRow, Fate, FateRow, Row};
 use super::report::KEPT;
 use super::sort::{SavedSort, Unsaved};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};
@@ -24,7 +24,7 @@ use crate::model::ledger::{
     DeadLetter, Disposition, Known, Mark, Place, Staged, Trace, TracedLane,
 };
 use crate::model::sighting::Position;
-use crate::rules::Rules;
+use crate::rules::{MARKER, Rules};
 
 /// The name of the file.
 pub(super) const FATES: &str = "fates.ndjson";
@@ -302,10 +302,15 @@ impl<'c> Teller<'c> {
             OfLane::Staged(place, what) => self.staged.entry(place).or_default().push(what),
             OfLane::Observed { place, state, urgent, position, known } => {
                 let noted = self.staged.remove(&place).unwrap_or_default();
+                let marked = noted.iter().find_map(|what| match what {
+                    Staged::Marked { until_ns } if state == MARKER => Some(*until_ns),
+                    _ => None,
+                });
                 let fate = match self.repeated.remove(&place) {
+                    _ if state == MARKER => marked.map_or(Fate::Waiting, Fate::Marker),
                     true => Fate::Repeated,
                     false => match noted.iter().find(|what| what.is_withheld()) {
-                        Some(what) => Fate::Withheld(*what),
+                        Some(what) => Fate::Withheld(what.clone()),
                         None => self.next(noted),
                     },
                 };

@@ -16,7 +16,7 @@ use smol_str::SmolStr;
 
 use super::OutputError;
 use super::json::push_update;
-use crate::model::detail::{Changes, Detail, Reading};
+use crate::model::detail::{Ballot, Changes, Detail, Reading};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::time::parse_rfc3339;
 use crate::pipeline::Update;
@@ -76,6 +76,18 @@ struct Data<'l> {
     changes: Option<u32>,
     first_change: Option<&'l str>,
     last_change: Option<&'l str>,
+    #[serde(borrow, default)]
+    minority: Vec<Said<'l>>,
+}
+
+/// A vote against what an episode is.
+#[derive(Deserialize)]
+struct Said<'l> {
+    #[serde(borrow)]
+    witness: Cow<'l, str>,
+    #[serde(borrow)]
+    state: Cow<'l, str>,
+    time: &'l str,
 }
 
 impl History {
@@ -194,11 +206,17 @@ fn episode(line: &Line<'_>, of_rule: &OfRule, catalog: &Catalog) -> Option<Episo
         let (first, last) = (instant(data.first_change)?, instant(data.last_change)?);
         Some(Changes { count, first, last })
     });
+    let ballot = |said: &Said<'_>| {
+        let (witness, state) = (SmolStr::new(&said.witness), SmolStr::new(&said.state));
+        Some(Ballot { witness, state, time_ns: parse_rfc3339(said.time).ok()? })
+    };
+    let minority: Vec<_> = data.minority.iter().map(ballot).collect::<Option<_>>()?;
     let detail = (of_rule.has_detail || changes.is_some()).then(|| {
         let label = |name: &SmolStr| data.labels.get(name.as_str()).map(SmolStr::new);
         let labels = of_rule.labels.iter().map(|name| label(name).unwrap_or_default()).collect();
         let value = data.value.and_then(|value| Reading::new(value.get().parse().ok()?));
-        Arc::new(Detail { labels, value, changes })
+        let minority = (!minority.is_empty()).then(|| Arc::new(minority));
+        Arc::new(Detail { labels, value, changes, minority })
     });
     let episode = Episode {
         since_ns: parse_rfc3339(data.since).ok()?,

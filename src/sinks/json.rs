@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::alerts::notification::Notification;
+use crate::model::detail::Ballot;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::DeadLetter;
 use crate::model::time::push_rfc3339;
@@ -72,6 +73,18 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         push_number(out, changes.count);
         push_instant(out, br#","first_change":"#, changes.first);
         push_instant(out, br#","last_change":"#, changes.last);
+    }
+    if let Some(minority) = episode.detail.as_ref().and_then(|of| of.minority.as_deref()) {
+        out.extend(br#","minority":["#);
+        for (number, Ballot { witness, state, time_ns }) in minority.iter().enumerate() {
+            out.extend(if number == 0 { &br#"{"witness":"#[..] } else { br#",{"witness":"# });
+            push_text(out, witness);
+            out.extend(br#","state":"#);
+            push_text(out, state);
+            push_instant(out, br#","time":"#, *time_ns);
+            out.push(b'}');
+        }
+        out.push(b']');
     }
     push_texts(out, br#","annotations":"#, &catalog.annotations(episode));
     if let Some(schema) = catalog.schema(episode) {

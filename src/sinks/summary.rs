@@ -75,11 +75,12 @@ impl Summary {
                 Count::HeldDown(rule) => (*rule, Some("hold")),
                 Count::Kept(rule) => (*rule, Some("keep")),
                 Count::Unrated(rule) => (*rule, Some("rate")),
+                Count::Outvoted(rule) => (*rule, Some("quorum")),
                 Count::Damped(rule) => (*rule, Some("flap_damping")),
                 Count::Spared(rule) => (*rule, Some("grace")),
                 Count::Expired(rule) => (*rule, Some("expired")),
                 Count::Repeated(rule) => (*rule, Some("dedup")),
-                Count::Observed(rule) | Count::Pending(rule) => (*rule, None),
+                Count::Observed(rule) | Count::Pending(rule) | Count::Marked(rule) => (*rule, None),
                 _ => continue,
             };
             let rule = catalog.rule_name(rule);
@@ -91,6 +92,7 @@ impl Summary {
                     reasons.insert(reason, *count);
                 }
                 (Count::Pending(_), _) => of_rule.pending = *count,
+                (Count::Marked(_), _) => of_rule.markers = *count,
                 _ => of_rule.observed = *count,
             }
         }
@@ -103,7 +105,8 @@ impl Summary {
         });
         let would_suppress = would_suppress.collect();
         for of_rule in fates.values_mut() {
-            of_rule.in_episodes = of_rule.observed - of_rule.suppressed - of_rule.pending;
+            let others = of_rule.suppressed + of_rule.pending + of_rule.markers;
+            of_rule.in_episodes = of_rule.observed - others;
         }
         Self {
             records,
@@ -135,6 +138,13 @@ pub struct RuleFates {
     pub suppressed: u64,
     /// Those that were not decided on at the end.
     pub pending: u64,
+    /// Those that marked their entity, and showed no state.
+    #[serde(skip_serializing_if = "is_none")]
+    pub markers: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What the records of a source were together.

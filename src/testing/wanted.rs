@@ -78,7 +78,7 @@ impl View {
     }
 }
 
-pub(super) const EPISODE_FIELDS: [&str; 18] = [
+pub(super) const EPISODE_FIELDS: [&str; 19] = [
     "entity",
     "rule",
     "signal",
@@ -94,11 +94,12 @@ pub(super) const EPISODE_FIELDS: [&str; 18] = [
     "changes",
     "first_change",
     "last_change",
+    "minority",
     "schema",
     "rule_version",
     "mode",
 ];
-pub(super) const FATE_FIELDS: [&str; 32] = [
+pub(super) const FATE_FIELDS: [&str; 36] = [
     "entity",
     "time",
     "arrival",
@@ -122,6 +123,9 @@ pub(super) const FATE_FIELDS: [&str; 32] = [
     "except",
     "value",
     "smoothed",
+    "votes",
+    "all_votes",
+    "minority",
     "would",
     "penalty",
     "suppress",
@@ -130,9 +134,10 @@ pub(super) const FATE_FIELDS: [&str; 32] = [
     "changes",
     "first_change",
     "first_seen",
+    "marked",
     "grace_until",
 ];
-pub(super) const DELIVERY_FIELDS: [&str; 27] = [
+pub(super) const DELIVERY_FIELDS: [&str; 28] = [
     "to",
     "at",
     "kind",
@@ -157,12 +162,13 @@ pub(super) const DELIVERY_FIELDS: [&str; 27] = [
     "changes",
     "first_change",
     "last_change",
+    "minority",
     "schema",
     "rule_version",
     "mode",
 ];
-pub(super) const WITHHELD_FIELDS: [&str; 30] = {
-    let mut fields = ["by"; 30];
+pub(super) const WITHHELD_FIELDS: [&str; 31] = {
+    let mut fields = ["by"; 31];
     (fields[1], fields[2]) = ("name", "silence_id");
     let (_, delivery) = fields.split_at_mut(3);
     delivery.copy_from_slice(&DELIVERY_FIELDS);
@@ -170,7 +176,7 @@ pub(super) const WITHHELD_FIELDS: [&str; 30] = {
 };
 pub(super) const DEAD_LETTER_FIELDS: [&str; 4] = ["line", "column", "reason", "record"];
 /// What of these are instants, ...
-const TIMES: [&str; 13] = [
+const TIMES: [&str; 14] = [
     "since",
     "until",
     "decided",
@@ -181,14 +187,15 @@ const TIMES: [&str; 13] = [
     "missed",
     "suppressed_until",
     "first_seen",
+    "marked",
     "grace_until",
     "first_change",
     "last_change",
 ];
 /// ... lengths of time, ...
 const DURATIONS: [&str; 4] = ["lasted", "hold", "within", "keep"];
-/// ... and texts by name.
-const TEXTS: [&str; 2] = ["labels", "annotations"];
+/// ... and texts by name; of a minority, what each witness says.
+const TEXTS: [&str; 3] = ["labels", "annotations", "minority"];
 
 /// What is expected at an instant.
 #[derive(Debug)]
@@ -295,7 +302,10 @@ impl Wanted {
                 Value::Array(_) | Value::Object(_) => false,
             },
             Self::Texts(wanted) => wanted.iter().all(|(name, text)| {
-                found.get(name).and_then(Value::as_str).unwrap_or_default() == text
+                let mut ballots = found.as_array().into_iter().flatten();
+                let ballot = ballots.rfind(|of| of["witness"] == **name).map(|of| &of["state"]);
+                let said = found.get(name).or(ballot).and_then(Value::as_str);
+                said.unwrap_or_default() == text
             }),
         }
     }

@@ -135,7 +135,7 @@ fn what_is_not_there_is_said() {
 }
 
 /// The beginning of a rule file for lines that have a time and an entity, and more.
-fn source(more: &str) -> String {
+pub(crate) fn source(more: &str) -> String {
     format!(
         "version: 1\nsources:\n  p:\n    format: json\n    time: {{ field: at, unit: s }}\n    \
          subject: {{ field: e }}\n    type: {{ const: t }}\n    {more}\n"
@@ -143,7 +143,7 @@ fn source(more: &str) -> String {
 }
 
 /// What is said of each of some lines of a log, by rules that are written here.
-fn said_of(rules: &str, log: &str, lines: std::ops::RangeInclusive<u32>) -> String {
+pub(crate) fn said_of(rules: &str, log: &str, lines: std::ops::RangeInclusive<u32>) -> String {
     let place = Place::new();
     place.write("r.yaml", rules.as_bytes());
     place.write("l.ndjson", log.trim_start().as_bytes());

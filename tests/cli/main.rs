@@ -31,6 +31,7 @@ mod soak;
 mod test;
 mod told;
 mod usage;
+mod witnesses;
 
 use std::fs;
 use std::io::Write;

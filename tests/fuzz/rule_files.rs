@@ -43,10 +43,11 @@ rules:
     dedup: { by: [data.id], within: 1m }
     except: data.severity == 'critical'
     absent: { after: 5m }
+    quorum: { of: zone, share: 0.5, within: 2m, weights: { a: 2, b: 0.5 } }
     flap_damping: { fault: 1000, return: 0, change: 500, suppress: 2000, reuse: 750, half_life: 15m, max: 1h, test: true }
     flap_detection: { weights: nagios, high: 30, low: 20 }
     faults: [down, slow]
-    grace: 2m
+    grace: { for: 2m, after: [first_seen, { signal: load }, { signal: health, states: [up] }] }
     session: { gap: 5m, least: 3 }
     hold: { down: 30s, unknown: 1m, flapping: 1m, session: 0s }
     keep: { down: 2m }
@@ -57,6 +58,7 @@ rules:
     labels: { team: '{{ $labels.zone }}' }
   - { name: next, version: 2.0.0, signal: health, canary: { share: 10%, by: zone, base: all@1.2.0 }, mode: observe }
   - { name: hot, signal: load, smooth: { median: 5m }, above: 0.9, below: 0.1, recover: { above: 0.7, below: 0.2 }, hold: { above: 1m } }
+  - { name: two, signal: load, above: 0.9, faults: [above], quorum: { of: zone, at_least: 2, within: 1m } }
   - { name: mean, signal: load, smooth: { half_life: 1m }, above: 0.9, recover: 0.7 }
   - { name: rate, signal: load, smooth: { rate: 5m }, below: 1 }
 sinks: { pager: { webhook: { url: 'http://localhost/' } } }
@@ -134,7 +136,14 @@ const WORDS: &[&str] = &[
     "faults",
     "absent",
     "after",
+    "quorum",
+    "of",
+    "at_least",
+    "weights",
+    "0.5",
     "grace",
+    "for",
+    "first_seen",
     "flap_damping",
     "suppress",
     "reuse",

@@ -22,13 +22,28 @@ pub(crate) struct Observation {
     pub(crate) made: bool,
     /// Whether it counts at once.
     pub(crate) urgent: bool,
+    /// Whether it marks the entity.
+    pub(crate) marks: bool,
+    /// Whether it shows a state; what marks may show none.
+    pub(crate) shows: bool,
     /// Of one that flaps or is in a session, its changes so far: how many, the first and the last.
     pub(crate) changes: Option<Changes>,
+    /// The votes against it, if it was counted.
+    pub(crate) minority: Vec<Ballot>,
     /// The bits of its reading, if it has one.
     pub(crate) reading: u64,
 }
 
+impl Observation {
+    /// Where its record stands among others.
+    pub(crate) fn place(&self) -> (i128, &str, &Order, &str, Option<i64>) {
+        (self.time, &self.source, &self.sequence, &self.id, self.raw)
+    }
+}
+
 pub(crate) type Changes = (u32, i128, i128);
+/// Who says which state, and when.
+pub(crate) type Ballot = (String, usize, i128);
 
 /// An episode without its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +57,8 @@ pub(crate) struct Span {
     pub(crate) source: String,
     /// As of the last observation of it.
     pub(crate) changes: Option<Changes>,
+    /// As of the first.
+    pub(crate) minority: Vec<Ballot>,
 }
 
 /// Observations of runs that have ended without being established. An observation that the clock
@@ -58,6 +75,8 @@ pub(crate) struct Suppressed {
     pub(crate) dedup: usize,
     /// Withheld since a reading had no rate.
     pub(crate) unrated: usize,
+    /// Withheld since a fault had no quorum.
+    pub(crate) outvoted: usize,
     /// Withheld for changing too often.
     pub(crate) damped: usize,
     /// Withheld since their entity had just been seen for the first time.
@@ -74,6 +93,7 @@ impl Add for Suppressed {
             expired: self.expired + other.expired,
             dedup: self.dedup + other.dedup,
             unrated: self.unrated + other.unrated,
+            outvoted: self.outvoted + other.outvoted,
             damped: self.damped + other.damped,
             spared: self.spared + other.spared,
         }
@@ -203,7 +223,7 @@ pub(crate) fn without_repeats(
     let Some(within) = within else { return (observations, Vec::new()) };
     let (mut passed, mut repeats): (Vec<Observation>, _) = (Vec::new(), Vec::new());
     for observation in observations {
-        let first = passed.iter().find(|first| {
+        let first = passed.iter().filter(|first| first.shows && observation.shows).find(|first| {
             (first.state, &first.source) == (observation.state, &observation.source)
                 && observation.time < first.time + i128::from(within)
         });
@@ -308,6 +328,7 @@ fn judge(
             expired: false,
             source: run.observations[0].source.clone(),
             changes: last,
+            minority: run.observations[0].minority.clone(),
         });
     }
     let expires = last + i128::from(waits.expire_after_ns);

@@ -9,8 +9,9 @@ use self::yaml::yaml;
 
 use super::damage::damaged;
 use super::lines::{Draft, escaped, quoted, spelt};
+use super::quorum::Quorum;
 use super::readings;
-use super::stages::{ABOVE, BELOW, Damping, Detection, Stages, name};
+use super::stages::{ABOVE, BELOW, Damping, Detection, Grace, Stages, name};
 use super::{DAY, EXCEPT, MS, RuleSpec, S, SignalSpec, Spec};
 
 /// 2026-01-01T00:00:00Z.
@@ -128,6 +129,30 @@ pub(crate) fn case(seed: u64) -> Case {
     let mut random_too = Random::new(seed.rotate_left(48));
     for rule in spec.rules.iter_mut().take(SHAPES.len() + 1) {
         rule.except |= random_too.chance(20);
+        let has_states = rule.signal < SHAPES.len();
+        if spec.labelled && has_states && random_too.chance(25) {
+            let absent_after_ns = rule.stages.absent_after_ns;
+            let expires = rule.expire_after_ns.unwrap_or(spec.expire_after_ns);
+            let mut quorum = Quorum::random(&mut random_too, absent_after_ns);
+            quorum.within_ns = quorum.within_ns.min(expires - MS);
+            if rule.stages.faults.is_empty() {
+                rule.stages.faults = vec![rule.hold_ns.len() - 1];
+            }
+            rule.stages.quorum = Some(quorum);
+        }
+        let expires = rule.expire_after_ns.unwrap_or(spec.expire_after_ns);
+        let (signal, states) = (rule.signal, rule.hold_ns.len());
+        if let Some(grace) =
+            rule.stages.grace.as_mut().filter(|_| has_states && random_too.chance(60))
+        {
+            let marker = match random_too.chance(80) {
+                true => (1 - signal, if random_too.chance(50) { vec![0] } else { Vec::new() }),
+                false => (signal, vec![random_too.below(states as u64) as usize]),
+            };
+            grace.markers.push(marker);
+            grace.after_first = random_too.chance(50);
+            grace.for_ns = grace.for_ns.min(expires - MS);
+        }
         if random_too.chance(15) {
             let gap = *random_too.pick(&[MS, 100 * MS, S, 3 * S]);
             let gap = gap.min(rule.expire_after_ns.unwrap_or(spec.expire_after_ns) - MS);
@@ -216,7 +241,8 @@ fn stages(rule: &RuleSpec, expire_after_ns: i64, random: &mut Random) -> Stages 
         stages.detection = Some(Detection { nagios: random.chance(50), high, low });
     }
     if random.chance(30) {
-        stages.grace_ns = Some(*random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S]));
+        let for_ns = *random.pick(&[MS, 100 * MS, S, 3 * S, 10 * S]);
+        stages.grace = Some(Grace { for_ns, after_first: true, markers: Vec::new() });
     }
     stages
 }

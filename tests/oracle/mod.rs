@@ -8,6 +8,7 @@
 //! - [`accounts`]: what is told of each source, and what its clock makes of event times;
 //! - [`stages`]: what rules do with observations before they are held;
 //! - [`readings`]: what makes states of numbers;
+//! - [`quorum`]: what makes one state of those that several witnesses say;
 //! - [`hold`]: the episodes that hold for given observations and a given clock;
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
@@ -27,6 +28,7 @@ pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod logs;
 pub(crate) mod published;
+pub(crate) mod quorum;
 pub(crate) mod readings;
 pub(crate) mod silences;
 pub(crate) mod stages;
@@ -146,6 +148,8 @@ pub(crate) struct Episode {
     pub(crate) label: Option<String>,
     /// Of a session, how many changes it has, the first and the last.
     pub(crate) changes: Option<(u32, i64, i64)>,
+    /// The votes against it: who says which state, and when.
+    pub(crate) minority: Vec<(String, String, i64)>,
 }
 
 /// What a replay must give.
@@ -197,10 +201,11 @@ pub(crate) fn expected(spec: &Spec, partitions: &[Vec<u8>]) -> Expected {
             let come = |o: &&Observation| intake.end.is_some_and(|end| o.time <= i128::from(end));
             let dedup = repeats.iter().filter(come).count();
             let clock = intake.end.map_or(i128::MIN, i128::from);
-            let Passed { observations, unrated, damped, spared, .. } =
+            let Passed { observations, unrated, outvoted, damped, spared, .. } =
                 rule.pass(spec, passed, clock);
             let held = hold::suppressed(&observations, rule.waits(spec), intake.end);
-            sum + held + Suppressed { dedup, unrated, damped, spared, ..Suppressed::default() }
+            let rest = Suppressed { unrated, outvoted, damped, spared, ..Suppressed::default() };
+            sum + held + Suppressed { dedup, ..rest }
         });
         (rule.name.clone(), total)
     });
@@ -255,9 +260,10 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
     for Used { arrival, subject, record, raw, states } in used {
         let age = i128::from(*arrival) - i128::from(record.event_time);
         for (number, rule) in spec.rules.iter().enumerate() {
-            let Some(state) = states[rule.signal] else { continue };
             let elsewhere = rule.source.as_ref().is_some_and(|source| *source != record.source);
-            if elsewhere || age > i128::from(rule.amend_within_ns(spec)) {
+            let state = states[rule.signal].filter(|_| !elsewhere);
+            let marks = rule.stages.grace.as_ref().is_some_and(|grace| grace.is_marker(states));
+            if state.is_none() && !marks || age > i128::from(rule.amend_within_ns(spec)) {
                 continue;
             }
             histories.entry((number, subject.clone())).or_default().push(Observation {
@@ -268,9 +274,12 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
                 raw: *raw,
                 made: false,
                 changes: None,
+                minority: Vec::new(),
+                marks,
+                shows: state.is_some(),
                 urgent: rule.except && record.json["data"]["load"] == EXCEPT,
                 reading: readings::reading(&record.json).map_or(0, f64::to_bits),
-                state,
+                state: state.unwrap_or(stages::MARKER),
                 known_at: floor_to_tick(*arrival, spec.tick_ns),
             });
         }
@@ -295,18 +304,26 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
             let (known, _) = hold::without_repeats(known, rule.dedup_ns);
             let known = rule.pass(spec, known, clock).observations;
             let spans = hold::spans(&known, rule.waits(spec), clock);
-            episodes.extend(spans.into_iter().map(|span| Episode {
-                since: nanos(span.since),
-                entity: entity.clone(),
-                signal: signal.name.clone(),
-                rule: rule.name.clone(),
-                state: stages::name(&signal.states, span.state),
-                until: span.until.map(nanos),
-                decided: nanos(span.decided),
-                expired: span.expired,
-                changes:
-                    span.changes.map(|(count, first, last)| (count, nanos(first), nanos(last))),
-                label: Some(span.source).filter(|source| spec.labelled && !source.is_empty()),
+            episodes.extend(spans.into_iter().map(|span| {
+                Episode {
+                    since: nanos(span.since),
+                    entity: entity.clone(),
+                    signal: signal.name.clone(),
+                    rule: rule.name.clone(),
+                    state: stages::name(&signal.states, span.state),
+                    until: span.until.map(nanos),
+                    decided: nanos(span.decided),
+                    expired: span.expired,
+                    changes: span
+                        .changes
+                        .map(|(count, first, last)| (count, nanos(first), nanos(last))),
+                    minority: (span.minority.into_iter())
+                        .map(|(who, state, time)| {
+                            (who, stages::name(&signal.states, state), nanos(time))
+                        })
+                        .collect(),
+                    label: Some(span.source).filter(|source| spec.labelled && !source.is_empty()),
+                }
             }));
         }
     }

@@ -27,6 +27,9 @@ pub(crate) fn episode(event: &Value) -> Episode {
         changes: data["changes"].as_u64().map(|count| {
             (count as u32, instant(&data["first_change"]), instant(&data["last_change"]))
         }),
+        minority: (data["minority"].as_array().into_iter().flatten())
+            .map(|of| (text(&of["witness"]), text(&of["state"]), instant(&of["time"])))
+            .collect(),
         label: data["labels"]["by"].as_str().map(str::to_owned),
     }
 }

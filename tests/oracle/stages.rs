@@ -1,7 +1,10 @@
 //! What a rule does with its observations before they are held: each stage by its definition, from
 //! scratch, in the one order they are done in.
 
+use std::collections::BTreeMap;
+
 use super::hold::{Observation, lives};
+use super::quorum::Quorum;
 use super::readings::Thresholds;
 
 /// The number of a state that rules make, behind those of any signal.
@@ -19,15 +22,37 @@ pub(crate) const READING: usize = 105;
 /// As the others.
 pub(crate) const SESSION: usize = 106;
 
+/// The number of what marks an entity, and shows no state.
+pub(crate) const MARKER: usize = 107;
+
+/// After what faults wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Grace {
+    pub(crate) for_ns: i64,
+    pub(crate) after_first: bool,
+    /// A signal, and those of its states that mark; all, if there are none.
+    pub(crate) markers: Vec<(usize, Vec<usize>)>,
+}
+
+impl Grace {
+    /// Whether a record marks that shows these states, by signal.
+    pub(crate) fn is_marker(&self, states: &[Option<usize>]) -> bool {
+        self.markers.iter().any(|(signal, of)| {
+            states[*signal].is_some_and(|state| of.is_empty() || of.contains(&state))
+        })
+    }
+}
+
 /// The stages of a rule.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stages {
     pub(crate) faults: Vec<usize>,
     pub(crate) absent_after_ns: Option<i64>,
     pub(crate) thresholds: Option<Thresholds>,
+    pub(crate) quorum: Option<Quorum>,
     pub(crate) damping: Option<Damping>,
     pub(crate) detection: Option<Detection>,
-    pub(crate) grace_ns: Option<i64>,
+    pub(crate) grace: Option<Grace>,
     /// The gap of sessions, and how many changes they take.
     pub(crate) session: Option<(i64, usize)>,
     /// How long the states that are made must last.
@@ -58,6 +83,7 @@ pub(crate) struct Detection {
 pub(crate) struct Passed {
     pub(crate) observations: Vec<Observation>,
     pub(crate) unrated: usize,
+    pub(crate) outvoted: usize,
     pub(crate) damped: usize,
     pub(crate) would_damp: usize,
     pub(crate) spared: usize,
@@ -78,8 +104,10 @@ pub(crate) fn name(states: &[String], state: usize) -> String {
 
 impl Stages {
     pub(crate) fn are_any(&self) -> bool {
-        self.absent_after_ns.or(self.grace_ns).is_some()
+        self.absent_after_ns.is_some()
+            || self.grace.is_some()
             || self.session.is_some()
+            || self.quorum.is_some()
             || self.thresholds.is_some()
             || self.damping.is_some()
             || self.detection.is_some()
@@ -92,14 +120,19 @@ impl Stages {
         expire_after: i64,
         clock: i128,
     ) -> Passed {
+        let markers: Vec<_> = observations.iter().filter(|one| one.marks).cloned().collect();
+        let observations = observations.into_iter().filter(|one| one.shows).collect();
         let mut passed = Passed { observations, ..Passed::default() };
         self.absent(&mut passed, expire_after, clock);
         if let Some(thresholds) = self.thresholds {
             thresholds.judge(&mut passed, expire_after);
         }
+        if let Some(quorum) = &self.quorum {
+            quorum.count(&self.faults, &mut passed, expire_after, clock);
+        }
         self.damp(&mut passed, expire_after, clock);
         self.detect(&mut passed, expire_after);
-        self.spare(&mut passed, expire_after, clock);
+        self.spare(&mut passed, &markers, expire_after, clock);
         self.group(&mut passed, expire_after, clock);
         passed
     }
@@ -200,18 +233,34 @@ impl Stages {
         }
     }
 
-    fn spare(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
-        let Some(grace) = self.grace_ns else { return };
-        let (mut withheld, mut made) = (Vec::new(), Vec::new());
+    /// Faults in a grace, which begins with a life or a marker, and anew with each marker.
+    fn spare(&self, passed: &mut Passed, markers: &[Observation], expire_after: i64, clock: i128) {
+        let Some(Grace { for_ns, after_first, .. }) = &self.grace else { return };
+        let (grace, mut withheld, mut made) = (i128::from(*for_ns), Vec::new(), Vec::new());
         for life in observed(&passed.observations, expire_after) {
-            let over = life[0].1.time + i128::from(grace);
-            let within: Vec<_> = life.iter().filter(|(_, o)| o.time < over).collect();
-            let faults = within.iter().filter(|(_, o)| self.is_fault(o.state) && !o.urgent);
-            withheld.extend(faults.map(|(place, _)| *place));
+            let first = Some(life[0].1.time).filter(|_| *after_first);
             let expires = life[life.len() - 1].1.time + i128::from(expire_after);
-            let (_, last) = within[within.len() - 1];
-            if self.is_fault(last.state) && over <= clock && over <= expires {
-                made.push(made_of(last, over, last.state));
+            // The last observation of each grace, by its end.
+            let mut last: BTreeMap<i128, &Observation> = BTreeMap::new();
+            for (place, observation) in &life {
+                let before = markers.iter().filter(|one| one.place() <= observation.place());
+                let begun = before.map(|marker| marker.time).chain(first).max();
+                let Some(mut over) = begun.map(|begun| begun + grace) else { continue };
+                if over <= observation.time {
+                    continue;
+                }
+                if self.is_fault(observation.state) && !observation.urgent {
+                    withheld.push(*place);
+                }
+                for later in markers.iter().filter(|one| one.place() > observation.place()) {
+                    over = if later.time < over { later.time + grace } else { over };
+                }
+                last.insert(over, observation);
+            }
+            for (over, observation) in last {
+                if self.is_fault(observation.state) && over <= clock && over <= expires {
+                    made.push(made_of(observation, over, observation.state));
+                }
             }
         }
         passed.spared = withheld.len();
@@ -282,7 +331,7 @@ impl Damp {
     }
 }
 
-fn made_of(of: &Observation, time: i128, state: usize) -> Observation {
+pub(super) fn made_of(of: &Observation, time: i128, state: usize) -> Observation {
     Observation { time, state, made: true, urgent: false, ..of.clone() }
 }
 
@@ -292,14 +341,21 @@ fn insert(observations: &mut Vec<Observation>, made: Observation) {
     observations.insert(at, made);
 }
 
-fn replace(observations: &mut Vec<Observation>, withheld: &[usize], made: Vec<Observation>) {
+pub(super) fn replace(
+    observations: &mut Vec<Observation>,
+    withheld: &[usize],
+    made: Vec<Observation>,
+) {
     let mut place = 0..;
     observations.retain(|_| !withheld.contains(&place.next().expect("without end")));
     made.into_iter().for_each(|made| insert(observations, made));
 }
 
 /// What was observed, not made, with its place; split where nothing was for `expire_after`.
-fn observed(observations: &[Observation], expire_after: i64) -> Vec<Vec<(usize, Observation)>> {
+pub(super) fn observed(
+    observations: &[Observation],
+    expire_after: i64,
+) -> Vec<Vec<(usize, Observation)>> {
     let seen: Vec<_> = observations.iter().cloned().enumerate().filter(|(_, o)| !o.made).collect();
     let only: Vec<_> = seen.iter().map(|(_, o)| o.clone()).collect();
     let mut seen = seen.into_iter();

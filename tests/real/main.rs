@@ -165,6 +165,9 @@ fn upptime() {
                 reading: 0,
                 urgent: false,
                 changes: None,
+                minority: Vec::new(),
+                marks: false,
+                shows: true,
             };
             Some(Shown { signal: 0, entity: text("slug"), observation })
         },
@@ -212,6 +215,9 @@ fn bgp() {
                     reading: 0,
                     urgent: false,
                     changes: None,
+                    minority: Vec::new(),
+                    marks: false,
+                    shows: true,
                 };
                 Some(Shown { signal, entity: line["entity"].as_str()?.to_owned(), observation })
             },

@@ -59,6 +59,16 @@ pub trait Observation: Event {
     fn is_urgent(&self) -> bool {
         false
     }
+
+    /// Whether it marks its key, to [stages](crate::stage) that ask for that.
+    fn is_marker(&self) -> bool {
+        false
+    }
+
+    /// Whether a marker shows a state as well.
+    fn is_observed(&self) -> bool {
+        true
+    }
 }
 
 /// What a key can be in.

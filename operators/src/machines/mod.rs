@@ -7,6 +7,7 @@ pub mod flap_damping;
 pub mod flap_detection;
 pub mod grace;
 pub mod hold_down;
+pub mod quorum;
 pub mod session;
 pub mod smoothing;
 pub mod threshold;

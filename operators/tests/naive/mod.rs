@@ -3,6 +3,8 @@
 // Several test binaries share this module and none uses all of it.
 #![allow(dead_code)]
 
+pub(crate) mod quorum;
+
 use std::collections::BTreeMap;
 
 use differential_dataflow::VecCollection;
@@ -22,6 +24,8 @@ pub(crate) struct Reading {
     pub(crate) tie: u8,
     pub(crate) state: u8,
     pub(crate) urgent: bool,
+    /// Whether it is a marker, and whether it is nothing else.
+    pub(crate) marks: (bool, bool),
 }
 
 impl Event for Reading {
@@ -39,6 +43,14 @@ impl Observation for Reading {
 
     fn is_urgent(&self) -> bool {
         self.urgent
+    }
+
+    fn is_marker(&self) -> bool {
+        self.marks.0
+    }
+
+    fn is_observed(&self) -> bool {
+        self.marks != (true, true)
     }
 }
 
@@ -291,15 +303,43 @@ fn of_life(
     out
 }
 
+/// The observations among items, with their places, by the lives of what remembers observations alone.
+pub(crate) fn observed(items: &[Item], expire_after: i64) -> Vec<Vec<(usize, Item, Reading)>> {
+    let seen = items.iter().enumerate().filter_map(|(at, item)| {
+        let by = item.by.clone()?;
+        Some((at, item.clone(), by))
+    });
+    let seen: Vec<_> = seen.collect();
+    let only: Vec<Item> = seen.iter().map(|(_, item, _)| item.clone()).collect();
+    let mut rest = seen.into_iter();
+    let lives = lives(&only, expire_after);
+    lives.into_iter().map(|(life, _)| rest.by_ref().take(life.len()).collect()).collect()
+}
+
+/// Puts what a deadline makes before all that comes then or later.
+pub(crate) fn insert(items: &mut Vec<Item>, made: Item) {
+    let at = items.partition_point(|item| item.time < made.time);
+    items.insert(at, made);
+}
+
+/// Takes some items out, by their places, and puts in what deadlines made.
+pub(crate) fn without(items: &[Item], withheld: &[usize], made: Vec<Item>) -> Vec<Item> {
+    let kept = items.iter().enumerate().filter(|(at, _)| !withheld.contains(at));
+    let mut passed: Vec<Item> = kept.map(|(_, item)| item.clone()).collect();
+    made.into_iter().for_each(|made| insert(&mut passed, made));
+    passed
+}
+
 /// Event times in a narrow range, received from 3 before to 14 after; some retracted again.
 pub(crate) fn histories(tick: i64) -> impl Strategy<Value = History<(u8, Reading)>> {
-    let states = (0u8..3, prop::bool::weighted(0.1));
-    let update = (0u8..3, 0i64..60, 0u8..2, states, -3i64..15, 0u8..12, 0i64..8);
+    let marks = prop_oneof![9 => Just((false, false)), 1 => (Just(true), any::<bool>())];
+    let states = (0u8..3, prop::bool::weighted(0.1), marks);
+    let update = (0u8..3, 0i64..60, 0u8..3, states, -3i64..15, 0u8..12, 0i64..8);
     prop::collection::vec(update, 0..40).prop_map(move |rows| {
         let mut updates = Vec::new();
-        for (key, time, tie, (state, urgent), delay, retract, wait) in rows {
+        for (key, time, tie, (state, urgent, marks), delay, retract, wait) in rows {
             let received = |delay: i64| (time + delay).div_euclid(tick) * tick;
-            let reading = Reading { time, tie, state, urgent };
+            let reading = Reading { time, tie, state, urgent, marks };
             updates.push(((key, reading.clone()), received(delay), 1));
             if retract == 0 {
                 updates.push(((key, reading), received(delay + wait), -1));

@@ -1,6 +1,8 @@
 //! From the tree of a rule file to [`Rules`]: sources first, then signals, then rules, so that
 //! each finds the names it refers to.
 
+mod grace;
+mod quorum;
 mod route;
 mod rule;
 mod signal;
@@ -20,6 +22,8 @@ use super::stages::number_made;
 use super::yaml::{self, Node, Value};
 use super::{Rule, Rules, Written};
 
+pub(super) use self::grace::{FIRST_SEEN, GRACE_FIELDS, MARKER_FIELDS};
+pub(super) use self::quorum::QUORUM_FIELDS;
 pub(super) use self::route::{
     ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,
 };

@@ -18,7 +18,7 @@ use super::thresholds::Places;
 use super::{Defaults, Named, Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 26] = [
+pub(in crate::rules) const FIELDS: [&str; 27] = [
     "name",
     "version",
     "mode",
@@ -32,6 +32,7 @@ pub(in crate::rules) const FIELDS: [&str; 26] = [
     "above",
     "below",
     "recover",
+    "quorum",
     "flap_damping",
     "flap_detection",
     "faults",
@@ -124,7 +125,7 @@ impl Reader<'_> {
         let at = name_node.map_or(&node.span, |name| &name.span);
         let thresholds =
             self.thresholds(&fields, &Places { measured: read.and_then(|r| r.measured), name: at });
-        let stages = self.stages(&fields, at, states, expire_after_ns);
+        let stages = self.stages(&fields, (at, signals), (states, known_labels), expire_after_ns);
         let labels = self.texts(fields.get("labels"), "`labels`", known_labels);
         let annotations = self.texts(fields.get("annotations"), "`annotations`", known_labels);
         let (hold_ns, hold_spans) = holds?.into_iter().unzip();

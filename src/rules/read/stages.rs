@@ -8,7 +8,7 @@ use limbeck_operators::machines::session::Grouping;
 
 use super::super::stages::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION, Stages, UNKNOWN};
 use super::super::yaml::Node;
-use super::{Reader, SECOND_NS, fields};
+use super::{Named, ReadSignal, Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
 
 pub(in crate::rules) const DAMPING_FIELDS: [&str; 8] =
@@ -46,24 +46,28 @@ impl Reader<'_> {
         Some(known)
     }
 
-    /// The stages of a rule, whose name stands at `span`.
+    /// The stages of a rule, whose name stands at `span`, on a signal with these states and labels, of these.
     pub(super) fn stages(
         &mut self,
         fields: &Fields<'_>,
-        span: &Range<usize>,
-        states: Option<&[&str]>,
+        (span, signals): (&Range<usize>, &[Named<'_, ReadSignal<'_>>]),
+        (states, labels): (Option<&[&str]>, Option<&[&str]>),
         expire_after_ns: Option<i64>,
     ) -> Option<Stages> {
         let faults = match fields.get("faults") {
             Some(node) => self.faults(node, states),
             None => Some(Vec::new()),
         };
-        for field in ["flap_damping", "grace"] {
+        for field in ["quorum", "flap_damping", "grace"] {
             if fields.get(field).is_some() && fields.get("faults").is_none() {
                 let message = format!("`{field}` needs to know which states are faults");
                 self.problems.error_help(span, message, "add `faults: [STATE]`");
             }
         }
+        let quorum = match fields.get("quorum") {
+            Some(node) => self.quorum(fields, node, labels, expire_after_ns).map(Some),
+            None => Some(None),
+        };
         let damping = match fields.get("flap_damping") {
             Some(node) => self.damping(node).map(Some),
             None => Some(None),
@@ -76,11 +80,16 @@ impl Reader<'_> {
             Some(node) => self.absent_after(node, expire_after_ns).map(Some),
             None => Some(None),
         };
-        let grace_ns = match fields.get("grace") {
-            Some(node) => {
-                let nothing = "`grace` must be above zero: no fault would wait";
-                self.above_zero(node, "`grace`", nothing).map(Some)
-            }
+        if let (Some(Some(quorum)), Some(Some(after_ns)), Some(node)) =
+            (&quorum, absent_after_ns, fields.get("absent"))
+            && after_ns < quorum.within_ns
+        {
+            let message = "an entity would be absent while votes of its witnesses count";
+            let help = "`after` is not below `within` of its quorum: raise it, or lower the other";
+            self.problems.error_help(&node.span, message, help);
+        }
+        let grace = match fields.get("grace") {
+            Some(node) => self.grace(node, signals, expire_after_ns).map(Some),
             None => Some(None),
         };
         let session = match fields.get(SESSION) {
@@ -91,9 +100,10 @@ impl Reader<'_> {
             faults: faults?,
             absent_after_ns: absent_after_ns?,
             thresholds: None,
+            quorum: quorum?,
             damping: damping?,
             detection: detection?,
-            grace_ns: grace_ns?,
+            grace: grace?,
             session: session?,
             flapping: 0,
             unknown: 0,

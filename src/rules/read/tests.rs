@@ -1,3 +1,5 @@
+mod graces;
+mod quorums;
 mod readings;
 mod routes;
 mod silences;

@@ -66,6 +66,8 @@ pub(crate) fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         "maxProperties" => object.is_none_or(|object| object.len() <= number(wanted)),
         "items" => array.is_none_or(|array| array.iter().all(|item| accepts(root, wanted, item))),
         "minimum" => value.as_f64().is_none_or(|value| value >= number(wanted) as f64),
+        "exclusiveMinimum" => value.as_f64().is_none_or(|value| value > number(wanted) as f64),
+        "maximum" => value.as_f64().is_none_or(|value| value <= number(wanted) as f64),
         "minItems" => array.is_none_or(|array| array.len() >= number(wanted)),
         "minLength" => text.is_none_or(|text| text.chars().count() >= number(wanted)),
         "maxLength" => text.is_none_or(|text| text.chars().count() <= number(wanted)),
@@ -189,7 +191,7 @@ rules:
     absent: { after: 5m }
     flap_damping: { fault: 1000, return: 0, change: 500, suppress: 2000, reuse: 750, half_life: 15m, max: 1h, test: true }
     flap_detection: { weights: nagios, high: 30, low: 20 }
-    grace: 1m
+    grace: { for: 1m, after: [first_seen, { signal: load }, { signal: readiness, states: [ready] }] }
     session: { gap: 5m, least: 3 }
     except: severity == "critical"
     hold: { above: 5m, session: 1m }
@@ -198,6 +200,8 @@ rules:
     signal: readiness
     where: labels.zone == "a"
     dedup: { by: [data.id, subject], within: 5m }
+    faults: [unready]
+    quorum: { of: zone, share: 0.5, within: 1m, weights: { a: 2, b: 0.5 } }
     hold: { ready: 0, unready: 30s }
     amend_within: 1h
     expire_after: 1d
@@ -211,6 +215,8 @@ rules:
     limit: { burst: 10, every: 1m, by: zone }
     aggregate: { by: [zone], from: 5, within: 1m }
     signal: readiness
+    faults: [unready]
+    quorum: { of: zone, at_least: 2, within: 1m }
 sinks:
   hook:
     webhook:

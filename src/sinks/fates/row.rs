@@ -2,12 +2,14 @@
 
 use limbeck_operators::machines::hold_down::Sustained;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
+use crate::model::detail::Ballot;
 use crate::model::duration::format_duration;
 use crate::model::lane::{LaneStory, Run, RunOutcome};
-use crate::model::ledger::{Disposition, Known, Staged, Unmatched};
+use crate::model::ledger::{Counted, Disposition, Known, Staged, Unmatched};
 use crate::model::time::format_rfc3339;
-use crate::rules::{Rule, Rules};
+use crate::rules::{Rule, Rules, weight_of};
 
 /// What a rule made of an observation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub(crate) enum Fate {
         episode: Option<u128>,
         begins: bool,
     },
+    /// It marked its entity, whose grace lasts until then, and showed no state.
+    Marker(i64),
     /// Its instant had not come.
     Waiting,
 }
@@ -159,6 +163,14 @@ pub(crate) struct FateRow<'r> {
     value: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     smoothed: Option<f64>,
+    /// What the votes weigh for the fault that it counts as, or says, or is next to one, and what all do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    all_votes: Option<f64>,
+    /// The votes against what it counts as.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    minority: Vec<BallotRow>,
     /// Of flap damping, that it would have withheld it.
     #[serde(skip_serializing_if = "Option::is_none")]
     would: Option<&'static str>,
@@ -176,11 +188,28 @@ pub(crate) struct FateRow<'r> {
     changes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_change: Option<String>,
-    /// Of a grace, when its entity was first seen, and when it ends.
+    /// Of a grace, when its entity was first seen or marked, and when it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_seen: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    marked: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     grace_until: Option<String>,
+}
+
+/// A vote as it is written.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BallotRow {
+    witness: SmolStr,
+    state: SmolStr,
+    time: String,
+}
+
+impl From<&Ballot> for BallotRow {
+    fn from(Ballot { witness, state, time_ns }: &Ballot) -> Self {
+        let (witness, state) = (witness.clone(), state.clone());
+        Self { witness, state, time: format_rfc3339(*time_ns) }
+    }
 }
 
 impl<'r> FateRow<'r> {
@@ -205,12 +234,15 @@ impl<'r> FateRow<'r> {
                 row.by = Some("dedup");
                 row.within = rule.dedup.as_ref().map(|dedup| format_duration(dedup.within_ns));
             }
-            Fate::Withheld(what) => row.by = Some(row.note(rule, *what)),
+            Fate::Withheld(what) => row.by = Some(row.note(rule, what)),
+            Fate::Marker(until_ns) => {
+                (row.fate, row.grace_until) = ("marker", Some(format_rfc3339(*until_ns)));
+            }
             Fate::Waiting => row.fate = "pending",
             Fate::InRun { state: of, noted, .. } => {
                 row.counts_as = (*of != state).then(|| signal.state_name(*of).as_str());
                 for what in noted {
-                    row.note(rule, *what);
+                    row.note(rule, what);
                 }
                 row.in_run(rule, fate);
             }
@@ -252,13 +284,20 @@ impl<'r> FateRow<'r> {
     }
 
     /// What was done with it before, and by what.
-    fn note(&mut self, rule: &Rule, what: Staged) -> &'static str {
-        match what {
+    fn note(&mut self, rule: &Rule, what: &Staged) -> &'static str {
+        match *what {
             Staged::Measured { reading, number, .. } => {
                 self.value = Some(reading.get());
                 let smoothing = rule.stages.thresholds.and_then(|of| of.smoothing);
                 self.smoothed = number.filter(|_| smoothing.is_some()).map(|number| number.get());
                 "rate"
+            }
+            Staged::Counted(ref counted) => {
+                let Counted { weight, all, minority, .. } = &**counted;
+                self.votes = Some(weight_of(*weight));
+                self.all_votes = Some(weight_of(*all));
+                self.minority = minority.iter().map(BallotRow::from).collect();
+                "quorum"
             }
             Staged::Damped { penalty, until_ns, passed, .. } => {
                 self.would = passed.then_some("flap_damping");
@@ -267,8 +306,13 @@ impl<'r> FateRow<'r> {
                 self.suppressed_until = Some(format_rfc3339(until_ns));
                 "flap_damping"
             }
-            Staged::Spared { first_ns, until_ns } => {
-                self.first_seen = Some(format_rfc3339(first_ns));
+            Staged::Marked { until_ns } => {
+                self.grace_until = Some(format_rfc3339(until_ns));
+                "marker"
+            }
+            Staged::Spared { since_ns, marked, until_ns } => {
+                let since = if marked { &mut self.marked } else { &mut self.first_seen };
+                *since = Some(format_rfc3339(since_ns));
                 self.grace_until = Some(format_rfc3339(until_ns));
                 "grace"
             }

@@ -16,7 +16,8 @@ use crate::model::Scalar;
 use crate::model::detail::{Detail, LABEL_BYTES_MAX, OVERFLOW, Reading};
 use crate::model::sighting::{Detailed, Match, Matches};
 use crate::rules::{
-    Attribute, Condition, Dedup, Expression, READING, RecordView, Rule, Rules, Signal, Verdict,
+    Attribute, Condition, Dedup, Expression, MARKER, READING, RecordView, Rule, Rules, Signal,
+    Verdict,
 };
 use crate::sources::decode::Decoder;
 
@@ -69,6 +70,8 @@ const CONDITIONS_FEW: usize = 6;
 struct Observers {
     /// The rules, by their numbers.
     rules: Vec<u16>,
+    /// Rules to which its records may mark an entity, and by which of their markers.
+    marks: Vec<(u16, usize)>,
     /// Whether they want no more than its state, of every record.
     plain: bool,
     /// The slots in which conditions ask for its labels.
@@ -237,6 +240,7 @@ impl Matcher {
         for fit in &fits {
             self.observe(observers(fit), *fit, record, told, &mut detailed);
         }
+        self.mark(&fits, &mut detailed);
         Some(detailed.into())
     }
 
@@ -262,7 +266,7 @@ impl Matcher {
                 true => reading(from, record, &mut 0_u32),
                 false => reading(from, record, told),
             });
-            Arc::new(Detail { labels: labels.collect(), value, changes: None })
+            Arc::new(Detail { labels: labels.collect(), value, ..Detail::default() })
         });
         let labelled = Labelled { record, slots: &observers.label_slots, labels: &labels };
         for number in &observers.rules {
@@ -281,7 +285,25 @@ impl Matcher {
                 verdict.holds()
             });
             let found = Match { rule: *number, state: fit.state };
-            detailed.push(Detailed { found, urgent, key, detail: detail.clone() });
+            detailed.push(Detailed { found, urgent, marks: false, key, detail: detail.clone() });
+        }
+    }
+
+    /// Adds what marks the entity to rules: to one that the record shows a state, beside that.
+    fn mark(&self, fits: &[Fit], detailed: &mut Vec<Detailed>) {
+        for Fit { signal, state } in fits {
+            for (rule, marker) in &self.observers[usize::from(*signal)].marks {
+                if !self.rules.rules[usize::from(*rule)].markers()[*marker].is_one(*state) {
+                    continue;
+                }
+                match detailed.iter_mut().find(|of| of.found.rule == *rule) {
+                    Some(detailed) => detailed.marks = true,
+                    None => {
+                        let found = Match { rule: *rule, state: MARKER };
+                        detailed.push(Detailed { marks: true, ..Detailed::plain(found) });
+                    }
+                }
+            }
         }
     }
 }
@@ -298,11 +320,19 @@ impl Observers {
             let Attribute::Label(Some(name)) = path else { return None };
             Some((slot, of.labels.iter().position(|label| label.name == *name)?))
         });
+        let markers = (0..).zip(&rules.rules).flat_map(|(number, rule)| {
+            let markers = rule.markers().iter().enumerate();
+            let markers = markers.filter(|(_, marker)| marker.signal == signal);
+            markers.map(move |(marker, _)| (number, marker))
+        });
+        let marks: Vec<(u16, usize)> = markers.collect();
         Self {
             rules: on.iter().map(|(number, _)| *number).collect(),
-            plain: !of.has_detail()
+            plain: marks.is_empty()
+                && !of.has_detail()
                 && on.iter().all(|(_, rule)| rule.filter.is_none() && !rule.asks_beyond_states(of)),
             label_slots: label_slots.collect(),
+            marks,
         }
     }
 }

@@ -101,7 +101,7 @@ fn made(decoded: DecodedBlock) -> (Vec<String>, Vec<DeadLetter>, Vec<String>) {
     let heads = heads.collect();
     // The arrival of a row is the largest in its block so far.
     let rows = decoded.rows.into_iter().flatten().map(|((entity, sighting), ..)| {
-        format!("{entity} {:?}", Sighting { arrival_ns: 0, ..sighting })
+        format!("{entity:?} {:?}", Sighting { arrival_ns: 0, ..sighting })
     });
     (rows.collect(), decoded.dead, heads)
 }

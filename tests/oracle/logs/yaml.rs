@@ -87,14 +87,25 @@ pub(super) fn yaml(spec: &Spec, random: &mut Random) -> String {
 
 fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
     let Stages {
-        faults, absent_after_ns, thresholds, damping, detection, grace_ns, session, ..
+        faults,
+        absent_after_ns,
+        thresholds,
+        quorum,
+        damping,
+        detection,
+        grace,
+        session,
+        ..
     } = &rule.stages;
-    if damping.is_some() || grace_ns.is_some() {
+    if quorum.is_some() || damping.is_some() || grace.is_some() {
         let faults: Vec<_> = faults.iter().map(|fault| name(states, *fault)).collect();
         yaml.push_str(&format!("    faults: [{}]\n", faults.join(", ")));
     }
     if let Some(thresholds) = thresholds {
         yaml.push_str(&thresholds.yaml(duration));
+    }
+    if let Some(quorum) = quorum {
+        yaml.push_str(&quorum.yaml(duration));
     }
     if let Some(after) = absent_after_ns {
         yaml.push_str(&format!("    absent: {{ after: {} }}\n", duration(*after)));
@@ -117,8 +128,21 @@ fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
     if let Some((gap, least)) = session {
         yaml.push_str(&format!("    session: {{ gap: {}, least: {least} }}\n", duration(*gap)));
     }
-    if let Some(grace) = grace_ns {
-        yaml.push_str(&format!("    grace: {}\n", duration(*grace)));
+    if let Some(Grace { for_ns, after_first, markers }) = grace {
+        let lasts = duration(*for_ns);
+        if markers.is_empty() {
+            yaml.push_str(&format!("    grace: {lasts}\n"));
+            return;
+        }
+        let first = after_first.then(|| "first_seen".to_owned()).into_iter();
+        let markers = markers.iter().map(|(signal, of)| {
+            let (name, .., states) = SHAPES[*signal];
+            let of: Vec<_> = of.iter().map(|state| states[*state].0).collect();
+            let of = if of.is_empty() { String::new() } else { format!(", states: {of:?}") };
+            format!("{{ signal: {name}{of} }}")
+        });
+        let after: Vec<_> = first.chain(markers).collect();
+        yaml.push_str(&format!("    grace: {{ for: {lasts}, after: [{}] }}\n", after.join(", ")));
     }
 }
 
