@@ -72,7 +72,7 @@ fn main() {
                         )
                     }
                     // Only a machine that is asked to tells runs, and time has no end here.
-                    Decision::Run(_) | Decision::Undecided(_) => return,
+                    Decision::Candidate(_) | Decision::Run(_) | Decision::Undecided(_) => return,
                 };
                 println!("  at {at:>2}  {diff:+}  door {door} {what}, revision {}", told.revision);
             });

@@ -15,7 +15,8 @@ use limbeck_operators::machines::hold_down::{Decision, HoldDown};
 use limbeck_operators::snapshots::Snapshot;
 use limbeck_operators::timeline::{Revised, Timeline, Timing};
 use naive::{
-    Item, Noted, PerState, Reading, accepted, build, histories, hold_down, holds, rules, timings,
+    Item, Noted, PerState, Reading, accepted, build, histories, holds, rules, timings,
+    with_candidates,
 };
 use proptest::prelude::*;
 
@@ -37,6 +38,7 @@ struct Holding {
     rule: PerState,
     timing: Timing,
     tells_runs: bool,
+    tells_candidates: bool,
 }
 
 impl Subject for Holding {
@@ -54,7 +56,7 @@ impl Subject for Holding {
         restored: Option<&[Self::Saved]>,
         save_at: Option<i64>,
     ) -> (VecCollection<'scope, i64, Self::Out, isize>, TakeSnapshot<Self::Saved>) {
-        let mut machine = HoldDown::new(self.rule);
+        let mut machine = HoldDown::new(self.rule).telling_candidates(self.tells_candidates);
         if self.tells_runs {
             machine = machine.telling_runs();
         }
@@ -67,12 +69,18 @@ impl Subject for Holding {
             .into_iter()
             .flat_map(|(key, events)| {
                 let items: Vec<Item> = events.iter().map(Item::of).collect();
-                hold_down(&items, self.rule, at, self.tells_runs)
-                    .into_iter()
+                let told = with_candidates(&items, self.rule, at, self.tells_runs).into_iter();
+                let is_candidate = |told: &_| matches!(told, Decision::Candidate(_));
+                told.filter(move |told| self.tells_candidates || !is_candidate(told))
                     .map(move |out| (key, out))
             })
             .collect()
     }
+}
+
+/// What lasts and what does not, and no more.
+fn plain(rule: PerState, timing: Timing) -> Holding {
+    Holding { rule, timing, tells_runs: false, tells_candidates: false }
 }
 
 /// What is sustained, with revisions, which the oracle counts over its own views.
@@ -183,10 +191,10 @@ proptest! {
     fn hold_down_is_its_definition(
         (timing, history) in timings().prop_flat_map(|t| (Just(t), histories(t.tick))),
         rule in rules(),
-        tells_runs: bool,
+        (tells_runs, tells_candidates) in any::<(bool, bool)>(),
         seed: u64,
     ) {
-        holds(&Holding { rule, timing, tells_runs }, &history, seed)?;
+        holds(&Holding { rule, timing, tells_runs, tells_candidates }, &history, seed)?;
     }
 
     #[test]
@@ -195,7 +203,7 @@ proptest! {
         rule in rules(),
         seed: u64,
     ) {
-        holds(&Revising(Holding { rule, timing, tells_runs: false }), &history, seed)?;
+        holds(&Revising(plain(rule, timing)), &history, seed)?;
     }
 
     #[test]
@@ -214,7 +222,7 @@ proptest! {
     ) {
         let timing = Timing { lateness: 300, tick };
         let history = history.negated(120);
-        let subject = Revising(Holding { rule, timing, tells_runs: false });
+        let subject = Revising(plain(rule, timing));
         let told = check(&subject, &history, seed).map_err(TestCaseError::fail)?;
         let mut left: Vec<_> = told.into_iter().map(|(out, _, diff)| (out, diff)).collect();
         differential_dataflow::consolidation::consolidate(&mut left);

@@ -10,7 +10,9 @@
 //! what was said (a rule may amend for longer than the lateness) is a *correction*, at once: other
 //! content, another end, no end after all, or an episode that is *withdrawn*. An episode whose end
 //! was taken back is open again, and closed once more; one that was withdrawn and comes back is
-//! opened anew. What changes before it is final is not told, nor that a session that is open has more
+//! opened anew. A fault that is [announced early](crate::persistence) is opened at once; a candidate that was,
+//! and never became an episode, is closed where its state was contradicted, the lateness after that, or
+//! withdrawn if there was no such fault at all. What changes before it is final is not told, nor that a session that is open has more
 //! changes.
 //!
 //! Where a [silence](crate::rules::Silence) has an episode when it is to be opened, that waits: it is
@@ -36,6 +38,7 @@
 //! by which silences last changes, all that wait are asked about again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 use std::ops::Bound;
 
 use limbeck_operators::timeline::Timing;
@@ -48,6 +51,7 @@ use super::notification::{Keeper, Notification, Said, Standing};
 use super::silence::Silencer;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::silencing::Silencing;
+use crate::persistence::{Learner, Step};
 use crate::pipeline::Update;
 use crate::rules::{Kind, Rules};
 
@@ -87,6 +91,13 @@ struct Held {
     kept: Option<Kept>,
     /// When its deadline is, as it is in the queue.
     due_ns: Option<i64>,
+}
+
+impl Held {
+    /// Whether it ends without another that is established.
+    fn is_undecided(&self) -> bool {
+        self.episode.as_ref().is_some_and(Episode::is_undecided)
+    }
 }
 
 /// An episode of which nobody is told.
@@ -234,6 +245,42 @@ impl Latch {
         self.elapse(|due_ns| due_ns <= clock_ns, clock_ns, out);
     }
 
+    /// The same where some rule tells candidates, which a learner announces. Gives the updates of episodes, with
+    /// what was latched of them.
+    pub fn take_learned(
+        &mut self,
+        learner: &mut Learner,
+        candidates: &[Update<Episode>],
+        episodes: &[Update<Episode>],
+        out: &mut Vec<Notification>,
+    ) -> Vec<Update<Episode>> {
+        let mut learned = Vec::new();
+        let told = learner.take(candidates, episodes, |step| {
+            match step {
+                Step::Moment { episodes, announced, .. } => {
+                    self.take(&[&episodes[..], &announced[..]].concat(), out);
+                    learned.extend(episodes);
+                }
+                Step::Behind(announced) => self.take(&[announced], out),
+            }
+            Ok::<_, Infallible>(())
+        });
+        let Ok(()) = told;
+        learned
+    }
+
+    /// Tells what a learner announces until the end of the log, and then what is due.
+    pub fn end_learned(
+        &mut self,
+        learner: Option<&mut Learner>,
+        clock_ns: i64,
+        out: &mut Vec<Notification>,
+    ) {
+        let announced = learner.map(|learner| learner.end(clock_ns)).unwrap_or_default();
+        announced.into_iter().for_each(|announced| self.take(&[announced], out));
+        self.end(clock_ns, out);
+    }
+
     /// How many episodes are remembered.
     pub fn remembered(&self) -> usize {
         self.held.len()
@@ -300,7 +347,9 @@ impl Latch {
         for key in touched {
             self.set_due(&key);
             // The end of the one before is decided where this one is.
-            let before = self.held.range(..&key).next_back().map(|(before, _)| before.clone());
+            let mut before = self.held.range(..&key).rev();
+            let before = before.find(|(_, held)| !held.is_undecided());
+            let before = before.map(|(before, _)| before.clone());
             if let Some(before) = before.filter(|before| before.lane() == key.lane()) {
                 self.set_due(&before);
                 changed.extend(keeps.then_some(before));
@@ -556,7 +605,11 @@ impl Latch {
     /// When the next thing is to be told of an episode, or it is to be forgotten.
     fn due_ns(&self, key: &Key, held: &Held) -> Option<i64> {
         let episode = held.episode.as_ref()?;
-        let opens_ns = episode.decided_ns.saturating_add(self.timing.lateness);
+        let announced = episode.survival().is_some_and(|of| of.announced_ns.is_some());
+        let opens_ns = match announced {
+            true => i64::MIN,
+            false => episode.decided_ns.saturating_add(self.timing.lateness),
+        };
         let ended_ns = || self.end_decided_ns(key, episode);
         let final_ns = || Some(ended_ns()?.saturating_add(self.timing.lateness));
         let forgotten_ns =
@@ -580,6 +633,9 @@ impl Latch {
             return Some(
                 until_ns.saturating_add(self.times[usize::from(key.rule)].expire_after_ns),
             );
+        }
+        if episode.is_undecided() {
+            return Some(until_ns);
         }
         let from = Key { since_ns: until_ns, state: 0, ..key.clone() };
         let mut following = self.held.range(from..);

@@ -86,14 +86,17 @@ impl Standing {
 
 impl Notification {
     /// What makes two of them the same, wherever and whenever they were made: a hash of the
-    /// episode's id, its revision, the kind, and whether it is withdrawn (which is no revision of
-    /// its own).
+    /// episode's id, its revision, the kind, whether it is withdrawn (which is no revision of its own),
+    /// and whether it is a candidate yet.
     pub fn id(&self, catalog: &Catalog) -> u128 {
         let mut bytes = [0; 22];
+        let withdrawn = u8::from(self.standing == Standing::Withdrawn);
+        // A candidate and the episode that it becomes count their revisions each.
+        let undecided = u8::from(self.episode.is_undecided());
         bytes[..16].copy_from_slice(&catalog.id(&self.episode).to_le_bytes());
         bytes[16..20].copy_from_slice(&self.episode.revision.to_le_bytes());
         bytes[20] = self.kind as u8;
-        bytes[21] = u8::from(self.standing == Standing::Withdrawn);
+        bytes[21] = withdrawn | undecided << 1;
         xxh3_128(&bytes)
     }
 }

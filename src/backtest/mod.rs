@@ -5,9 +5,12 @@
 //! replayed once if both files read it in the same way (`merged`), and once for each otherwise.
 //! State: an external sort of the episodes, and those of one signal, entity and state.
 //!
+//! One rule file alone: whether what it expects of its faults is what becomes of them (`calibrate`).
+//!
 //! - `matching`: which episodes are the same; `merged`: two rule files as one.
 //! - `difference`: what is told of a pair; `table`: what all of it comes to.
 
+mod calibrate;
 mod difference;
 mod matching;
 mod merged;
@@ -15,6 +18,7 @@ mod table;
 
 use std::path::Path;
 
+pub use self::calibrate::{Asked as AskedOfOne, Calibrated, OfRule, calibrate, reliability_table};
 pub use self::difference::{By, Compared, Counts};
 use self::difference::{Found, compare};
 pub use self::matching::{Span, matched};
@@ -26,7 +30,7 @@ use crate::replay::memory::{How, collect};
 use crate::replay::{Failure, Log};
 use crate::rules::Rules;
 use crate::sinks::{OutputDir, OutputError, Sorter};
-use crate::sources::intake::{Matcher, Traced};
+use crate::sources::intake::{Matcher, Partition, Traced};
 use crate::sources::{InputError, Interrupt};
 
 /// The files that are written; the last is there only when the others are whole.
@@ -84,6 +88,15 @@ pub fn backtest(asked: &Asked<'_>) -> Result<(Compared, Vec<InputError>), Failur
     Ok((compared, damaged))
 }
 
+/// Opens logs, each as a partition.
+fn open(rules: &Rules, logs: &[Log]) -> Result<Vec<Partition>, InputError> {
+    let open = |(number, log): (usize, &Log)| {
+        log.has_all_from(None)?;
+        log.open(Log::number(logs, number), rules, &Interrupt::default())
+    };
+    logs.iter().enumerate().map(open).collect()
+}
+
 /// Replays logs into the sort of a pass.
 fn replay(
     rules: &Rules,
@@ -91,15 +104,14 @@ fn replay(
     pass: Pass,
     workers: usize,
 ) -> Result<(Pass, crate::sources::intake::Outcome), Failure> {
-    let open = |(number, log): (usize, &Log)| {
-        log.has_all_from(None)?;
-        log.open(Log::number(logs, number), rules, &Interrupt::default())
-    };
-    let partitions = logs.iter().enumerate().map(open).collect::<Result<Vec<_>, InputError>>()?;
+    let partitions = open(rules, logs)?;
     let how = How { tick_ns: TICK_NS, until_ns: None, traced: Traced::Nothing, workers };
     let (pass, outcome) =
         collect(partitions, &Matcher::new(rules), how, Some(pass), |pass, gathered| {
-            if let (Some(pass), Gathered::Episodes(updates)) = (pass, gathered) {
+            let Some(pass) = pass else { return };
+            if let Gathered::Episodes(updates) | Gathered::Candidates { episodes: updates, .. } =
+                gathered
+            {
                 pass.take(updates);
             }
         })?;

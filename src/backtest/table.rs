@@ -40,7 +40,7 @@ pub fn table(compared: &Compared) -> String {
             rows.push(cells("all", "", &compared.all));
         }
         text.push('\n');
-        aligned(&mut text, &rows);
+        aligned(&mut text, &rows, 2);
         text.push('\n');
     }
     let Counts { same, only_a, only_b, moved, .. } = compared.all;
@@ -54,7 +54,7 @@ pub fn table(compared: &Compared) -> String {
     text
 }
 
-fn line(text: &mut String, what: &str) {
+pub(super) fn line(text: &mut String, what: &str) {
     writeln!(text, "{what}").expect("a String takes every write");
 }
 
@@ -79,15 +79,15 @@ fn cells(signal: &str, state: &str, counts: &Counts) -> Vec<String> {
     texts.into_iter().chain(numbers.map(|number| grouped(*number))).collect()
 }
 
-/// Texts to the left, numbers to the right.
-fn aligned(text: &mut String, rows: &[Vec<String>]) {
+/// Texts, which come first, to the left, numbers to the right.
+pub(super) fn aligned(text: &mut String, rows: &[Vec<String>], texts: usize) {
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+            if column < texts { format!("{cell:width$}") } else { format!("{cell:>width$}") }
         });
         line(text, cells.collect::<Vec<_>>().join("  ").trim_end());
     }

@@ -40,7 +40,7 @@ enum Of {
 }
 
 /// The measurements, with what a rule has beside `hold`.
-const RULES: [(&str, Of, &str); 18] = [
+const RULES: [(&str, Of, &str); 19] = [
     (HOLD, Of::States, ""),
     ("rules/dedup", Of::States, "dedup: { by: [data.service], within: 1m }"),
     ("rules/keep", Of::States, "keep: { unready: 1m }"),
@@ -61,6 +61,11 @@ const RULES: [(&str, Of, &str); 18] = [
         "rules/quorum",
         Of::Witnesses,
         "faults: [unready], quorum: { of: zone, at_least: 2, within: 5m }",
+    ),
+    (
+        "rules/persistence",
+        Of::States,
+        "faults: [unready], persistence: { announce: p_lasts(\"5m\") > 0.9 }",
     ),
     ("rules/readings", Of::Readings, ""),
     ("rules/half_life", Of::Readings, "smooth: { half_life: 1m }"),

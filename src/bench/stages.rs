@@ -340,6 +340,10 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
 fn copy(gathered: &Gathered) -> Gathered {
     match gathered {
         Gathered::Episodes(updates) => Gathered::Episodes(updates.clone()),
+        Gathered::Candidates { candidates, episodes } => {
+            let (candidates, episodes) = (candidates.clone(), episodes.clone());
+            Gathered::Candidates { candidates, episodes }
+        }
         Gathered::Ledger(updates) => Gathered::Ledger(updates.clone()),
         Gathered::Silencings(heard) => Gathered::Silencings(heard.clone()),
         Gathered::End(clock) => Gathered::End(*clock),

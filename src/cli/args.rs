@@ -93,15 +93,19 @@ pub(super) enum Command {
         report cannot be written, 78 if a test file or its rule file is wrong.")]
     Test(TestArgs),
     /// Compares two rule files over recorded logs: which episodes only one of them tells, and which it
-    /// tells otherwise.
-    #[command(after_help = "Example:\n  \
-        limbeck backtest --log probes.ndjson.zst --rules rules.yaml --against new.yaml --out diff/\n\n\
+    /// tells otherwise; or measures what one of them expects of its faults.
+    #[command(after_help = "Examples:\n  \
+        limbeck backtest --log probes.ndjson.zst --rules rules.yaml --against new.yaml --out diff/\n  \
+        limbeck backtest --log probes.ndjson.zst --rules rules.yaml --out calibration/\n\n\
         A is the file of --rules, B that of --against. Of one signal, entity and state, episodes are the\n\
         same if some time is in both, or both begin at one instant: first those of rules of one name,\n\
         then those that overlap longest. Writes differences.ndjson, a line for each episode that is only\n\
         in A, only in B, or earlier or later in B (since, until, decided), and summary.json.\n\n\
         The log is read once if both files read it in the same way (sources, lateness and the like),\n\
         otherwise twice, which is said.\n\n\
+        Without --against some rule of A must have `persistence`: its probabilities that a fault lasts, at\n\
+        each age, are compared with what became of it, by their Brier scores and in a table of reliability.\n\
+        summary.json has both.\n\n\
         Exits with 0 if both tell the same, with 1 if not; otherwise as replay does.")]
     Backtest(BacktestArgs),
     /// Makes a replay log of recorded logs: a folder that replays faster, and says the same.
@@ -380,9 +384,9 @@ pub(super) struct BacktestArgs {
     /// The rule file A.
     #[arg(long, value_name = "A")]
     pub(super) rules: PathBuf,
-    /// The rule file B.
+    /// The rule file B. Without, it is measured how well A knows whether its faults last.
     #[arg(long, value_name = "B")]
-    pub(super) against: PathBuf,
+    pub(super) against: Option<PathBuf>,
     /// The directory for the outputs; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,

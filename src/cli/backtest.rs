@@ -1,17 +1,21 @@
-//! `limbeck backtest`: two rule files over one log.
+//! `limbeck backtest`: two rule files over one log, or what one of them expects.
 
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use super::args::BacktestArgs;
 use super::explain::is_stream;
-use super::{CONFIGURATION, FAILED, USAGE, complain, fail, files, print, rule_text};
-use crate::backtest::{Asked, Pair, backtest, table};
+use super::{
+    CONFIGURATION, FAILED, RuleFile, USAGE, complain, fail, files, load, print, rule_text,
+};
+use crate::backtest::{Asked, AskedOfOne, Pair, backtest, calibrate, reliability_table, table};
 use crate::replay::{Log, workers_usual};
 
 /// Compares what the arguments name.
 pub(super) fn run(args: &BacktestArgs) -> u8 {
-    let (pair, names) = match pair(args) {
+    let Some(against) = &args.against else { return calibrate_one(args) };
+    let (pair, names) = match pair(args, against) {
         Ok(pair) => pair,
         Err(code) => return code,
     };
@@ -40,10 +44,37 @@ pub(super) fn run(args: &BacktestArgs) -> u8 {
     }
 }
 
+/// Judges what one rule file expects of its faults.
+fn calibrate_one(args: &BacktestArgs) -> u8 {
+    let RuleFile { name, rules, .. } = match load(&args.rules) {
+        Ok(file) => file,
+        Err(code) => return code,
+    };
+    if rules.rules.iter().all(|rule| rule.persistence.is_none()) {
+        let what = "no rule has `persistence`, whose probabilities could be measured; name another rule \
+                    file to compare with: --against B";
+        return fail(USAGE, &what);
+    }
+    let logs = match files(&args.log, &rules, args.skip_corrupt) {
+        Ok(logs) => logs,
+        Err(code) => return code,
+    };
+    let workers = args.workers.map_or_else(workers_usual, NonZeroUsize::get);
+    let asked = AskedOfOne { rules: &rules, name, logs: &logs, out: &args.out, workers };
+    match calibrate(&asked) {
+        Ok((calibrated, damaged)) => {
+            let printed = print(&reliability_table(&calibrated));
+            let damaged = damaged.iter().map(|error| fail(error.exit_code(), error)).max();
+            damaged.unwrap_or(printed)
+        }
+        Err(failure) => fail(failure.exit_code(), &failure),
+    }
+}
+
 /// Both rule files, or all that is wrong with either.
-fn pair(args: &BacktestArgs) -> Result<(Pair, [String; 2]), u8> {
+fn pair(args: &BacktestArgs, against: &Path) -> Result<(Pair, [String; 2]), u8> {
     let (a, a_text) = rule_text(&args.rules)?;
-    let (b, b_text) = rule_text(&args.against)?;
+    let (b, b_text) = rule_text(against)?;
     let pair = Pair::read([(&a, &a_text), (&b, &b_text)]).map_err(|wrong| {
         for of_file in wrong {
             complain(&of_file.render(io::stderr().is_terminal()));

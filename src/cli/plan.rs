@@ -13,9 +13,9 @@ use crate::model::duration::format_duration;
 use crate::model::time::format_rfc3339;
 use crate::rules::{
     ABOVE, Aggregate, BELOW, Condition, Dedup, FLAPPING, Format, Grace, Hearing, Kind, Limit,
-    Mapping, Marker, Matcher, NORMAL, Route, Rule, Rules, SESSION, Setting, Signal, Silence,
-    SinkKind, Skew, Source, Subject, TemplatePart, Text, TimeField, TimeForm, UNKNOWN, Unit, When,
-    weight_of,
+    Mapping, Marker, Matcher, NORMAL, Persistence, Route, Rule, Rules, SESSION, Setting, Signal,
+    Silence, SinkKind, Skew, Source, Subject, TemplatePart, Text, TimeField, TimeForm, UNKNOWN,
+    Unit, When, weight_of,
 };
 
 const SAME_ID: &str = "by id: equal in source, id, event time and subject";
@@ -221,6 +221,7 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
         "expiry: after {expiry} without observations an entity is forgotten"
     ))?;
     stages.stage(format_args!("output: episodes of {} by entity", rule.name))?;
+    push_persistence(&mut stages, signal, rule)?;
     if let Some(Aggregate { by, from, within_ns }) = &rule.aggregate {
         let within = format_duration(*within_ns);
         stages.stage(format_args!(
@@ -243,6 +244,31 @@ fn push_rule(text: &mut String, rules: &Rules, rule: &Rule) -> fmt::Result {
     let texts = rule.labels.iter().chain(&rule.annotations);
     let texts = texts.map(|(name, template)| (&**name, template.to_string()));
     stages.details(schema.into_iter().chain(texts))
+}
+
+/// What is learned of how long faults last.
+fn push_persistence(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fmt::Result {
+    let Some(Persistence { by, prior, remember_ns, horizons_ns, announce }) = &rule.persistence
+    else {
+        return Ok(());
+    };
+    let horizons: Vec<_> = horizons_ns.iter().map(|ns| format_duration(*ns)).collect();
+    let horizons = horizons.join(", ");
+    stages.stage(format_args!("persistence: how likely faults are to last for {horizons}"))?;
+    let group = by.map_or("all of the rule", |label| signal.labels[label].name.as_str());
+    let remember = format_duration(*remember_ns);
+    let learned = format!(
+        "the past faults of each entity, and {prior} as those of its group: {group}; for {remember}"
+    );
+    stages.details([faults(signal, rule), ("learned of", learned)])?;
+    let announced = announce.as_ref().map(|announce| ("told at once", announce.text().to_owned()));
+    stages.details(announced)
+}
+
+fn faults(signal: &Signal, rule: &Rule) -> (&'static str, String) {
+    let faults = signal.state_names().zip(&rule.stages.faults).filter(|(_, fault)| **fault);
+    let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
+    ("faults", faults.join(", "))
 }
 
 fn unit(signal: &Signal, unit: Unit) -> &str {
@@ -276,9 +302,7 @@ fn push_stages(stages: &mut Stages<'_>, rules: &Rules, rule: &Rule) -> fmt::Resu
         stages.stage("except: what is so passes at once, whatever follows would hold it")?;
         stages.details([("except", condition(except))])?;
     }
-    let faults = signal.state_names().zip(&asked.faults).filter(|(_, fault)| **fault);
-    let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
-    let faults = ("faults", faults.join(", "));
+    let faults = faults(signal, rule);
     if let Some(quorum) = &asked.quorum {
         let of = signal.labels[quorum.of].name.to_string();
         let asks = match quorum.asks {

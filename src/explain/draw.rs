@@ -50,7 +50,7 @@ pub fn draw(explanation: &Explanation) -> String {
     }
     for rule in &explanation.rules {
         text.push('\n');
-        draw_rule(&mut text, rule, explanation.known_at);
+        draw_rule(&mut text, rule, explanation);
     }
     if !explanation.told.is_empty() {
         text.push('\n');
@@ -68,7 +68,8 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     writeln!(text, "{arguments}").expect("a String takes every write");
 }
 
-fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
+fn draw_rule(text: &mut String, rule: &Explained, explanation: &Explanation) {
+    let known_at = explanation.known_at;
     let holds: Vec<String> =
         rule.hold_ns.iter().map(|(state, hold)| format!("{state} {}", held(*hold))).collect();
     line(text, format_args!("rule {} on {}; hold: {}", rule.rule, rule.signal, holds.join(", ")));
@@ -106,6 +107,10 @@ fn draw_rule(text: &mut String, rule: &Explained, known_at: Option<i64>) {
     if !rule.markers.is_empty() {
         let (count, plural) = (rule.markers.len(), if rule.markers.len() == 1 { "" } else { "s" });
         line(text, format_args!("  {count} marker{plural}, after which faults wait"));
+    }
+    for fault in &rule.faults[rule.faults.len().saturating_sub(RUNS_MAX)..] {
+        let words = fault.in_words(rule.announce.as_ref(), explanation.lateness_ns);
+        line(text, format_args!("  {words}"));
     }
     if !rule.waiting.is_empty() {
         let waiting = observations(rule.waiting.len());

@@ -5,6 +5,7 @@
 //! records out that arrived later. State: the records of one entity.
 
 mod draw;
+mod faults;
 mod locate;
 mod records;
 mod told;
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 
 pub use draw::draw;
 pub(crate) use draw::lanes;
+pub use faults::{AtAge, Expected, Lasts};
 pub use locate::{Found, Located, Which, locate};
 pub(crate) use records::fate_rows;
 pub use records::{Records, explain_records};
@@ -29,7 +31,7 @@ use crate::model::ledger::Staged;
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
 use crate::replay::{Failure, Log};
-use crate::rules::{Rules, Stages, weight_of};
+use crate::rules::{Announce, Rules, Stages, weight_of};
 use crate::sinks::fates::BallotRow;
 use crate::sources::InputError;
 use crate::sources::intake::Traced;
@@ -123,6 +125,12 @@ pub struct Explained {
     pub markers: Vec<Observed>,
     /// Observations from the future, which wait for their time.
     pub waiting: Vec<Waiting>,
+    /// What was expected of its faults, if the rule asks for that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Expected>,
+    /// When they are announced early.
+    #[serde(skip)]
+    pub announce: Option<Announce>,
 }
 
 impl Explained {

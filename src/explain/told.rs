@@ -11,6 +11,7 @@ use crate::alerts::{Destination, Routing, Withheld};
 use crate::model::duration::format_duration;
 use crate::model::episode::Catalog;
 use crate::model::time::format_rfc3339;
+use crate::persistence::Learner;
 use crate::pipeline::Gathered;
 use crate::replay::memory::{How, collect};
 use crate::replay::{Failure, Log};
@@ -60,6 +61,7 @@ pub struct Kept {
 /// What takes in a replay, until all is there.
 struct Listener {
     latch: Latch,
+    learner: Option<Learner>,
     entity: SmolStr,
     told: Vec<Notification>,
     end_ns: Option<i64>,
@@ -67,9 +69,14 @@ struct Listener {
 
 impl Listener {
     fn receive(this: &mut Option<Self>, gathered: Gathered) {
-        let Some(Self { latch, entity, told, end_ns }) = this else { return };
+        let Some(Self { latch, learner, entity, told, end_ns }) = this else { return };
         match gathered {
             Gathered::Episodes(updates) => latch.take(&updates, told),
+            Gathered::Candidates { candidates, episodes } => {
+                if let Some(learner) = learner {
+                    latch.take_learned(learner, &candidates, &episodes, told);
+                }
+            }
             Gathered::Silencings(heard) => latch.hear(heard),
             Gathered::End(clock_ns) => *end_ns = (*end_ns).max(Some(clock_ns)),
             Gathered::Ledger(_) | Gathered::Passed(_) | Gathered::CutAt(_) | Gathered::Cut => {}
@@ -94,15 +101,17 @@ pub(super) fn tidings(
         .collect::<Result<Vec<_>, InputError>>()?;
     let routing = Routing::new(rules);
     let latch = Latch::new(rules, &routing.catalog, tick_ns);
-    let listener = Listener { latch, entity: entity.into(), told: Vec::new(), end_ns: None };
+    let learner = Learner::new(rules, tick_ns);
+    let (entity_name, told) = (entity.into(), Vec::new());
+    let listener = Listener { latch, learner, entity: entity_name, told, end_ns: None };
     let how = How { tick_ns, until_ns, traced: Traced::Nothing, workers: 1 };
     let (listener, outcome) =
         collect(partitions, &Matcher::new(rules), how, Some(listener), Listener::receive)?;
-    let Some(Listener { mut latch, mut told, end_ns, .. }) = listener else {
+    let Some(Listener { mut latch, mut learner, mut told, end_ns, .. }) = listener else {
         return Ok(Vec::new());
     };
     if let Some(clock_ns) = outcome.clock.or(end_ns) {
-        latch.end(clock_ns, &mut told);
+        latch.end_learned(learner.as_mut(), clock_ns, &mut told);
     }
     told.retain(|notification| notification.episode.entity == entity);
     let tidings = told.iter().filter_map(|notification| {

@@ -1,17 +1,20 @@
 //! A replay for some entities, with the traces of their records, and what these come to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 
 use limbeck_operators::machines::hold_down::{Decision, Sustained};
 use smol_str::SmolStr;
 
 use super::{
-    Amending, Announced, Explained, Explanation, Kept, NotUsed, Observed, Origin, Reason, Repeated,
-    Run, Waiting, Withheld,
+    Amending, Announced, Expected, Explained, Explanation, Kept, NotUsed, Observed, Origin, Reason,
+    Repeated, Run, Waiting, Withheld,
 };
+use crate::model::episode::Catalog;
 use crate::model::lane::{self, LaneStory};
 use crate::model::ledger::{DeadLetter, Disposition, Entry, Known, Mark, Place, Staged, Trace};
 use crate::model::sighting::Position;
+use crate::persistence::{Judged, Learner};
 use crate::pipeline::{Gathered, Update};
 use crate::replay::memory::{How, collect};
 use crate::replay::{Failure, Log};
@@ -36,6 +39,8 @@ pub(crate) struct Retraced {
     names: Vec<String>,
     entities: BTreeMap<SmolStr, Traces>,
     pub(super) dead: Vec<DeadLetter>,
+    /// What was expected of faults, in the order of their beginnings.
+    judged: Vec<Judged>,
     known_at: Option<i64>,
     pub(super) damaged: Vec<InputError>,
 }
@@ -59,9 +64,14 @@ pub(super) fn retrace(
         })
         .collect::<Result<Vec<_>, InputError>>()?;
     let Wanted { entities, lines } = wanted;
-    let matcher = Matcher::new(rules).watching(entities);
+    let learner = Learner::new(rules, TICK_NS).map(Learner::recording);
+    // What is expected of one entity is learned of others, too.
+    let (matcher, only) = match learner {
+        Some(_) => (Matcher::new(rules), Some(entities)),
+        None => (Matcher::new(rules).watching(entities), None),
+    };
     let how = How { tick_ns: TICK_NS, until_ns, traced, workers: 1 };
-    let seen = Seen { lines, ..Seen::default() };
+    let seen = Seen { lines, only, learner, ..Seen::default() };
     let (seen, outcome) = collect(partitions, &matcher, how, seen, Seen::receive)?;
     Ok(seen.into_retraced(names, outcome))
 }
@@ -70,15 +80,32 @@ pub(super) fn retrace(
 #[derive(Default)]
 pub(crate) struct Seen {
     lines: BTreeSet<(usize, u64)>,
+    /// Whose traces are kept; all if none.
+    only: Option<BTreeSet<SmolStr>>,
     entities: BTreeMap<SmolStr, Traces>,
     dead: Vec<DeadLetter>,
+    learner: Option<Learner>,
+    judged: Vec<Judged>,
 }
 
 impl Seen {
     fn receive(&mut self, gathered: Gathered) {
-        if let Gathered::Ledger(entries) = gathered {
-            self.take(entries);
+        match (gathered, &mut self.learner) {
+            (Gathered::Ledger(entries), _) => self.take(entries),
+            (Gathered::Candidates { candidates, episodes }, Some(learner)) => {
+                let Ok(()) = learner.take(&candidates, &episodes, |_| Ok::<_, Infallible>(()));
+                let judged = learner.judged();
+                self.keep(judged);
+            }
+            _ => {}
         }
+    }
+
+    fn keep(&mut self, judged: Vec<Judged>) {
+        let is_wanted = |judged: &Judged| {
+            self.only.as_ref().is_none_or(|only| only.contains(&judged.row.entity))
+        };
+        self.judged.extend(judged.into_iter().filter(is_wanted));
     }
 
     /// Takes in what became of records.
@@ -94,6 +121,9 @@ impl Seen {
                         | Trace::Staged { lane, .. }
                         | Trace::Decided { lane, .. } => &lane.entity,
                     };
+                    if self.only.as_ref().is_some_and(|only| !only.contains(entity)) {
+                        continue;
+                    }
                     let of = self.entities.entry(entity.clone()).or_default();
                     of.add(&trace, diff);
                 }
@@ -108,10 +138,16 @@ impl Seen {
     }
 
     /// All of it, of logs of these names.
-    pub(crate) fn into_retraced(self, names: Vec<String>, outcome: Outcome) -> Retraced {
-        let Self { entities, dead, .. } = self;
+    pub(crate) fn into_retraced(mut self, names: Vec<String>, outcome: Outcome) -> Retraced {
+        if let (Some(mut learner), Some(clock_ns)) = (self.learner.take(), outcome.clock) {
+            learner.end(clock_ns);
+            let left = learner.judged().into_iter().chain(learner.judged_open(clock_ns));
+            self.keep(left.collect());
+        }
+        let Self { entities, dead, mut judged, .. } = self;
+        judged.sort_by_key(|judged| judged.row.since_ns);
         let (known_at, damaged) = (outcome.clock, outcome.damaged);
-        Retraced { names, entities, dead, known_at, damaged }
+        Retraced { names, entities, dead, judged, known_at, damaged }
     }
 }
 
@@ -154,12 +190,33 @@ impl Retraced {
             entity: entity.to_owned(),
             known_at: self.known_at,
             lateness_ns: rules.lateness_ns,
-            rules: each.filter_map(|rule| traces.rule(rules, rule, &self.names)).collect(),
+            rules: each
+                .filter_map(|rule| {
+                    let faults = self.faults(rules, rule, entity);
+                    let explained = traces.rule(rules, rule, &self.names)?;
+                    Some(Explained { faults, ..explained })
+                })
+                .collect(),
             not_used,
             amending,
             told: Vec::new(),
             damaged: self.damaged.clone(),
         }
+    }
+
+    /// What a rule expected of the faults of an entity.
+    fn faults(&self, rules: &Rules, number: usize, entity: &str) -> Vec<Expected> {
+        if rules.rules[number].persistence.is_none() {
+            return Vec::new();
+        }
+        let catalog = Catalog::new(rules);
+        let rank = catalog.rule_ranks()[number];
+        let own = |judged: &&Judged| judged.row.rule == rank && judged.row.entity == entity;
+        let expected = |judged: &Judged| {
+            let (_, _, state) = catalog.names(&judged.row);
+            Expected::new(judged, state.to_owned())
+        };
+        self.judged.iter().filter(own).map(expected).collect()
     }
 
     /// Whose records there are.
@@ -372,6 +429,8 @@ impl Traces {
             withheld,
             markers,
             waiting,
+            faults: Vec::new(),
+            announce: rule.persistence.as_ref().and_then(|of| of.announce.clone()),
         })
     }
 }

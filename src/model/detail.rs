@@ -7,6 +7,8 @@ pub use limbeck_operators::machines::changes::Changes;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::survival::{Odds, SharedSurvival, Survival};
+
 /// Stands for the values of a label beyond those that are told apart.
 pub const OVERFLOW: SmolStr = SmolStr::new_static("__overflow__");
 /// A longer value of a label is not kept.
@@ -23,6 +25,8 @@ pub struct Detail {
     pub changes: Option<Changes>,
     /// What some witnesses of the entity said otherwise; none if nobody did.
     pub minority: Option<Arc<Vec<Ballot>>>,
+    /// What was expected of a fault, where its rule asks for it.
+    pub survival: SharedSurvival,
 }
 
 /// What a witness says of an entity.
@@ -46,6 +50,11 @@ impl Detail {
         let labels = self.labels.iter().map(|label| size_of::<SmolStr>() + text(label));
         let minority = self.minority.iter().flat_map(|minority| minority.iter());
         let ballot = |of: &Ballot| size_of::<Ballot>() + text(&of.witness) + text(&of.state);
-        size_of::<Self>() + labels.sum::<usize>() + minority.map(ballot).sum::<usize>()
+        let survival = self
+            .survival
+            .as_ref()
+            .map_or(0, |survival| size_of::<Survival>() + survival.odds.len() * size_of::<Odds>());
+        let carried = labels.sum::<usize>() + minority.map(ballot).sum::<usize>() + survival;
+        size_of::<Self>() + carried
     }
 }

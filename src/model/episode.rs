@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::detail::SharedDetail;
+use super::survival::Survival;
 use crate::rules::{Piece, Rules, Template};
 
 /// A sustained state of an entity, by one rule. Ordered as published; signal, rule and state are
@@ -40,6 +41,16 @@ impl Episode {
     /// What makes two of them versions of one episode.
     pub fn identity(&self) -> (i64, &str, u16, u16) {
         (self.since_ns, &self.entity, self.rule, self.state)
+    }
+
+    /// What was expected of it, where its rule asks for that.
+    pub fn survival(&self) -> Option<&Survival> {
+        self.detail.as_ref()?.survival.as_deref()
+    }
+
+    /// Whether its state has not lasted, or never did: a candidate, and no episode.
+    pub fn is_undecided(&self) -> bool {
+        self.survival().is_some_and(|survival| survival.undecided)
     }
 
     /// Bytes it owns on the heap.

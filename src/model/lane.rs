@@ -94,7 +94,7 @@ impl LaneStory {
                     expired: false,
                 }),
                 // The runs say so already, and what waits is in none.
-                Decision::Undecided(_) => {}
+                Decision::Candidate(_) | Decision::Undecided(_) => {}
             }
         }
         // One without length ends before the next begins.

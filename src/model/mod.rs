@@ -11,6 +11,7 @@ pub mod printable;
 pub mod record;
 pub mod sighting;
 pub mod silencing;
+pub mod survival;
 pub mod time;
 
 pub use record::{Id, Scalar, Sequence};

@@ -23,7 +23,7 @@ use crate::model::detail::{Ballot, Detail, Reading, SharedDetail};
 use crate::model::episode::Catalog;
 use crate::model::ledger::{self, Staged};
 use crate::model::sighting::{Observation, Shown};
-use crate::rules::{Quorum, Rules, Stages, WITNESSES_MAX};
+use crate::rules::{Quorum, Rule, Rules, Stages, WITNESSES_MAX};
 
 /// What the machines ask of the rules, by their numbers.
 pub(super) struct Lanes {
@@ -36,6 +36,8 @@ pub(super) struct Lanes {
     stages: Vec<Stages>,
     /// The names of the states, by their numbers.
     states: Vec<Vec<SmolStr>>,
+    /// Of which states candidates are told, by rule; empty if of none.
+    pub(super) candidates: Vec<Vec<bool>>,
     /// What is carried beside a state that nobody observed.
     unobserved: Vec<SharedDetail>,
 }
@@ -43,6 +45,11 @@ pub(super) struct Lanes {
 impl Lanes {
     pub(super) fn new(rules: &Rules, catalog: Catalog) -> Self {
         let each = || rules.rules.iter();
+        let candidates = |rule: &Rule| match rule.persistence {
+            Some(_) => rule.stages.faults.clone(),
+            None => vec![false; rule.hold_ns.len()],
+        };
+        let tells = each().any(|rule| rule.persistence.is_some());
         let unobserved = each().map(|rule| {
             let signal = &rules.signals[rule.signal];
             signal.has_detail().then(|| {
@@ -61,6 +68,7 @@ impl Lanes {
             states: each()
                 .map(|rule| rules.signals[rule.signal].state_names().cloned().collect())
                 .collect(),
+            candidates: each().filter(|_| tells).map(candidates).collect(),
             unobserved: unobserved.collect(),
         }
     }
@@ -75,7 +83,8 @@ pub(super) fn hold_down<S: Shown, B: Besides>(
     rules: &Rc<Lanes>,
     telling: Telling,
 ) -> HoldDown<Lane, Observation<S>, Asked<S, B>> {
-    let machine = HoldDown::new(Asked::of(rules));
+    let tells = !rules.candidates.is_empty();
+    let machine = HoldDown::new(Asked::of(rules)).telling_candidates(tells);
     if telling.runs { machine.telling_runs() } else { machine }
 }
 
@@ -174,6 +183,10 @@ impl<S: Shown, B: Besides> Holds<Lane, S::State> for Asked<S, B> {
 
     fn expire_after(&self, lane: &Lane) -> i64 {
         self.expires(lane)
+    }
+
+    fn tells_candidates(&self, lane: &Lane, state: &S::State) -> bool {
+        self.0.candidates[lane.rule()][usize::from(S::number(state))]
     }
 }
 

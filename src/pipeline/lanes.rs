@@ -5,7 +5,7 @@ use std::rc::Rc;
 use differential_dataflow::{AsCollection, VecCollection};
 use limbeck_operators::Machine;
 use limbeck_operators::machines::dedup::{Dedup, Verdict};
-use limbeck_operators::machines::hold_down::{Cut, Decision};
+use limbeck_operators::machines::hold_down::{Cut, Decision, Sustained};
 use limbeck_operators::timeline::{Revised, Timeline, Timing};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::vec::{Filter, Map, Partition};
@@ -91,6 +91,8 @@ impl Groups {
 /// What the rules decide.
 pub(super) struct Decided<'scope> {
     pub(super) episodes: Vec<Stream<'scope, i64, Vec<Update<Episode>>>>,
+    /// What may become an episode, or might have; only where some rule asks for it.
+    pub(super) candidates: Vec<Stream<'scope, i64, Vec<Update<Episode>>>>,
     pub(super) ledgers: Vec<Stream<'scope, i64, Vec<Update<Entry>>>>,
 }
 
@@ -113,7 +115,7 @@ pub(super) fn lanes<'scope, S: Shown>(
             (of[lane.rule()], update)
         }),
     };
-    let mut decided = Decided { episodes: Vec::new(), ledgers: Vec::new() };
+    let mut decided = Decided { episodes: Vec::new(), candidates: Vec::new(), ledgers: Vec::new() };
     let rules = Rc::new(Lanes::new(rules, catalog.clone()));
     for (part, Group { amend_within_ns, machinery, tells_runs }) in parts.into_iter().zip(groups) {
         let mut timing = Timing { lateness: amend_within_ns, tick: options.tick_ns };
@@ -220,6 +222,8 @@ fn decide<'scope, S: Shown, M>(
             let Lane { entity, rule, .. } = lane;
             let lane = TracedLane { rule: rule as u16, entity: entity.name() };
             let trace = match revised.value.outcome() {
+                // Its run is traced.
+                Ok(Decision::Candidate(_)) => return None,
                 Ok(decision) => {
                     let decision = decision.map(|state| S::number(&state));
                     Trace::Decided { lane, decision }
@@ -231,6 +235,15 @@ fn decide<'scope, S: Shown, M>(
             };
             Some((Entry::Trace(Box::new(trace)), at, diff))
         }));
+    }
+    if !rules.candidates.is_empty() {
+        let of = Rc::clone(rules);
+        let candidates = oks.clone().flat_map(move |((lane, told), at, diff)| {
+            let Revised { value, revision } = told;
+            let Ok(Decision::Candidate(candidate)) = value.outcome() else { return None };
+            Some((episode::<S>(&of, lane, candidate, revision), at, diff))
+        });
+        decided.candidates.push(candidates);
     }
     let of = Rc::clone(rules);
     let (episodes, counts) = oks.ok_err(move |((lane, Revised { value, revision }), at, diff)| {
@@ -248,7 +261,7 @@ fn decide<'scope, S: Shown, M>(
                 return count(by(rank), run.observations);
             }
             Ok(Decision::Undecided(waiting)) => return count(Count::Pending(rank), waiting),
-            Ok(Decision::Run(_)) => return count(Count::Pending(rank), 0),
+            Ok(Decision::Run(_) | Decision::Candidate(_)) => return count(Count::Pending(rank), 0),
             Err((_, Staged::Counted(counted))) if !counted.passed => {
                 return count(Count::Outvoted(rank), 1);
             }
@@ -268,21 +281,30 @@ fn decide<'scope, S: Shown, M>(
                 return count(Count::Pending(rank), 0);
             }
         };
-        let (signal, rule, state) = of.catalog.ranks(number, S::number(&sustained.state));
-        let episode = Episode {
-            since_ns: sustained.since,
-            entity: lane.entity.name(),
-            signal,
-            rule,
-            state,
-            until_ns: sustained.until,
-            decided_ns: sustained.decided,
-            expired: sustained.expired,
-            revision,
-            detail: S::detail(&sustained.state),
-        };
-        Ok((episode, at, diff))
+        Ok((episode::<S>(&of, lane, sustained, revision), at, diff))
     });
     decided.episodes.push(episodes);
     decided.ledgers.push(tally(counts.filter(|(.., diff)| *diff != 0)));
+}
+
+/// What lasts of a lane, as it is published.
+fn episode<S: Shown>(
+    of: &Lanes,
+    lane: Lane,
+    sustained: Sustained<S::State>,
+    revision: u32,
+) -> Episode {
+    let (signal, rule, state) = of.catalog.ranks(lane.rule(), S::number(&sustained.state));
+    Episode {
+        since_ns: sustained.since,
+        entity: lane.entity.name(),
+        signal,
+        rule,
+        state,
+        until_ns: sustained.until,
+        decided_ns: sustained.decided,
+        expired: sustained.expired,
+        revision,
+        detail: S::detail(&sustained.state),
+    }
 }

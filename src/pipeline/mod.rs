@@ -84,6 +84,13 @@ impl Hash for Lane {
 pub enum Gathered {
     /// Changes of episodes, sorted.
     Episodes(Vec<Update<Episode>>),
+    /// In place of that, where some rule tells candidates: changes of both at the same logical times.
+    Candidates {
+        /// Of what may become an episode, or might have.
+        candidates: Vec<Update<Episode>>,
+        /// Of episodes.
+        episodes: Vec<Update<Episode>>,
+    },
     /// What became of other records.
     Ledger(Vec<Update<Entry>>),
     /// What records say of silences: before the episodes of their logical times, and later.
@@ -268,9 +275,22 @@ fn build_with<S: Shown>(
         }
     };
     let episodes = scope.concatenate(episodes).as_collection();
-    let episodes = gather(episodes, "episodes", move |updates| {
-        to_episodes(Gathered::Episodes(updates));
-    });
+    let episodes = match decided.candidates.is_empty() {
+        true => gather(episodes, "episodes", move |updates| {
+            to_episodes(Gathered::Episodes(updates));
+        }),
+        false => {
+            let candidates = scope.concatenate(decided.candidates).as_collection();
+            let both = candidates.map(|of| (true, of)).concat(episodes.map(|of| (false, of)));
+            gather(both, "episodes", move |updates| {
+                let (mut candidates, mut episodes) = (Vec::new(), Vec::new());
+                for ((is_candidate, of), at, diff) in updates {
+                    if is_candidate { &mut candidates } else { &mut episodes }.push((of, at, diff));
+                }
+                to_episodes(Gathered::Candidates { candidates, episodes });
+            })
+        }
+    };
     let ledgers = [ledger, received.notes.inner].into_iter().chain(decided.ledgers);
     let ledger = scope.concatenate(ledgers).as_collection();
     let ledger = gather(ledger, "ledger", move |updates| receive(Gathered::Ledger(updates)));

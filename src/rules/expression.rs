@@ -15,7 +15,7 @@ use super::template::unknown_label;
 
 const BYTES_MAX: usize = 8 << 10;
 /// Keeps the interpreter's recursion small against a worker's stack.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// The functions of the interpreter's standard library, and the macros.
 const FUNCTIONS: [&str; 19] = [
@@ -71,6 +71,21 @@ pub(super) fn parse(
     wanted: Wanted,
     sees: Sees<'_>,
 ) -> Result<(IdedExpr, Vec<Fault>), Vec<Fault>> {
+    let (expr, source) = syntax(text)?;
+    let mut check = Check { text, source: &source, sees, scope: Vec::new(), faults: Vec::new() };
+    if wanted == Wanted::Condition {
+        check.result(&expr);
+    }
+    check.expr(&expr, 0);
+    if !check.faults.is_empty() {
+        return Err(check.faults);
+    }
+    let remarks = remarks(&expr, wanted, sees.known, (text, &source));
+    Ok((expr, remarks))
+}
+
+/// Parses an expression.
+pub(super) fn syntax(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Fault>> {
     let whole = |message: String, help: &str| {
         vec![Fault { place: 0..text.len(), message, help: help.to_owned() }]
     };
@@ -82,26 +97,16 @@ pub(super) fn parse(
         return Err(whole(message, "split it, or shorten its lists"));
     }
     let parsed = catch_unwind(AssertUnwindSafe(|| Parser::new().parse_with_source_info(text)));
-    let (expr, source) = match parsed {
-        Ok(Ok(parsed)) => parsed,
+    match parsed {
+        Ok(Ok(parsed)) => Ok(parsed),
         Ok(Err(errors)) => {
             // What follows the first is mostly its consequence.
             let syntax = |error: &&ParseError| error.msg.starts_with("Syntax error");
             let first = errors.errors.iter().find(syntax).or(errors.errors.first());
-            return Err(first.map(|error| syntax_fault(text, error)).into_iter().collect());
+            Err(first.map(|error| syntax_fault(text, error)).into_iter().collect())
         }
-        Err(_) => return Err(whole("the condition cannot be read".to_owned(), SYNTAX)),
-    };
-    let mut check = Check { text, source: &source, sees, scope: Vec::new(), faults: Vec::new() };
-    if wanted == Wanted::Condition {
-        check.result(&expr);
+        Err(_) => Err(whole("the condition cannot be read".to_owned(), SYNTAX)),
     }
-    check.expr(&expr, 0);
-    if !check.faults.is_empty() {
-        return Err(check.faults);
-    }
-    let remarks = remarks(&expr, wanted, sees.known, (text, &source));
-    Ok((expr, remarks))
 }
 
 /// What people write who come from another language, and what it is in CEL.

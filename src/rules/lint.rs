@@ -174,9 +174,13 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
             warn(list, &except.span(), message.to_owned(), help);
         }
     }
-    if rule.stages.faults.contains(&true) && !rule.stages.need_faults() {
+    if rule.stages.faults.contains(&true)
+        && !rule.stages.need_faults()
+        && rule.persistence.is_none()
+    {
         let message = format!("the rule `{}` has faults that nothing asks for", rule.name);
-        let help = "`quorum`, `flap_damping` and `grace` do; add one of them, or remove `faults`";
+        let help = "`quorum`, `flap_damping`, `grace` and `persistence` do; add one of them, or remove \
+                    `faults`";
         warn(list, &rule.span, message, help);
     }
     if rule.hold_ns.iter().all(|hold| *hold == 0) && !rule.is_staged() {

@@ -15,6 +15,7 @@ mod interval;
 mod known;
 mod lint;
 mod native;
+mod persistence;
 mod read;
 mod remarks;
 mod route;
@@ -39,6 +40,7 @@ pub use condition::{Attribute, Condition, Expression, NoValue, Paths, RecordView
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use diagnostics::{Problems, suggestion};
 pub use interval::TimeInterval;
+pub use persistence::{Announce, Persistence};
 pub(crate) use read::{check_url, is_header_value, tree};
 pub use route::{Kind, Matcher, Pattern, Route, Setting, Sink, SinkKind, Subject};
 pub use schema::schema;
@@ -203,6 +205,8 @@ pub struct Rule {
     pub limit: Option<Limit>,
     /// Which of them are told as one.
     pub aggregate: Option<Aggregate>,
+    /// What it learns of how long its faults last.
+    pub persistence: Option<Persistence>,
     /// The index of its signal.
     pub signal: usize,
     /// What must hold of the labels.

@@ -267,6 +267,29 @@ fn rule() -> Value {
             }),
             "Similar episodes of so many entities within a time are told as one.",
         ),
+        "persistence" => described(
+            object(&read::PERSISTENCE_FIELDS, &[], |field| match field {
+                "by" => described(
+                    scalar(),
+                    "The label whose values make groups; all of the rule if not given.",
+                ),
+                "prior" => described(
+                    count(),
+                    "For how many faults of an entity its group stands; 10 if not given.",
+                ),
+                "remember" => duration("For how long after its last fault; 90d if not given."),
+                "horizons" => json!({
+                    "description": "Which times a fault may last.",
+                    "type": "array", "minItems": 1, "items": reference("duration"),
+                }),
+                "announce" => json!({
+                    "description": "When a fault is told of at once, as p_lasts(\"5m\") > 0.9.",
+                    "type": "string", "minLength": 1,
+                }),
+                other => unreachable!("the schema says nothing of the field {other}"),
+            }),
+            "How likely its faults are to last, learned of those before.",
+        ),
         "signal" => described(reference("name"), "The signal it observes."),
         "hold" => json!({
             "description": "How long each state must last to count; at once if not given.",
@@ -316,7 +339,7 @@ fn rule() -> Value {
             "What changes too often in 21 observations is flapping, a state with its own hold.",
         ),
         "faults" => json!({
-            "description": "Which states are faults, to quorum, flap_damping and grace.",
+            "description": "Which states are faults, to quorum, flap_damping, grace and persistence.",
             "type": "array", "minItems": 1, "items": scalar(),
         }),
         "quorum" => {

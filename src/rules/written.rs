@@ -147,7 +147,9 @@ impl Rules {
     fn shows_all(&self, rule: usize) -> bool {
         let rule = &self.rules[rule];
         let carried = &self.signals[rule.signal].labels;
-        !rule.labels.iter().any(|(name, _)| carried.iter().any(|label| label.name == *name))
+        // How long faults lasted that were no episodes is published nowhere.
+        rule.persistence.is_none()
+            && !rule.labels.iter().any(|(name, _)| carried.iter().any(|label| label.name == *name))
     }
 }
 

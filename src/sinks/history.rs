@@ -216,7 +216,7 @@ fn episode(line: &Line<'_>, of_rule: &OfRule, catalog: &Catalog) -> Option<Episo
         let labels = of_rule.labels.iter().map(|name| label(name).unwrap_or_default()).collect();
         let value = data.value.and_then(|value| Reading::new(value.get().parse().ok()?));
         let minority = (!minority.is_empty()).then(|| Arc::new(minority));
-        Arc::new(Detail { labels, value, changes, minority })
+        Arc::new(Detail { labels, value, changes, minority, survival: None })
     });
     let episode = Episode {
         since_ns: parse_rfc3339(data.since).ok()?,

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::alerts::notification::Notification;
 use crate::model::detail::Ballot;
+use crate::model::duration::format_duration;
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::DeadLetter;
+use crate::model::survival::{Past, Survival};
 use crate::model::time::push_rfc3339;
 
 /// Appends a text as a JSON string.
@@ -53,7 +55,10 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         Some(until) => push_instant(out, br#","until":"#, until),
         None => out.extend(br#","until":null"#),
     }
-    push_instant(out, br#","decided":"#, episode.decided_ns);
+    match episode.is_undecided() {
+        true => out.extend(br#","decided":null"#),
+        false => push_instant(out, br#","decided":"#, episode.decided_ns),
+    }
     let reason: &[u8] = match (episode.until_ns, episode.expired) {
         (None, _) => b"null",
         (_, true) => br#""expired""#,
@@ -86,6 +91,9 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         }
         out.push(b']');
     }
+    if let Some(survival) = episode.survival() {
+        push_survival(out, survival);
+    }
     push_texts(out, br#","annotations":"#, &catalog.annotations(episode));
     if let Some(schema) = catalog.schema(episode) {
         out.extend(br#","schema":"#);
@@ -99,6 +107,31 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         out.extend(br#","mode":"observe""#);
     }
     out.extend(b"}}");
+}
+
+/// Appends what was expected of a fault.
+fn push_survival(out: &mut Vec<u8>, survival: &Survival) {
+    let push_past = |out: &mut Vec<u8>, key: &[u8], past: Past| {
+        out.extend(key);
+        out.extend(format!("{{\"faults\":{},\"lasted\":{}}}", past.faults, past.lasted).as_bytes());
+    };
+    out.extend(br#","persistence":{"age":""#);
+    out.extend(format_duration(survival.age_ns).as_bytes());
+    match survival.announced_ns {
+        Some(announced) => push_instant(out, br#"","announced":"#, announced),
+        None => out.extend(br#"","announced":null"#),
+    }
+    out.extend(br#","lasts":["#);
+    for (number, odds) in survival.odds.iter().enumerate() {
+        out.extend(if number == 0 { &br#"{"for":""#[..] } else { br#",{"for":""# });
+        out.extend(format_duration(odds.horizon_ns).as_bytes());
+        out.extend(br#"","p":"#);
+        out.extend(survival.p(odds).to_string().as_bytes());
+        push_past(out, br#","entity":"#, odds.entity);
+        push_past(out, br#","group":"#, odds.group);
+        out.push(b'}');
+    }
+    out.extend(b"]}");
 }
 
 /// Appends a member whose value is an object of texts, unless there are none.

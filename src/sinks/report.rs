@@ -4,6 +4,8 @@
 //! what was gathered alone. State: what fits in memory of two external sorts, one of episodes and
 //! one of dead letters, and the counts.
 
+mod learning;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use crate::durable::Disk;
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry, Trace};
+use crate::persistence::Learner;
 use crate::pipeline::{Gathered, Update};
 use crate::rules::{Rules, Skew, Unchanged};
 
@@ -143,6 +146,10 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
             })
         }
     };
+    let learner = Learner::new(rules, tick_ns).map(|learner| {
+        let saved = restored.as_ref().and_then(|saved| saved.persistence.clone());
+        saved.into_iter().fold(learner, Learner::restore)
+    });
     let updates_file = growing(UPDATES, restored.as_ref().map(|saved| saved.updates_bytes))?;
     let mut writer = Writer {
         episodes_file: dir.file("episodes.ndjson")?,
@@ -153,6 +160,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
         dead_letters: Sorter::new(dir.path(), DEAD_LETTERS_BYTES_MAX, DeadLetter::heap_bytes),
         fates,
         transitions,
+        learner,
         alerts,
         end_ns: None,
         dir,
@@ -240,6 +248,8 @@ struct Writer {
     dead_letters: Sorter<DeadLetter>,
     fates: Option<Fates>,
     transitions: Option<Transitions>,
+    /// What is learned of how long faults last, where a rule asks for it.
+    learner: Option<Learner>,
     alerts: Option<Alerts>,
     /// Where time stands at the end.
     end_ns: Option<i64>,
@@ -270,6 +280,14 @@ impl Writer {
                 self.later.extend((!later.is_empty()).then_some(Gathered::Episodes(later)));
                 self.episodes(updates)
             }
+            Gathered::Candidates { mut candidates, mut episodes } => {
+                let later = (self.split(&mut candidates), self.split(&mut episodes));
+                if !(later.0.is_empty() && later.1.is_empty()) {
+                    let (candidates, episodes) = later;
+                    self.later.push(Gathered::Candidates { candidates, episodes });
+                }
+                self.learn(&candidates, &episodes)
+            }
             Gathered::Ledger(mut entries) => {
                 let later = self.split(&mut entries);
                 self.later.extend((!later.is_empty()).then_some(Gathered::Ledger(later)));
@@ -290,6 +308,7 @@ impl Writer {
             Gathered::Passed(before) => {
                 // What is remembered at the cut does not go beyond it.
                 let before = self.cut.map_or(before, |cut| before.min(cut));
+                self.pass(before)?;
                 self.take_history(before)?;
                 self.alerts().map_or(Ok(()), |alerts| alerts.pass(before))
             }
@@ -340,6 +359,7 @@ impl Writer {
         let transitions = self.transitions.as_mut();
         let transitions = transitions.map(|of| of.save(disk, dir, &name)).transpose()?;
         let alerts = self.alerts.as_mut().map(Alerts::save).transpose()?;
+        let persistence = self.learner.as_ref().map(Learner::snapshot);
         let (series, counts) = (self.series, self.counts.clone());
         let (updates, digest) = (self.updates, self.digest);
         (keep.save)(Box::new(move || {
@@ -355,6 +375,7 @@ impl Writer {
                 dead_letters: dead_letters.write()?,
                 fates: fates.map(UnsavedFates::write).transpose()?,
                 transitions: transitions.map(Unsaved::write).transpose()?,
+                persistence,
                 alerts: alerts.map(synced).transpose()?,
             })
         }));
@@ -403,24 +424,41 @@ impl Writer {
     /// Takes in updates of complete logical times, and what was told of other rules by then.
     fn episodes(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
         if self.history.is_none() {
-            self.tell(&updates)?;
+            self.tell(&updates, &[])?;
         } else {
             for moment in updates.chunk_by(|one, other| one.1 == other.1) {
-                let at = moment[0].1;
-                self.take_history(at)?;
-                let mut among = moment.to_vec();
-                while let Some(history) = self.history.as_mut().filter(|h| h.at() == Some(at)) {
-                    among.push(history.update()?);
-                    history.advance()?;
-                }
-                among.sort_by(|one, other| one.0.cmp(&other.0));
-                self.tell(&among)?;
+                self.moment(moment[0].1, moment, &[])?;
             }
         }
-        for (episode, _, diff) in updates {
-            self.episodes.push(episode, diff as i64)?;
+        self.keep_episodes(updates)
+    }
+
+    /// Tells updates of a logical time, among those of other rules. What was announced is for the alerts
+    /// alone.
+    fn moment(
+        &mut self,
+        at: i64,
+        updates: &[Update<Episode>],
+        announced: &[Update<Episode>],
+    ) -> Result<(), OutputError> {
+        if self.history.is_none() {
+            return self.tell(updates, announced);
         }
-        Ok(())
+        self.take_history(at)?;
+        let mut among = updates.to_vec();
+        while let Some(history) = self.history.as_mut().filter(|h| h.at() == Some(at)) {
+            among.push(history.update()?);
+            history.advance()?;
+        }
+        among.sort_by(|one, other| one.0.cmp(&other.0));
+        self.tell(&among, announced)
+    }
+
+    /// Has episodes written at the end.
+    fn keep_episodes(&mut self, updates: Vec<Update<Episode>>) -> Result<(), OutputError> {
+        updates
+            .into_iter()
+            .try_for_each(|(episode, _, diff)| self.episodes.push(episode, diff as i64))
     }
 
     /// Tells what was told of unchanged rules before a logical time; of others nothing more comes
@@ -448,8 +486,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes all updates of some logical times, in order.
-    fn tell(&mut self, updates: &[Update<Episode>]) -> Result<(), OutputError> {
+    /// Writes all updates of some logical times, in order. What was announced at that time is for the alerts
+    /// alone.
+    fn tell(
+        &mut self,
+        updates: &[Update<Episode>],
+        announced: &[Update<Episode>],
+    ) -> Result<(), OutputError> {
         for moment in updates.chunk_by(|one, other| one.1 == other.1) {
             let superseded = superseded(moment);
             let mut sum = 0u128;
@@ -468,7 +511,10 @@ impl Writer {
             self.digest.chain(moment[0].1, sum);
         }
         if let Some(alerts) = self.alerts() {
-            alerts.take(updates)?;
+            match announced.is_empty() {
+                true => alerts.take(updates)?,
+                false => alerts.take(&[updates, announced].concat())?,
+            }
         }
         self.updates += updates.len() as u64;
         Ok(())
@@ -509,6 +555,7 @@ impl Writer {
     }
 
     fn finish(mut self) -> Result<Written, OutputError> {
+        self.pass_all()?;
         let mut episodes = 0;
         for episode in self.episodes.finish()? {
             let (episode, count) = episode?;

@@ -15,6 +15,7 @@ use super::sort::SavedSort;
 use crate::alerts::{NOTIFICATIONS, SavedAlerts};
 use crate::durable::Disk;
 use crate::model::ledger::Count;
+use crate::persistence;
 use crate::rules::Unchanged;
 
 /// How the outputs are saved on the way.
@@ -72,6 +73,7 @@ pub struct SavedOutputs {
     pub(super) dead_letters: SavedSort,
     pub(super) fates: Option<SavedFates>,
     pub(super) transitions: Option<SavedSort>,
+    pub(super) persistence: Option<persistence::Snapshot>,
     pub(super) alerts: Option<SavedAlerts>,
 }
 

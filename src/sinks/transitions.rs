@@ -80,7 +80,7 @@ impl Transitions {
             Decision::Sustained(episode) => (episode.since, false, episode.until),
             Decision::Absorbed(run) => (run.since, true, Some(run.until)),
             Decision::Run(run) => (run.since, true, run.until),
-            Decision::Undecided(_) => return Ok(()),
+            Decision::Candidate(_) | Decision::Undecided(_) => return Ok(()),
         };
         if !self.rules.signals[rule.signal].keeps_transitions {
             return Ok(());

@@ -15,6 +15,7 @@ use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::model::silencing::Silencing;
 use crate::model::time::format_rfc3339;
+use crate::persistence::Learner;
 use crate::pipeline::{Gathered, Update};
 use crate::replay::Failure;
 use crate::replay::memory::{How, collect};
@@ -58,11 +59,11 @@ pub(super) fn replay(
     let traces = if traced { Traced::Everything } else { Traced::Nothing };
     let how = How { tick_ns: TICK_NS, until_ns, traced: traces, workers };
     let taken = Taken::default();
-    let (taken, outcome) = collect(partitions, &case.rules.matcher, how, taken, Taken::take)?;
+    let (mut taken, outcome) = collect(partitions, &case.rules.matcher, how, taken, Taken::take)?;
     let clock_ns = outcome.clock;
     let catalog = Catalog::new(rules);
-    let Taken { updates, heard, counts, dead_letters, seen } = taken;
-    let notified = notified(rules, heard, &updates, clock_ns);
+    let notified = notified(rules, &mut taken, clock_ns);
+    let Taken { updates, counts, dead_letters, seen, .. } = taken;
     let updates_count = updates.len() as u64;
     let standing = standing(updates);
     let mut summary = Summary {
@@ -102,6 +103,7 @@ impl InMemory {
 struct Taken {
     updates: Vec<Update<Episode>>,
     heard: Vec<Update<Silencing>>,
+    candidates: Vec<Update<Episode>>,
     counts: BTreeMap<Count, u64>,
     dead_letters: Vec<DeadLetter>,
     seen: Seen,
@@ -111,6 +113,10 @@ impl Taken {
     fn take(&mut self, gathered: Gathered) {
         match gathered {
             Gathered::Episodes(updates) => self.updates.extend(updates),
+            Gathered::Candidates { candidates, episodes } => {
+                self.candidates.extend(candidates);
+                self.updates.extend(episodes);
+            }
             Gathered::Ledger(entries) => {
                 for (entry, _, diff) in &entries {
                     match entry {
@@ -149,23 +155,27 @@ struct Notified {
     counts: Told,
 }
 
-fn notified(
-    rules: &Rules,
-    heard: Vec<Update<Silencing>>,
-    updates: &[Update<Episode>],
-    clock_ns: Option<i64>,
-) -> Notified {
+/// Notifies; episodes get what was latched of them.
+fn notified(rules: &Rules, taken: &mut Taken, clock_ns: Option<i64>) -> Notified {
     let mut notified = Notified::default();
-    if rules.routes.is_empty() {
+    let mut learner = Learner::new(rules, TICK_NS);
+    if rules.routes.is_empty() && learner.is_none() {
         return notified;
     }
     let routing = Routing::new(rules);
     let mut latch = Latch::new(rules, &routing.catalog, TICK_NS);
     let mut notifications = Vec::new();
-    latch.hear(heard);
-    latch.take(updates, &mut notifications);
+    latch.hear(std::mem::take(&mut taken.heard));
+    match &mut learner {
+        None => latch.take(&taken.updates, &mut notifications),
+        Some(learner) => {
+            let episodes = std::mem::take(&mut taken.updates);
+            let candidates = &taken.candidates;
+            taken.updates = latch.take_learned(learner, candidates, &episodes, &mut notifications);
+        }
+    }
     if let Some(clock_ns) = clock_ns {
-        latch.end(clock_ns, &mut notifications);
+        latch.end_learned(learner.as_mut(), clock_ns, &mut notifications);
     }
     for notification in &notifications {
         let Some(to) = routing.destination(notification) else { continue };
@@ -205,7 +215,20 @@ fn data(mut published: Row) -> Row {
 fn episode_row(catalog: &Catalog, episode: &Episode) -> Row {
     let mut json = Vec::new();
     push_episode(&mut json, catalog, episode);
-    data(object(&json))
+    with_odds(data(object(&json)))
+}
+
+/// A row that says itself what was expected, of the nearest horizon.
+fn with_odds(mut row: Row) -> Row {
+    let Some(Value::Object(mut persistence)) = row.remove("persistence") else { return row };
+    row.extend(["age", "announced"].map(|name| (name.to_owned(), persistence[name].take())));
+    let mut odds = persistence["lasts"][0].take();
+    row.extend(["for", "p"].map(|name| (name.to_owned(), odds[name].take())));
+    for of in ["entity", "group"] {
+        let counts = ["lasted", "faults"].map(|name| odds[of][name].to_string());
+        row.insert(format!("{of}_lasted"), counts.join("/").into());
+    }
+    row
 }
 
 fn delivery_row(catalog: &Catalog, notification: &Notification, sink: &str) -> Row {
@@ -217,7 +240,7 @@ fn delivery_row(catalog: &Catalog, notification: &Notification, sink: &str) -> R
         row.extend(members.into_iter().map(|(name, value)| (format!("group_{name}"), value)));
     }
     if let Some(Value::Object(episode)) = row.remove("episode") {
-        row.extend(data(episode));
+        row.extend(with_odds(data(episode)));
     }
     row.insert("to".to_owned(), sink.into());
     row.insert("at".to_owned(), format_rfc3339(notification.at_ns).into());

@@ -78,7 +78,7 @@ impl View {
     }
 }
 
-pub(super) const EPISODE_FIELDS: [&str; 19] = [
+pub(super) const EPISODE_FIELDS: [&str; 25] = [
     "entity",
     "rule",
     "signal",
@@ -98,6 +98,12 @@ pub(super) const EPISODE_FIELDS: [&str; 19] = [
     "schema",
     "rule_version",
     "mode",
+    "age",
+    "announced",
+    "for",
+    "p",
+    "entity_lasted",
+    "group_lasted",
 ];
 pub(super) const FATE_FIELDS: [&str; 36] = [
     "entity",
@@ -137,7 +143,7 @@ pub(super) const FATE_FIELDS: [&str; 36] = [
     "marked",
     "grace_until",
 ];
-pub(super) const DELIVERY_FIELDS: [&str; 28] = [
+pub(super) const DELIVERY_FIELDS: [&str; 34] = [
     "to",
     "at",
     "kind",
@@ -166,9 +172,15 @@ pub(super) const DELIVERY_FIELDS: [&str; 28] = [
     "schema",
     "rule_version",
     "mode",
+    "age",
+    "announced",
+    "for",
+    "p",
+    "entity_lasted",
+    "group_lasted",
 ];
-pub(super) const WITHHELD_FIELDS: [&str; 31] = {
-    let mut fields = ["by"; 31];
+pub(super) const WITHHELD_FIELDS: [&str; 37] = {
+    let mut fields = ["by"; 37];
     (fields[1], fields[2]) = ("name", "silence_id");
     let (_, delivery) = fields.split_at_mut(3);
     delivery.copy_from_slice(&DELIVERY_FIELDS);
@@ -176,7 +188,8 @@ pub(super) const WITHHELD_FIELDS: [&str; 31] = {
 };
 pub(super) const DEAD_LETTER_FIELDS: [&str; 4] = ["line", "column", "reason", "record"];
 /// What of these are instants, ...
-const TIMES: [&str; 14] = [
+const TIMES: [&str; 15] = [
+    "announced",
     "since",
     "until",
     "decided",
@@ -193,7 +206,7 @@ const TIMES: [&str; 14] = [
     "last_change",
 ];
 /// ... lengths of time, ...
-const DURATIONS: [&str; 4] = ["lasted", "hold", "within", "keep"];
+const DURATIONS: [&str; 6] = ["lasted", "hold", "within", "keep", "age", "for"];
 /// ... and texts by name; of a minority, what each witness says.
 const TEXTS: [&str; 3] = ["labels", "annotations", "minority"];
 

@@ -51,6 +51,7 @@ rules:
     session: { gap: 5m, least: 3 }
     hold: { down: 30s, unknown: 1m, flapping: 1m, session: 0s }
     keep: { down: 2m }
+    persistence: { by: zone, prior: 10, remember: 90d, horizons: [5m, 1h], announce: 'p_lasts(\"5m\") > 0.9 || !(p_lasts(\"1h\") < 0.5)' }
     limit: { burst: 25, every: 5m, by: zone }
     aggregate: { by: [zone], from: 10, within: 10m }
     amend_within: 1h
@@ -170,6 +171,13 @@ const WORDS: &[&str] = &[
     "base",
     "all@1.2.0",
     "limit",
+    "persistence",
+    "prior",
+    "remember",
+    "horizons",
+    "announce",
+    "p_lasts(\"5m\") > 0.9",
+    "p_lasts(",
     "burst",
     "aggregate",
     "every",

@@ -296,7 +296,7 @@ fn judge(
     (history, last): (&[Observation], i128),
     waits: Waits<'_>,
     clock: i128,
-    mut each: impl FnMut(&Run<'_>, Option<i128>),
+    mut each: impl FnMut(&Run<'_>, Option<i128>, Option<&Span>),
 ) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut open: Option<Span> = None;
@@ -307,7 +307,7 @@ fn judge(
             span.changes = last.or(span.changes);
         }
         let kept = open.as_ref().and_then(|span| kept_until(span, &run, history, waits.keep_ns));
-        each(&run, kept);
+        each(&run, kept, open.as_ref());
         let takes = run.takes(kept);
         unobserved = run.is_established(clock, takes) && run.observed() == 0;
         if !run.is_established(clock, takes) {
@@ -345,7 +345,38 @@ fn judge(
 /// The episodes of these observations (in order, all known) when the clock stands at `clock`.
 pub(crate) fn spans(observations: &[Observation], waits: Waits<'_>, clock: i128) -> Vec<Span> {
     let histories = lives(observations, waits.expire_after_ns).into_iter();
-    histories.flat_map(|history| judge(history, waits, clock, |_, _| ())).collect()
+    histories.flat_map(|history| judge(history, waits, clock, |_, _, _| ())).collect()
+}
+
+/// The runs that may be established yet, or might have been, of another state than the episode that they are
+/// in: as the episodes that they would begin, with what ended them.
+pub(crate) fn candidates(observations: &[Observation], waits: Waits<'_>, clock: i128) -> Vec<Span> {
+    let mut candidates = Vec::new();
+    let reached = observations.partition_point(|observation| observation.time <= clock);
+    for (history, last) in lives(&observations[..reached], waits.expire_after_ns) {
+        judge((history, last), waits, clock, |run, kept, open| {
+            let takes = run.takes(kept);
+            let holds = open.is_some_and(|span| span.state == run.state());
+            if holds || run.is_established(clock, takes) {
+                return;
+            }
+            let since = run.start().max(kept.unwrap_or(run.start()).min(takes.decided()));
+            let expired = run.contrary().is_none() && run.expires <= clock;
+            let until = run.contrary().or(expired.then_some(last.max(since)));
+            if until.is_none_or(|until| expired || until > since) {
+                candidates.push(Span {
+                    state: run.state(),
+                    since,
+                    until,
+                    decided: takes.decided(),
+                    expired,
+                    source: run.observations[0].source.clone(),
+                    changes: None,
+                });
+            }
+        });
+    }
+    candidates
 }
 
 /// How many of these observations are suppressed when the clock stands at `end`.
@@ -358,7 +389,7 @@ pub(crate) fn suppressed(
     let Some(end) = end.map(i128::from) else { return suppressed };
     let reached = observations.partition_point(|observation| observation.time <= end);
     for history in lives(&observations[..reached], waits.expire_after_ns) {
-        judge(history, waits, end, |run, kept| {
+        judge(history, waits, end, |run, kept, _| {
             let takes = run.takes(kept);
             let count = run.observed();
             match run.contrary() {

@@ -12,7 +12,7 @@ use super::lines::{Draft, escaped, quoted, spelt};
 use super::quorum::Quorum;
 use super::readings;
 use super::stages::{ABOVE, BELOW, Damping, Detection, Grace, Stages, name};
-use super::{DAY, EXCEPT, MS, RuleSpec, S, SignalSpec, Spec};
+use super::{DAY, EXCEPT, MS, Persistence, RuleSpec, S, SignalSpec, Spec};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const BASE: i64 = 1_767_225_600 * S;
@@ -122,6 +122,35 @@ pub(crate) fn signals() -> Vec<SignalSpec> {
 
 /// The case of a seed.
 pub(crate) fn case(seed: u64) -> Case {
+    case_with(seed, |_, _| ())
+}
+
+/// The same, where the rules learn how long their faults last.
+pub(crate) fn persistent_case(seed: u64) -> Case {
+    case_with(seed, |spec, random| {
+        for rule in &mut spec.rules {
+            let faults = match rule.stages.thresholds {
+                Some(of) => vec![if of.above.is_some() { ABOVE } else { BELOW }],
+                None => (1..rule.hold_ns.len()).collect(),
+            };
+            if rule.stages.faults.is_empty() {
+                rule.stages.faults = faults;
+            }
+            let mut above = || {
+                let horizon_ns = *random.pick(&[100 * MS, 500 * MS, S, 2 * S, 3 * S, 10 * S]);
+                (horizon_ns, 3 + random.below(5))
+            };
+            let announce = [above(), above()];
+            rule.persistence = Some(Persistence {
+                by_label: spec.labelled && random.chance(50),
+                prior: 1 + random.below(3),
+                announce: announce[..1 + random.below(2) as usize].to_vec(),
+            });
+        }
+    })
+}
+
+fn case_with(seed: u64, ask: impl FnOnce(&mut Spec, &mut Random)) -> Case {
     let mut random = Random::new(seed);
     let mut spec = spec(&mut random);
     spec.corrects = Random::new(seed.rotate_left(32)).chance(30);
@@ -159,6 +188,7 @@ pub(crate) fn case(seed: u64) -> Case {
             rule.stages.session = Some((gap, 1 + random_too.below(3) as usize));
         }
     }
+    ask(&mut spec, &mut Random::new(seed.rotate_left(8)));
     let yaml = yaml(&spec, &mut random);
     let partitions = Writer::new(&spec, &mut random).write();
     Case { seed, spec, partitions, yaml }

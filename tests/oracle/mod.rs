@@ -13,6 +13,7 @@
 //! - this file: the view at every logical time at which anything may change, and the updates as
 //!   the differences between consecutive views;
 //! - [`logs`]: small adversarial logs by seed; [`silences`]: one of records that tell of silences;
+//! - [`persistence`]: what is learned of how long faults last;
 //! - [`published`]: what a replay has said, to be compared.
 //!
 //! Cost does not matter here: every view is computed anew from all the records.
@@ -27,6 +28,7 @@ pub(crate) mod hold;
 pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod logs;
+pub(crate) mod persistence;
 pub(crate) mod published;
 pub(crate) mod quorum;
 pub(crate) mod readings;
@@ -41,6 +43,7 @@ use serde_json::Value;
 pub(crate) use accounts::Account;
 pub(crate) use hold::{Observation, Suppressed, Waits};
 pub(crate) use intake::{Disposition, Used};
+pub(crate) use persistence::Persistence;
 use stages::{Passed, Stages};
 
 /// One millisecond.
@@ -98,6 +101,7 @@ pub(crate) struct RuleSpec {
     pub(crate) except: bool,
     /// For how long an observation of equal state and source is a repeat.
     pub(crate) dedup_ns: Option<i64>,
+    pub(crate) persistence: Option<Persistence>,
     /// The lateness, if none.
     pub(crate) amend_within_ns: Option<i64>,
     /// That of the file, if none.

@@ -33,17 +33,23 @@
 //! observation: of the run, and of the run that a sustained state began with. It may be
 //! [renewed](State::renew): a run by each of its observations, a sustained state by each of it, too.
 //!
+//! A run that is not established, of another state than the one that holds, is a *candidate*: a state that
+//! may be sustained yet, or might have been. It is told as it would be sustained, where somebody
+//! [asks for it](Holds::tells_candidates): open while it may be, and with its end when it is absorbed.
+//! One without length is none, unless observations ceased.
+//!
 //! # Cost
 //!
 //! Two states and 40 bytes a key, 16 more where states are [kept](Holds::Besides) and as many where
 //! observations may be urgent, one deadline; constant time per event.
 
-use std::fmt::Debug;
+mod besides;
+
 use std::marker::PhantomData;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::besides::{Besides, Rare};
 use crate::machine::{Data, Event, Key, Machine};
 use crate::stage::{Observer, Seen};
 
@@ -128,67 +134,12 @@ pub trait Holds<K, S>: 'static {
 
     /// For how long a key may go without observations; positive.
     fn expire_after(&self, key: &K) -> i64;
-}
 
-/// What is remembered besides, as far as it is.
-pub trait Besides: Clone + Debug + Default + Eq + Serialize + DeserializeOwned + 'static {
-    /// Since when the state that holds is missed.
-    fn missed(&self) -> Option<i64>;
-
-    /// Since when it is.
-    fn set_missed(&mut self, since: Option<i64>);
-
-    /// Since when the latest run is urgent.
-    fn urgent(&self) -> Option<i64> {
-        None
-    }
-
-    /// Since when it is.
-    fn set_urgent(&mut self, since: Option<i64>) {
-        let _ = since;
-    }
-}
-
-impl Besides for () {
-    fn missed(&self) -> Option<i64> {
-        None
-    }
-
-    fn set_missed(&mut self, _: Option<i64>) {}
-}
-
-impl Besides for Option<i64> {
-    fn missed(&self) -> Option<i64> {
-        *self
-    }
-
-    fn set_missed(&mut self, since: Option<i64>) {
-        *self = since;
-    }
-}
-
-/// Since when the state that holds is missed, and since when the latest run is urgent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rare {
-    missed: Option<i64>,
-    urgent: Option<i64>,
-}
-
-impl Besides for Rare {
-    fn missed(&self) -> Option<i64> {
-        self.missed
-    }
-
-    fn set_missed(&mut self, since: Option<i64>) {
-        self.missed = since;
-    }
-
-    fn urgent(&self) -> Option<i64> {
-        self.urgent
-    }
-
-    fn set_urgent(&mut self, since: Option<i64>) {
-        self.urgent = since;
+    /// Whether runs of `state` are told that may be sustained yet, or might have been; only asked of a
+    /// machine that [tells any](HoldDown::telling_candidates).
+    fn tells_candidates(&self, key: &K, state: &S) -> bool {
+        let _ = (key, state);
+        false
     }
 }
 
@@ -213,19 +164,27 @@ impl<K, S> Holds<K, S> for Uniform {
 pub struct HoldDown<K, E, H> {
     holds: H,
     tells_runs: bool,
+    tells_candidates: bool,
     events: PhantomData<fn(K, E)>,
 }
 
 impl<K, E, H> HoldDown<K, E, H> {
     /// A hold-down with these holds.
     pub fn new(holds: H) -> Self {
-        Self { holds, tells_runs: false, events: PhantomData }
+        Self { holds, tells_runs: false, tells_candidates: false, events: PhantomData }
     }
 
     /// Tells also of every run that was established, and of the latest one: what explains the rest.
     #[must_use]
     pub fn telling_runs(mut self) -> Self {
         self.tells_runs = true;
+        self
+    }
+
+    /// Tells candidates, if so, of the states [that ask for it](Holds::tells_candidates).
+    #[must_use]
+    pub fn telling_candidates(mut self, tells: bool) -> Self {
+        self.tells_candidates = tells;
         self
     }
 }
@@ -244,6 +203,9 @@ pub enum Decision<S> {
     Sustained(Sustained<S>),
     /// A run that did not.
     Absorbed(Absorbed<S>),
+    /// A state that may last yet, or might have: as it would be sustained, and open until its run is
+    /// absorbed.
+    Candidate(Sustained<S>),
     /// Any other run, if the machine [tells them](HoldDown::telling_runs).
     Run(Stretch<S>),
     /// So many observations had not been decided on when time ended: those of a run that might
@@ -255,10 +217,8 @@ impl<S> Decision<S> {
     /// The same of another kind of state.
     pub fn map<T>(self, state: impl FnOnce(S) -> T) -> Decision<T> {
         match self {
-            Self::Sustained(Sustained { since, state: of, until, decided, expired }) => {
-                let state = state(of);
-                Decision::Sustained(Sustained { since, state, until, decided, expired })
-            }
+            Self::Sustained(sustained) => Decision::Sustained(sustained.map(state)),
+            Self::Candidate(candidate) => Decision::Candidate(candidate.map(state)),
             Self::Absorbed(Absorbed { since, state: of, until, observations, by }) => {
                 let state = state(of);
                 Decision::Absorbed(Absorbed { since, state, until, observations, by })
@@ -302,6 +262,13 @@ pub struct Sustained<S> {
     pub decided: i64,
     /// Whether it ended because observations ceased, at the last of them.
     pub expired: bool,
+}
+
+impl<S> Sustained<S> {
+    fn map<T>(self, state: impl FnOnce(S) -> T) -> Sustained<T> {
+        let Self { since, state: of, until, decided, expired } = self;
+        Sustained { since, state: state(of), until, decided, expired }
+    }
 }
 
 /// A run that was never established.
@@ -427,6 +394,36 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
         run.last.saturating_add(self.holds.expire_after(key))
     }
 
+    /// Since when a run's state is sustained if it is established, and when that is decided.
+    fn begins(&self, key: &K, run: &RunOf<E, H::Besides>) -> (i64, i64) {
+        let decided = self.due(key, run).decided();
+        let kept = self.kept_until(key, run).map(|kept| kept.min(decided));
+        (kept.map_or(run.start, |kept| kept.max(run.start)), decided)
+    }
+
+    /// What a run is a candidate for, or was until it ended.
+    fn candidate(
+        &self,
+        key: &K,
+        run: &RunOf<E, H::Besides>,
+        until: Option<i64>,
+        expired: bool,
+    ) -> Option<Decision<E::State>> {
+        let continues = || run.sustained.as_ref().is_some_and(|holds| holds.is(&run.state));
+        let is_told = self.tells_candidates
+            && !run.established
+            && self.holds.tells_candidates(key, &run.state)
+            && !continues();
+        if !is_told {
+            return None;
+        }
+        let (since, decided) = self.begins(key, run);
+        let until = until.map(|until| if expired { until.max(since) } else { until });
+        let lasts = expired || until.is_none_or(|until| until > since);
+        let state = run.state.clone();
+        lasts.then_some(Decision::Candidate(Sustained { since, state, until, decided, expired }))
+    }
+
     /// Why a run is over that was not established, when another state is observed.
     fn cut(&self, key: &K, run: &RunOf<E, H::Besides>, time: i64) -> Cut {
         match run.besides.missed() {
@@ -467,6 +464,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> HoldDown<K, E, H> {
             Some(run) => {
                 if !run.established {
                     out.extend(run.absorbed(time, self.cut(key, run, time)));
+                    out.extend(self.candidate(key, run, Some(time), false));
                 } else if self.tells_runs {
                     out.push(self.stretch(key, run, Some(time)));
                 }
@@ -544,20 +542,19 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
     fn elapse(&self, key: &K, held: &mut Self::State, at: i64, out: &mut Vec<Self::Output>) {
         let Some(run) = &mut held.run else { return };
         if self.establishes_at(key, run) == Some(at) {
-            let due = self.due(key, run);
-            let kept = self.kept_until(key, run).map(|kept| kept.min(due.decided()));
-            let since = kept.map_or(run.start, |kept| kept.max(run.start));
+            let (since, decided) = self.begins(key, run);
             run.established = true;
             if !run.sustained.as_ref().is_some_and(|sustained| sustained.is(&run.state)) {
                 out.extend(run.sustained(Some(since), false));
                 run.sustained = Some(run.state.clone());
-                (run.since, run.decided) = (since, due.decided());
+                (run.since, run.decided) = (since, decided);
                 run.besides.set_missed(None);
             }
         } else {
             let unobserved = run.established && run.observations == 0;
             let last = if unobserved { at } else { run.last };
             out.extend(run.absorbed(last.max(run.start), Cut::Silence));
+            out.extend(self.candidate(key, run, Some(last.max(run.start)), true));
             if self.tells_runs && run.established {
                 out.push(self.stretch(key, run, Some(last.max(run.start))));
             }
@@ -569,6 +566,7 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
     fn current(&self, key: &K, held: &Self::State, out: &mut Vec<Self::Output>) {
         let Some(run) = &held.run else { return };
         out.extend(run.sustained(None, false));
+        out.extend(self.candidate(key, run, None, false));
         if self.tells_runs {
             out.push(self.stretch(key, run, None));
         }
@@ -579,7 +577,12 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
             let run = held.run.as_ref()?;
             run.sustained.as_ref().map(|state| (state, run.since, run.decided))
         }
-        !self.tells_runs && sustained(before) == sustained(after)
+        fn pending<S, B>(held: &Held<S, B>) -> Option<(&S, i64, &B)> {
+            let run = held.run.as_ref().filter(|run| !run.established);
+            run.map(|run| (&run.state, run.start, &run.besides))
+        }
+        let same_candidate = || !self.tells_candidates || pending(before) == pending(after);
+        !self.tells_runs && sustained(before) == sustained(after) && same_candidate()
     }
 
     fn ended(&self, _: &K, held: &Self::State, waiting: u32, out: &mut Vec<Self::Output>) {
@@ -590,7 +593,8 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H
 
     fn same(&self, one: &Self::Output, other: &Self::Output) -> bool {
         match (one, other) {
-            (Decision::Sustained(one), Decision::Sustained(other)) => {
+            (Decision::Sustained(one), Decision::Sustained(other))
+            | (Decision::Candidate(one), Decision::Candidate(other)) => {
                 one.since == other.since && one.state.is(&other.state)
             }
             (Decision::Absorbed(one), Decision::Absorbed(other)) => {

@@ -132,6 +132,10 @@ impl Holds<u8, Noted> for PerState {
     fn expire_after(&self, _: &u8) -> i64 {
         self.expire_after
     }
+
+    fn tells_candidates(&self, _: &u8, state: &Noted) -> bool {
+        state.state > 0
+    }
 }
 
 /// A state at an instant: as it was observed, or made by a deadline.
@@ -231,6 +235,18 @@ pub(crate) fn hold_down(
     clock: i64,
     tells_runs: bool,
 ) -> Vec<Decision<Noted>> {
+    let mut told = with_candidates(items, rule, clock, tells_runs);
+    told.retain(|told| !matches!(told, Decision::Candidate(_)));
+    told
+}
+
+/// The same with candidates of all states but the first.
+pub(crate) fn with_candidates(
+    items: &[Item],
+    rule: PerState,
+    clock: i64,
+    tells_runs: bool,
+) -> Vec<Decision<Noted>> {
     let lives = lives(items, rule.expire_after).into_iter();
     lives.flat_map(|(life, last)| of_life(life, last, rule, clock, tells_runs)).collect()
 }
@@ -283,12 +299,21 @@ fn of_life(
             let run = Stretch { since, state, until, observations, established, decided };
             out.push(Decision::Run(run));
         }
+        if !established && state.state > 0 && missed_or_first(&holding, &state) {
+            let decided = urgent.map_or(decided, |urgent| decided.min(urgent));
+            let since = start.max(since.min(decided));
+            let expired = ended.is_some_and(|(_, cut)| cut == Cut::Silence);
+            let until = ended.map(|(until, _)| if expired { until.max(since) } else { until });
+            let lasts = expired || until.is_none_or(|until| until > since);
+            let candidate = Sustained { since, state, until, decided, expired };
+            out.extend(lasts.then_some(Decision::Candidate(candidate)));
+        }
         if !established {
             out.extend(ended.map(|(until, by)| {
                 let since = start;
                 Decision::Absorbed(Absorbed { since, state, until, observations, by })
             }));
-        } else if holding.as_ref().is_none_or(|holding| !holding.state.is(&state)) {
+        } else if missed_or_first(&holding, &state) {
             let sustained = Sustained { since, state, until: None, decided, expired: false };
             if let Some(ended) = holding.replace(sustained) {
                 out.push(Decision::Sustained(Sustained { until: Some(since), ..ended }));
@@ -328,6 +353,11 @@ pub(crate) fn without(items: &[Item], withheld: &[usize], made: Vec<Item>) -> Ve
     let mut passed: Vec<Item> = kept.map(|(_, item)| item.clone()).collect();
     made.into_iter().for_each(|made| insert(&mut passed, made));
     passed
+}
+
+/// Whether a state is another than the one that holds.
+fn missed_or_first(holding: &Option<Sustained<Noted>>, state: &Noted) -> bool {
+    holding.as_ref().is_none_or(|holding| !holding.state.is(state))
 }
 
 /// Event times in a narrow range, received from 3 before to 14 after; some retracted again.

@@ -2,6 +2,7 @@
 //! each finds the names it refers to.
 
 mod grace;
+mod persistence;
 mod quorum;
 mod route;
 mod rule;
@@ -13,7 +14,7 @@ mod thresholds;
 use self::route::Names;
 use self::signal::ReadSignal;
 use super::condition::{Condition, Expression, Fault, Paths, Wanted};
-use super::diagnostics::{Diagnostic, Problems};
+use super::diagnostics::{self, Diagnostic, Problems};
 use super::expression::{Labels, Sees};
 use super::fields::{self, Fields};
 use super::known::Known;
@@ -23,6 +24,7 @@ use super::yaml::{self, Node, Value};
 use super::{Rule, Rules, Written};
 
 pub(super) use self::grace::{FIRST_SEEN, GRACE_FIELDS, MARKER_FIELDS};
+pub(super) use self::persistence::PERSISTENCE_FIELDS;
 pub(super) use self::quorum::QUORUM_FIELDS;
 pub(super) use self::route::{
     ALERTMANAGER_FIELDS, ROUTE_FIELDS, SETTING_KINDS, SINK_KINDS, WEBHOOK_FIELDS,

@@ -18,7 +18,7 @@ use super::thresholds::Places;
 use super::{Defaults, Named, Reader, SECOND_NS, fields};
 use crate::rules::fields::Fields;
 
-pub(in crate::rules) const FIELDS: [&str; 27] = [
+pub(in crate::rules) const FIELDS: [&str; 28] = [
     "name",
     "version",
     "mode",
@@ -40,6 +40,7 @@ pub(in crate::rules) const FIELDS: [&str; 27] = [
     "session",
     "hold",
     "keep",
+    "persistence",
     "limit",
     "aggregate",
     "amend_within",
@@ -122,6 +123,10 @@ impl Reader<'_> {
             Some(node) => self.aggregate(node, known_labels).map(Some),
             None => Some(None),
         };
+        let persistence = match fields.get("persistence") {
+            Some(node) => self.persistence(node, known_labels).map(Some),
+            None => Some(None),
+        };
         let at = name_node.map_or(&node.span, |name| &name.span);
         let thresholds =
             self.thresholds(&fields, &Places { measured: read.and_then(|r| r.measured), name: at });
@@ -138,6 +143,7 @@ impl Reader<'_> {
             canary: canary?,
             limit: limit?,
             aggregate: aggregate?,
+            persistence: persistence?,
             signal: signal?,
             filter: filter?,
             dedup: dedup?,

@@ -58,7 +58,7 @@ impl Reader<'_> {
             Some(node) => self.faults(node, states),
             None => Some(Vec::new()),
         };
-        for field in ["quorum", "flap_damping", "grace"] {
+        for field in ["quorum", "flap_damping", "grace", "persistence"] {
             if fields.get(field).is_some() && fields.get("faults").is_none() {
                 let message = format!("`{field}` needs to know which states are faults");
                 self.problems.error_help(span, message, "add `faults: [STATE]`");

@@ -214,6 +214,7 @@ rules:
     canary: { share: 12.5%, by: zone, base: pod-readiness@1.0.0 }
     limit: { burst: 10, every: 1m, by: zone }
     aggregate: { by: [zone], from: 5, within: 1m }
+    persistence: { by: zone, prior: 5, remember: 30d, horizons: [5m], announce: p_lasts("1h") > 0.9 }
     signal: readiness
     faults: [unready]
     quorum: { of: zone, at_least: 2, within: 1m }

@@ -63,6 +63,9 @@ pub(super) fn yaml(spec: &Spec, random: &mut Random) -> String {
             yaml.push_str(&format!("    keep: {{ {} }}\n", keeps.join(", ")));
         }
         push_stages(&mut yaml, rule, states);
+        if let Some(persistence) = &rule.persistence {
+            yaml.push_str(&persistence.yaml());
+        }
         if rule.except {
             yaml.push_str(&format!("    except: data.load == {EXCEPT:?}\n"));
         }
@@ -97,7 +100,8 @@ fn push_stages(yaml: &mut String, rule: &RuleSpec, states: &[String]) {
         session,
         ..
     } = &rule.stages;
-    if quorum.is_some() || damping.is_some() || grace.is_some() {
+    let learns = rule.persistence.is_some();
+    if quorum.is_some() || damping.is_some() || grace.is_some() || learns {
         let faults: Vec<_> = faults.iter().map(|fault| name(states, *fault)).collect();
         yaml.push_str(&format!("    faults: [{}]\n", faults.join(", ")));
     }

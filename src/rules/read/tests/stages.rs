@@ -289,3 +289,40 @@ fn what_makes_a_session_is_read_and_what_does_not_is_pointed_at() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_asked_of_faults_is_read_and_what_is_wrong_with_it_pointed_at() {
+    let text = |rules: &str| {
+        format!(
+            "version: 1\nsignals: {{ s: {{ labels: {{ zone: data.z }}, states: {{ up: data.up, down: \
+             data.down }} }} }}\nrules:\n{rules}"
+        )
+    };
+    let right = text(
+        "  - { name: r, signal: s, faults: [down], persistence: { by: zone, horizons: [1h, 5m], announce: \
+         p_lasts(\"5m\") > 0.9 } }\n  \
+         - { name: q, signal: s, faults: [down], persistence: { prior: 3, remember: 1d, horizons: [1s] } }\n",
+    );
+    let rules = Rules::parse("rules.yaml", &right).unwrap_or_else(|errors| panic!("{errors}"));
+    let [r, q] = [0, 1].map(|rule| rules.rules[rule].persistence.clone().expect("it has some"));
+    let second = 1_000_000_000;
+    assert_eq!(r.horizons_ns, [300 * second, 3600 * second]);
+    assert_eq!((r.by, r.prior, r.remember_ns), (Some(0), 10, 90 * 86_400 * second));
+    assert_eq!(r.announce.map(|of| of.text().to_owned()).as_deref(), Some("p_lasts(\"5m\") > 0.9"));
+    assert_eq!((q.by, q.prior, q.remember_ns), (None, 3, 86_400 * second));
+    // What it asks changes nothing of the machines.
+    assert!(rules.rules.iter().all(|rule| !rule.is_staged()));
+    errors(
+        &text(
+            "  - { name: a, signal: s, persistence: { horizons: [5m] } }
+  - { name: b, signal: s, faults: [down], persistence: {} }
+  - { name: c, signal: s, faults: [down], persistence: { by: entity, prior: 0, horizons: [] } }
+  - { name: d, signal: s, faults: [down], persistence: { by: zoen, remember: 0, horizons: [0] } }
+  - { name: e, signal: s, faults: [down], persistence: { remember: 1m, horizons: [5m], least: 3 } }
+  - { name: f, signal: s, faults: [down], persistence: { announce: p_lasts(\"5\") > 90 } }
+  - { name: g, signal: s, faults: [down], persistence: { announce: data.x > 0.9 } }
+",
+        ),
+        &expect![[r#""#]],
+    );
+}
