@@ -29,7 +29,7 @@ use limbeck::log::Stored;
 use limbeck::log::append::{self, Liveness};
 use limbeck::replay::{Log, Options, Resumed, prepare};
 use limbeck::sources::Interrupt;
-use oracle::logs::{Random, case};
+use oracle::logs::{Random, case, persistent_case};
 use oracle::{MS, S, silences};
 use serde_json::Value;
 use server::{Answer, Server};
@@ -104,7 +104,9 @@ fn told(notifications: impl Iterator<Item = Value>) -> BTreeMap<String, Vec<Stri
 /// Replays the n-th log of a seed; whether the point of the seed was hit.
 fn check(seed: u64, n: u64, server: &Server, seen: &mut Seen) -> bool {
     let mut random = Random::new(seed ^ 0xc4a5 ^ n << 32);
-    let case = case(seed ^ n << 32);
+    // Some learn of how long their faults last.
+    let make = if seed % 3 == 0 { persistent_case } else { case };
+    let case = make(seed ^ n << 32);
     let path = format!("/{seed}/{n}");
     let routes = format!(
         "\nsinks: {{ hook: {{ webhook: {{ url: \"{}{path}\" }} }} }}\nroutes: [{{ to: hook }}]\n",

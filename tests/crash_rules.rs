@@ -17,7 +17,7 @@ use limbeck::checkpoint::{Every, Plan};
 use limbeck::durable::{self, Disk, Fault};
 use limbeck::replay::{Options, Resumed, prepare};
 use limbeck::rules::Rules;
-use oracle::logs::{Random, case};
+use oracle::logs::{Random, case, persistent_case};
 use oracle::{MS, S};
 
 const ROUTES: &str = "
@@ -93,7 +93,8 @@ type Seen = BTreeMap<&'static str, u32>;
 
 fn check(seed: u64, seen: &mut Seen) {
     let mut random = Random::new(seed ^ 0x7275_6c65);
-    let case = case(seed);
+    // Some learn of how long their faults last, beside others that do not.
+    let case = if seed % 3 == 0 { persistent_case(seed) } else { case(seed) };
     let mut file = File::new(&case.yaml, &mut random);
     let lab = Lab::new(&file.yaml(), &case.partitions);
     let mut options = lab.options();

@@ -127,14 +127,14 @@ impl Expected {
         if let (Some(announced), Some(latched)) = (announced, latched) {
             let otherwise = match opened {
                 Some(opened) => format!(
-                    "otherwise it would be told of when it was final, at {}",
+                    "else it would have been told of at {}, when it was final",
                     format_rfc3339(opened)
                 ),
-                None => "otherwise nobody would be told of it, unless it lasts".to_owned(),
+                None => "else nobody would have been told of it so far".to_owned(),
             };
             let announced = format_rfc3339(*announced);
             return format!(
-                "{fault}: announced at {announced}: {}; {otherwise}",
+                "{fault}: told early, at {announced}: {}; {otherwise}",
                 latched.in_words()
             );
         }
@@ -145,10 +145,10 @@ impl Expected {
         let numbers = last.in_words();
         let Some(announce) = announce else { return format!("{fault}: {numbers}") };
         let otherwise = match last.more(announce) {
-            Some(1) => "one more of the entity that lasted would have announced it".to_owned(),
-            Some(more) => format!("{more} more of the entity that lasted would have announced it"),
-            None => "no more of the entity that lasted would have announced it".to_owned(),
+            Some(1) => "with one more of the entity that lasted it would have been".to_owned(),
+            Some(more) => format!("with {more} more of the entity that lasted it would have been"),
+            None => "more of the entity that lasted would not have changed that".to_owned(),
         };
-        format!("{fault}: not announced: {numbers}; {otherwise}")
+        format!("{fault}: not told early: {numbers}; {otherwise}")
     }
 }

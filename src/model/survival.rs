@@ -89,6 +89,6 @@ mod tests {
         is(p((10, 10), (0, 0), 1), 10.5 / 11.0);
         is(p((0, 1000), (999, 1000), 1), (1000.0 / 1002.0) / 1001.0);
         let all = u32::MAX;
-        is(p((all, all), (all, all), all), 1.0);
+        assert!((0.999_999..1.0).contains(&p((all, all), (all, all), all)));
     }
 }

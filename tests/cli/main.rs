@@ -21,6 +21,7 @@ mod inputs;
 mod log;
 mod mess;
 mod outputs;
+mod persistence;
 mod processes;
 mod scaling;
 #[allow(dead_code, reason = "other tests take by path")]

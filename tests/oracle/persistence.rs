@@ -23,7 +23,9 @@ impl Persistence {
         let announce: Vec<_> = self.announce.iter().map(above).collect();
         let by = if self.by_label { "by: by, " } else { "" };
         let (prior, announce) = (self.prior, announce.join(" || "));
-        format!("    persistence: {{ {by}prior: {prior}, announce: '{announce}' }}\n")
+        // What is forgotten is left to other tests.
+        let forgets = format!("{by}prior: {prior}, remember: 9y");
+        format!("    persistence: {{ {forgets}, announce: '{announce}' }}\n")
     }
 
     fn horizons(&self) -> BTreeSet<i64> {

@@ -16,6 +16,7 @@ pub(crate) fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
     let list = |wanted: &Value| wanted.as_array().expect("a list").clone();
     let number = |wanted: &Value| wanted.as_u64().expect("a number") as usize;
     let is = |kind: &str| match kind {
+        "null" => value.is_null(),
         "string" => value.is_string(),
         "integer" => value.is_u64() || value.is_i64(),
         "number" => value.is_number(),
@@ -339,6 +340,10 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "has the version",
         "says no version",
         "its own base",
+        "this is no",
+        "a probability is between",
+        "names no time that a fault",
+        "is longer than `remember`",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {

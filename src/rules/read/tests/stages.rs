@@ -323,6 +323,106 @@ fn what_is_asked_of_faults_is_read_and_what_is_wrong_with_it_pointed_at() {
   - { name: g, signal: s, faults: [down], persistence: { announce: data.x > 0.9 } }
 ",
         ),
-        &expect![[r#""#]],
+        &expect![[r#"
+            error: `persistence` needs to know which states are faults
+             --> rules.yaml:4:13
+              |
+            4 |   - { name: a, signal: s, persistence: { horizons: [5m] } }
+              |             ^
+              |
+              = help: add `faults: [STATE]`
+
+            error: `persistence` names no time that a fault may last
+             --> rules.yaml:5:56
+              |
+            5 |   - { name: b, signal: s, faults: [down], persistence: {} }
+              |                                                        ^^
+              |
+              = help: add `announce: 'p_lasts("5m") > 0.9'`, or `horizons: [5m]`
+
+            error: the signal has no label `entity`
+             --> rules.yaml:6:62
+              |
+            6 |   - { name: c, signal: s, faults: [down], persistence: { by: entity, prior: 0, horizons: [] } }
+              |                                                              ^^^^^^
+              |
+              = help: leave it out for all of the rule: entities are counted anyway
+
+            error: `prior` is a whole number above zero, not `0`
+             --> rules.yaml:6:77
+              |
+            6 |   - { name: c, signal: s, faults: [down], persistence: { by: entity, prior: 0, horizons: [] } }
+              |                                                                             ^
+
+            error: `horizons` needs at least one time
+             --> rules.yaml:6:90
+              |
+            6 |   - { name: c, signal: s, faults: [down], persistence: { by: entity, prior: 0, horizons: [] } }
+              |                                                                                          ^^
+              |
+              = help: write [5m, 1h]
+
+            error: the signal has no label `zoen`
+             --> rules.yaml:7:62
+              |
+            7 |   - { name: d, signal: s, faults: [down], persistence: { by: zoen, remember: 0, horizons: [0] } }
+              |                                                              ^^^^
+              |
+              = help: did you mean `zone`?
+
+            error: `remember` must be above zero: nothing would be learned
+             --> rules.yaml:7:78
+              |
+            7 |   - { name: d, signal: s, faults: [down], persistence: { by: zoen, remember: 0, horizons: [0] } }
+              |                                                                              ^
+
+            error: a horizon must be above zero: every fault lasts as long
+             --> rules.yaml:7:92
+              |
+            7 |   - { name: d, signal: s, faults: [down], persistence: { by: zoen, remember: 0, horizons: [0] } }
+              |                                                                                            ^
+
+            error: what a fault may last is longer than `remember`
+             --> rules.yaml:8:56
+              |
+            8 |   - { name: e, signal: s, faults: [down], persistence: { remember: 1m, horizons: [5m], least: 3 } }
+              |                                                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              |
+              = help: raise `remember`: nothing would be known of such faults
+
+            error: `persistence` has no field `least`
+             --> rules.yaml:8:88
+              |
+            8 |   - { name: e, signal: s, faults: [down], persistence: { remember: 1m, horizons: [5m], least: 3 } }
+              |                                                                                        ^^^^^
+              |
+              = help: known: `by`, `prior`, `remember`, `horizons`, `announce`
+
+            error: `5` is not a duration
+             --> rules.yaml:9:76
+              |
+            9 |   - { name: f, signal: s, faults: [down], persistence: { announce: p_lasts("5") > 90 } }
+              |                                                                            ^^^
+              |
+              = help: write 30s, 1h30m: largest unit first
+
+            error: a probability is between 0 and 1, and never 90
+             --> rules.yaml:9:83
+              |
+            9 |   - { name: f, signal: s, faults: [down], persistence: { announce: p_lasts("5") > 90 } }
+              |                                                                                   ^^
+              |
+              = help: write 0.9 for 90 percent
+
+            error: this is no probability
+              --> rules.yaml:10:72
+               |
+            10 |   - { name: g, signal: s, faults: [down], persistence: { announce: data.x > 0.9 } }
+               |                                                                        ^
+               |
+               = help: compare a probability with a number: p_lasts("5m") > 0.9
+
+            13 errors
+        "#]],
     );
 }
