@@ -93,13 +93,6 @@ struct Held {
     due_ns: Option<i64>,
 }
 
-impl Held {
-    /// Whether it ends without another that is established.
-    fn is_undecided(&self) -> bool {
-        self.episode.as_ref().is_some_and(Episode::is_undecided)
-    }
-}
-
 /// An episode of which nobody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kept {
@@ -348,7 +341,8 @@ impl Latch {
             self.set_due(&key);
             // The end of the one before is decided where this one is.
             let mut before = self.held.range(..&key).rev();
-            let before = before.find(|(_, held)| !held.is_undecided());
+            let before =
+                before.find(|(_, held)| !held.episode.as_ref().is_some_and(Episode::is_undecided));
             let before = before.map(|(before, _)| before.clone());
             if let Some(before) = before.filter(|before| before.lane() == key.lane()) {
                 self.set_due(&before);

@@ -260,9 +260,8 @@ fn push_persistence(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fm
     let learned = format!(
         "the past faults of each entity, and {prior} as those of its group: {group}; for {remember}"
     );
-    stages.details([faults(signal, rule), ("learned of", learned)])?;
-    let announced = announce.as_ref().map(|announce| ("told at once", announce.text().to_owned()));
-    stages.details(announced)
+    let announced = announce.as_ref().map(|announce| ("told early", announce.text().to_owned()));
+    stages.details([faults(signal, rule), ("learned of", learned)].into_iter().chain(announced))
 }
 
 fn faults(signal: &Signal, rule: &Rule) -> (&'static str, String) {

@@ -79,12 +79,12 @@ impl AtAge {
             let Odds { horizon_ns, entity, group, prior } = *odds;
             let (p, horizon) = (self.survival.p(odds), format_duration(horizon_ns));
             if self.age_ns >= horizon_ns {
-                return format!("p_lasts(\"{horizon}\") is 1, since it had lasted {age}");
+                return format!("p_lasts(\"{horizon}\") is 1: it had lasted {age}");
             }
+            let (Past { faults, lasted }, Past { faults: all, lasted: of_all }) = (entity, group);
             format!(
-                "p_lasts(\"{horizon}\") is {p:.3}: of past faults that had lasted {age}, {} of {} of the \
-                 entity did, and {} of {} of its group, which stand for {prior}",
-                entity.lasted, entity.faults, group.lasted, group.faults
+                "p_lasts(\"{horizon}\") is {p:.3} at the age of {age}: of past faults as old, {lasted} of \
+                 {faults} of the entity lasted, and {of_all} of {all} of its group, which stands for {prior}"
             )
         });
         lasts.collect::<Vec<_>>().join("; ")

@@ -4,6 +4,7 @@
 //! does not. What a schema cannot say (that a name is defined, that a condition is CEL) only the
 //! parser checks: a file that the schema accepts may be wrong, one that it refuses is.
 
+mod persistence;
 mod silence;
 mod stages;
 
@@ -267,29 +268,7 @@ fn rule() -> Value {
             }),
             "Similar episodes of so many entities within a time are told as one.",
         ),
-        "persistence" => described(
-            object(&read::PERSISTENCE_FIELDS, &[], |field| match field {
-                "by" => described(
-                    scalar(),
-                    "The label whose values make groups; all of the rule if not given.",
-                ),
-                "prior" => described(
-                    count(),
-                    "For how many faults of an entity its group stands; 10 if not given.",
-                ),
-                "remember" => duration("For how long after its last fault; 90d if not given."),
-                "horizons" => json!({
-                    "description": "Which times a fault may last.",
-                    "type": "array", "minItems": 1, "items": reference("duration"),
-                }),
-                "announce" => json!({
-                    "description": "When a fault is told of at once, as p_lasts(\"5m\") > 0.9.",
-                    "type": "string", "minLength": 1,
-                }),
-                other => unreachable!("the schema says nothing of the field {other}"),
-            }),
-            "How likely its faults are to last, learned of those before.",
-        ),
+        "persistence" => persistence::persistence(),
         "signal" => described(reference("name"), "The signal it observes."),
         "hold" => json!({
             "description": "How long each state must last to count; at once if not given.",

@@ -136,7 +136,8 @@ fn a_backtest_of_one_rule_file_measures_what_it_expects() {
         0.5000       8  0.5000  0.0000
 
         calibration error 0.2649
-    "#]].assert_eq(&ran.said);
+    "#]]
+    .assert_eq(&ran.said);
     place.assert_holds("one", &["summary.json"]);
     let summary = std::fs::read(place.path("one/summary.json")).expect("a summary");
     let summary: Value = serde_json::from_slice(&summary).expect("it is JSON");
