@@ -372,7 +372,7 @@ impl Learner {
         fault.changed_ns = self.now_ns;
         if let (Some(episode), None) = (&fault.episode, &fault.latched) {
             let edge = asked.edge(episode.decided_ns.saturating_sub(key.since_ns));
-            let (survival, announces) = self.expected(key, asked, group(asked, episode), edge);
+            let (survival, announces) = self.expected(key, asked, &group(asked, episode), edge);
             let announced_ns = announces.then_some(self.now_ns);
             fault.latched = Some(Arc::new(Survival { announced_ns, ..survival }));
         }
@@ -411,9 +411,9 @@ impl Learner {
     }
 
     /// What is expected of a fault at an edge, and whether it is to be announced.
-    fn expected(&self, key: &Key, asked: &Asked, group: SmolStr, edge: usize) -> (Survival, bool) {
+    fn expected(&self, key: &Key, asked: &Asked, group: &SmolStr, edge: usize) -> (Survival, bool) {
         let known = Known { at_ns: self.now_ns, remember_ns: asked.remember_ns };
-        let units = key.units(&group);
+        let units = key.units(group);
         let odds = asked.horizons.iter().map(|horizon| {
             let [entity, group] =
                 [0, 1].map(|of| self.counts.past(&units[of], known, [edge, edge.max(*horizon)]));
@@ -452,7 +452,7 @@ impl Learner {
                 reached_ns.is_some_and(is_reached)
             };
             let reached = (fault.edge + 1..).take_while(is_reached).last().unwrap_or(fault.edge);
-            let (survival, announces) = self.expected(&key, asked, group, reached);
+            let (survival, announces) = self.expected(&key, asked, &group, reached);
             fault.edge = reached + 1;
             if self.judged.is_some() {
                 fault.expected.push(survival.clone());

@@ -67,14 +67,16 @@ fn it_is_explained_by_the_numbers_that_decided() {
     let place = place();
     let ran = place.run("explain --rules rules.yaml --log probes.ndjson a");
     ran.assert(0, &[]);
-    let sentences: Vec<_> = ran.said.lines().filter(|line| line.contains("p_lasts")).collect();
+    let sentences: Vec<_> =
+        ran.said.lines().filter(|line| line.contains("p_lasts")).map(str::trim).collect();
     expect![[r#"
-          down since 2026-01-01T00:01:00.000Z: not told early: p_lasts("1m") is 0.500 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 0 of 0 of its group, which stands for 1; p_lasts("1h") is 0.500 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 0 of 0 of its group, which stands for 1; with 5 more of the entity that lasted it would have been
-          down since 2026-01-01T00:04:00.000Z: not told early: p_lasts("1m") is 0.833 at the age of 20s: of past faults as old, 1 of 1 of the entity lasted, and 1 of 1 of its group, which stands for 1; p_lasts("1h") is 0.167 at the age of 20s: of past faults as old, 0 of 1 of the entity lasted, and 0 of 1 of its group, which stands for 1; with 2 more of the entity that lasted it would have been
-          down since 2026-01-01T00:07:00.000Z: told early, at 2026-01-01T00:07:00.000Z: p_lasts("1m") is 0.917 at the age of 0s: of past faults as old, 2 of 2 of the entity lasted, and 2 of 2 of its group, which stands for 1; p_lasts("1h") is 0.083 at the age of 0s: of past faults as old, 0 of 2 of the entity lasted, and 0 of 2 of its group, which stands for 1; else nobody would have been told of it so far"#]].assert_eq(&sentences.join("\n"));
+        down since 2026-01-01T00:01:00.000Z: not told early: p_lasts("1m") is 0.500 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 0 of 0 of its group, which stands for 1; p_lasts("1h") is 0.500 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 0 of 0 of its group, which stands for 1; with 5 more of the entity that lasted it would have been
+        down since 2026-01-01T00:04:00.000Z: not told early: p_lasts("1m") is 0.833 at the age of 20s: of past faults as old, 1 of 1 of the entity lasted, and 1 of 1 of its group, which stands for 1; p_lasts("1h") is 0.167 at the age of 20s: of past faults as old, 0 of 1 of the entity lasted, and 0 of 1 of its group, which stands for 1; with 2 more of the entity that lasted it would have been
+        down since 2026-01-01T00:07:00.000Z: told early, at 2026-01-01T00:07:00.000Z: p_lasts("1m") is 0.917 at the age of 0s: of past faults as old, 2 of 2 of the entity lasted, and 2 of 2 of its group, which stands for 1; p_lasts("1h") is 0.083 at the age of 0s: of past faults as old, 0 of 2 of the entity lasted, and 0 of 2 of its group, which stands for 1; else nobody would have been told of it so far"#]].assert_eq(&sentences.join("\n"));
     let ran = place.run("explain --rules rules.yaml --log probes.ndjson b");
-    let sentences: Vec<_> = ran.said.lines().filter(|line| line.contains("p_lasts")).collect();
-    expect![[r#"  down since 2026-01-01T00:07:30.000Z: not told early: p_lasts("1m") is 0.750 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 2 of 2 of its group, which stands for 1; p_lasts("1h") is 0.250 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 0 of 2 of its group, which stands for 1; with 2 more of the entity that lasted it would have been"#]].assert_eq(&sentences.join("\n"));
+    let sentences: Vec<_> =
+        ran.said.lines().filter(|line| line.contains("p_lasts")).map(str::trim).collect();
+    expect![[r#"down since 2026-01-01T00:07:30.000Z: not told early: p_lasts("1m") is 0.750 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 2 of 2 of its group, which stands for 1; p_lasts("1h") is 0.250 at the age of 20s: of past faults as old, 0 of 0 of the entity lasted, and 0 of 2 of its group, which stands for 1; with 2 more of the entity that lasted it would have been"#]].assert_eq(&sentences.join("\n"));
     let ran = place.run("explain --rules rules.yaml --log probes.ndjson a --json");
     let told: Value = serde_json::from_str(&ran.said).expect("it is JSON");
     let fault = &told["rules"][0]["faults"][2];
