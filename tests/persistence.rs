@@ -233,8 +233,8 @@ fn calibration_is_its_definition() {
         let (calibrated, _) = calibrate(&asked).unwrap_or_else(|failure| panic!("{failure}"));
 
         let Learned { expected, ended, .. } = learned(&case.spec, &case.partitions);
-        // By rule and horizon: age, p, and whether it lasted.
-        let mut wanted: BTreeMap<(usize, i64), Vec<(i64, f64, Option<bool>)>> = BTreeMap::new();
+        // By rule and horizon.
+        let mut wanted: BTreeMap<(usize, i64), Vec<Outcome>> = BTreeMap::new();
         for (key, ages) in &expected {
             let Some((until, is_all)) = ended.get(key) else { continue };
             for (age, odds) in ages {
@@ -288,6 +288,9 @@ fn calibration_is_its_definition() {
     }
     assert!(common::seeds(0..120).count() < 100 || compared > 500, "{compared}");
 }
+
+/// Of a fault its age, p, and whether it lasted, if that is known.
+type Outcome = (i64, f64, Option<bool>);
 
 fn place(case: &Case, of: &OfRule) -> (usize, i64) {
     let rule = case.spec.rules.iter().position(|rule| rule.name == of.rule);

@@ -55,13 +55,15 @@ struct Fault {
     is_candidate: bool,
 }
 
+/// Of a horizon those that lasted and all there were, of the entity and of its group; and p.
+pub(crate) type Odds = (i64, [[u64; 2]; 2], f64);
+
 /// What was expected when it was decided on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Latched {
     pub(crate) age: i64,
     pub(crate) announced: Option<i64>,
-    /// For each horizon those that lasted and all there were, of the entity and of its group; and p.
-    pub(crate) odds: Vec<(i64, [[u64; 2]; 2], f64)>,
+    pub(crate) odds: Vec<Odds>,
 }
 
 /// What came of faults.
@@ -147,7 +149,7 @@ fn expect(
     fault: &Fault,
     age: i64,
     before: &BTreeMap<Key, Fault>,
-) -> (Vec<(i64, [[u64; 2]; 2], f64)>, bool) {
+) -> (Vec<Odds>, bool) {
     let count = |of: &dyn Fn(&Key, &Fault) -> bool, horizon: i64| {
         let mut counts = [0, 0];
         for (other, past) in before {
