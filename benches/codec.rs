@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use abomonation::{Abomonation, unsafe_abomonate};
-use limbeck::model::sighting::{Match, Matches, Position, Sighting, Tie};
+use limbeck::model::sighting::{Match, Position, Sighting, Tie};
 use limbeck::model::{Id, Sequence};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ fn sighting(line: u64) -> Update {
         fingerprint: plain.fingerprint,
         content: plain.content,
         tie: Tie::new(&plain.source, &Sequence::Number(plain.sequence), &Id::Content(plain.id)),
-        matches: Matches::One(Match { rule: plain.rule, state: plain.state }),
+        matches: Match { rule: plain.rule, state: plain.state }.into(),
     };
     ((SmolStr::new(&plain.entity), sighting), plain.logical_ns, 1)
 }

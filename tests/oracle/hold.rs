@@ -372,6 +372,7 @@ pub(crate) fn candidates(observations: &[Observation], waits: Waits<'_>, clock: 
                     expired,
                     source: run.observations[0].source.clone(),
                     changes: None,
+                    minority: run.observations[0].minority.clone(),
                 });
             }
         });
@@ -420,7 +421,7 @@ pub(crate) fn transitions(
     let reached = observations.partition_point(|observation| observation.time <= end);
     for history in lives(&observations[..reached], waits.expire_after_ns) {
         let mut before = None;
-        judge(history, waits, end, |run, kept| {
+        judge(history, waits, end, |run, kept, _| {
             let takes = run.takes(kept);
             let fate = match run.contrary() {
                 _ if run.is_established(end, takes) => "lasted",
