@@ -98,7 +98,8 @@ impl Subject for Setup {
         let mut told = Vec::new();
         for (key, events) in accepted(known, self.timing, at) {
             let mut out = Vec::new();
-            let mut items: Vec<Item> = events.iter().map(Item::of).collect();
+            let observed = events.iter().filter(|event| event.marks != (true, true));
+            let mut items: Vec<Item> = observed.map(Item::of).collect();
             if key != WHOLE {
                 items = self.judged(&items, &mut out);
             }

@@ -162,7 +162,7 @@ fn case_with(seed: u64, ask: impl FnOnce(&mut Spec, &mut Random)) -> Case {
     for rule in spec.rules.iter_mut().take(SHAPES.len() + 1) {
         rule.except |= random_too.chance(20);
         let has_states = rule.signal < SHAPES.len();
-        if spec.labelled && has_states && random_too.chance(25) {
+        if spec.labelled && has_states && random_too.chance(45) {
             let absent_after_ns = rule.stages.absent_after_ns;
             let expires = rule.expire_after_ns.unwrap_or(spec.expire_after_ns);
             let mut quorum = Quorum::random(&mut random_too, absent_after_ns);
