@@ -85,6 +85,16 @@ fn merge(roots: [&Node; 2]) -> Result<Node, String> {
         });
         rules.iter().flat_map(self::entries).any(|(key, _)| key.text() == Some("canary"))
     };
+    let hears = |entries: &[(Node, Node)]| {
+        let silences = entries.iter().filter(|(key, _)| key.text() == Some("silences"));
+        let silences = silences.flat_map(|(_, silences)| self::entries(silences));
+        silences
+            .flat_map(|(_, silence)| self::entries(silence))
+            .any(|(key, _)| key.text() == Some("events"))
+    };
+    if hears(a) || hears(b) {
+        return Err("a record that should be of a silence may be none to the other file".to_owned());
+    }
     if has_canary(a) || has_canary(b) {
         return Err("the share of a canary goes by the name of its rule".to_owned());
     }

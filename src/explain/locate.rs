@@ -252,10 +252,18 @@ fn out_of_share(
     let of = |number: usize| rules.rules[number].canary.as_ref().map(|canary| canary.base);
     if let Some(matches) = matches {
         Noted::each(&matches, |rule, noted| {
-            if noted.is_observed() && !shares.sees(rule, entity, &noted.detail) {
+            let is_seen = match noted.is_observed() {
+                true => shares.sees(rule, entity, &noted.detail),
+                false => shares.may_see(rule, entity),
+            };
+            if !is_seen {
                 // A base is passed over for the canary that has it.
                 let sees = |other: &usize| {
-                    of(*other) == Some(rule) && shares.sees(*other, entity, &noted.detail)
+                    of(*other) == Some(rule)
+                        && match noted.is_observed() {
+                            true => shares.sees(*other, entity, &noted.detail),
+                            false => shares.may_see(*other, entity),
+                        }
                 };
                 let other = of(rule).or_else(|| (0..rules.rules.len()).find(sees));
                 let name = |number: usize| rules.rules[number].name.to_string();

@@ -2,7 +2,7 @@
 //!
 //! # Cost
 //!
-//! A name and up to twenty numbers for each entity and group that had a fault in the time for which its rule
+//! A name and a number for each age and horizon, for each entity and group that had a fault in the time for which its rule
 //! remembers them.
 
 use std::collections::BTreeMap;

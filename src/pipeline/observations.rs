@@ -91,8 +91,10 @@ impl<S: Shown> Pass for Observations<S> {
                 return;
             }
             if let Some(shares) = shares
-                && shown.is_observed()
-                && !shares.sees(rule, &entity.name(), &S::detail(&shown.state()))
+                && !match shown.is_observed() {
+                    true => shares.sees(rule, &entity.name(), &S::detail(&shown.state())),
+                    false => shares.may_see(rule, &entity.name()),
+                }
             {
                 return;
             }

@@ -81,6 +81,12 @@ impl Shares {
     pub fn sees(&self, rule: usize, entity: &str, detail: &SharedDetail) -> bool {
         self.of[rule].iter().all(|(share, within)| share.has(entity, detail) == *within)
     }
+
+    /// Whether it may see an entity, whatever the labels: a marker has none of its signal.
+    pub fn may_see(&self, rule: usize, entity: &str) -> bool {
+        let mut by_entity = self.of[rule].iter().filter(|(share, _)| share.by == Unit::Entity);
+        by_entity.all(|(share, within)| share.has(entity, &None) == *within)
+    }
 }
 
 impl Rules {

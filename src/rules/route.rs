@@ -202,6 +202,10 @@ impl Matcher {
         let value = rest[operator.len()..].trim();
         let value_at = text.trim_end().len() - value.len();
         let value_place = value_at..value_at + value.len();
+        // Of who means another operator; a value that begins so stands in quotes.
+        if value.starts_with(['=', '~']) {
+            return Err(form());
+        }
         let Some(plain) = unquoted(value) else {
             let help = "end it with a double quote; inside write \\\" and \\\\";
             return Err(fault(value_place, "the value's quotes do not fit".to_owned(), help));
@@ -315,6 +319,8 @@ mod tests {
             ("", "", "`` is not a matcher"),
             ("9a = b", "9a = b", "`9a = b` is not a matcher"),
             ("a", "a", "`a` is not a matcher"),
+            ("a == b", "a == b", "`a == b` is not a matcher"),
+            ("a =~~ b", "a =~~ b", "`a =~~ b` is not a matcher"),
             ("a.b = c", "a.b = c", "`a.b = c` is not a matcher"),
             ("a = \"b", "\"b", "the value's quotes do not fit"),
             ("a = b\"", "b\"", "the value's quotes do not fit"),

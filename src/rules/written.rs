@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::fields::get;
-use super::yaml::Node;
+use super::yaml::{Node, Value};
 use super::{Machinery, Rule, Rules, Signal, Skew, Source};
 
 /// What a rule file says.
@@ -58,6 +58,13 @@ impl Written {
         let corrects = sources.iter().any(|source| source.skew == Skew::Correct);
         let longest = rules.iter().map(|rule| rule.amend_within_ns).max().filter(|_| corrects);
         let made: Vec<_> = signals.iter().map(|signal| &signal.made).collect();
+        // A record that should be of a silence, and is none, is shown to no rule.
+        let silences = entries.iter().filter(|(key, _)| key.text() == Some("silences"));
+        let silences = silences.flat_map(|(_, node)| match &node.value {
+            Value::Map(silences) => &silences[..],
+            _ => &[],
+        });
+        let heard: Vec<_> = silences.filter_map(|(_, node)| get(node, "events")).collect();
         let filter = |node: &Node| fixed_hash(&get(node, "where"));
         let of_rule = |(rule, node): (&Rule, &Node)| {
             // Which values of its labels come first depends on what the other rules look at.
@@ -84,7 +91,7 @@ impl Written {
             WrittenRule { name, hash, amend_within_ns, machinery, keeps_transitions }
         };
         Self {
-            base: fixed_hash(&(base, dedups, has_detail, longest, made)),
+            base: fixed_hash(&(base, heard, dedups, has_detail, longest, made)),
             rules: rules.iter().zip(nodes).map(of_rule).collect(),
             routes: fixed_hash(&routes.collect::<Vec<_>>()),
         }
@@ -204,6 +211,7 @@ rules:
             ("up: data.up, down: \"!data.up\"", "down: \"!data.up\", up: data.up"),
             ("name: three", "name: three, dedup: { by: [data.x], within: 1s }"),
             ("lateness: 5s", "lateness: 5s\nsources: { s: { format: cloudevents } }"),
+            ("rules:", "silences: { told: { events: { where: type == \"silence\" } } }\nrules:"),
         ] {
             let (before, now) = written(from, to);
             assert_ne!(before.base, now.base, "{to}");

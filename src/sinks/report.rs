@@ -1,8 +1,8 @@
 //! The thread that writes a replay's outputs, so that the workers need not.
 //!
 //! Guarantees: the files appear whole and together, the summary last; what they say depends on
-//! what was gathered alone. State: what fits in memory of two external sorts, one of episodes and
-//! one of dead letters, and the counts.
+//! what was gathered alone. State: what fits in memory of the external sorts, of episodes, of dead letters
+//! and of what else is asked for, the counts, and what is learned of faults.
 
 mod learning;
 
@@ -200,8 +200,9 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
                     writer.updates_file.put_through()?;
                 }
             }
-            writer.take_history(i64::MAX)?;
             writer.take_later()?;
+            writer.pass_all()?;
+            writer.take_history(i64::MAX)?;
             writer.finish()
         })
         .expect("a thread can be started");
@@ -317,6 +318,8 @@ impl Writer {
                 Ok(())
             }
             Gathered::Cut => {
+                // What is announced until then comes between what was.
+                self.cut.map_or(Ok(()), |cut| self.pass(cut))?;
                 self.take_history(i64::MAX)?;
                 self.save()?;
                 self.take_later()
@@ -555,7 +558,6 @@ impl Writer {
     }
 
     fn finish(mut self) -> Result<Written, OutputError> {
-        self.pass_all()?;
         let mut episodes = 0;
         for episode in self.episodes.finish()? {
             let (episode, count) = episode?;
