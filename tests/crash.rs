@@ -105,7 +105,7 @@ fn told(notifications: impl Iterator<Item = Value>) -> BTreeMap<String, Vec<Stri
 fn check(seed: u64, n: u64, server: &Server, seen: &mut Seen) -> bool {
     let mut random = Random::new(seed ^ 0xc4a5 ^ n << 32);
     // Some learn of how long their faults last.
-    let make = if seed % 3 == 0 { persistent_case } else { case };
+    let make = if seed.is_multiple_of(3) { persistent_case } else { case };
     let case = make(seed ^ n << 32);
     let path = format!("/{seed}/{n}");
     let routes = format!(

@@ -94,7 +94,7 @@ type Seen = BTreeMap<&'static str, u32>;
 fn check(seed: u64, seen: &mut Seen) {
     let mut random = Random::new(seed ^ 0x7275_6c65);
     // Some learn of how long their faults last, beside others that do not.
-    let case = if seed % 3 == 0 { persistent_case(seed) } else { case(seed) };
+    let case = if seed.is_multiple_of(3) { persistent_case(seed) } else { case(seed) };
     let mut file = File::new(&case.yaml, &mut random);
     let lab = Lab::new(&file.yaml(), &case.partitions);
     let mut options = lab.options();

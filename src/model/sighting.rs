@@ -115,6 +115,7 @@ enum Found {
     /// Two rules, without anything to allocate: the first lowest.
     Two(u64),
     /// Any number of rules, with what is carried beside the state.
+    #[expect(clippy::box_collection, reason = "one word, as the others")]
     Many(Box<Vec<Detailed>>),
 }
 

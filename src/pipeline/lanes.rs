@@ -241,7 +241,7 @@ fn decide<'scope, S: Shown, M>(
         let candidates = oks.clone().flat_map(move |((lane, told), at, diff)| {
             let Revised { value, revision } = told;
             let Ok(Decision::Candidate(candidate)) = value.outcome() else { return None };
-            Some((episode::<S>(&of, lane, &candidate, revision), at, diff))
+            Some((episode::<S>(&of, &lane, &candidate, revision), at, diff))
         });
         decided.candidates.push(candidates);
     }
@@ -281,7 +281,7 @@ fn decide<'scope, S: Shown, M>(
                 return count(Count::Pending(rank), 0);
             }
         };
-        Ok((episode::<S>(&of, lane, &sustained, revision), at, diff))
+        Ok((episode::<S>(&of, &lane, &sustained, revision), at, diff))
     });
     decided.episodes.push(episodes);
     decided.ledgers.push(tally(counts.filter(|(.., diff)| *diff != 0)));
@@ -290,7 +290,7 @@ fn decide<'scope, S: Shown, M>(
 /// What lasts of a lane, as it is published.
 fn episode<S: Shown>(
     of: &Lanes,
-    lane: Lane,
+    lane: &Lane,
     sustained: &Sustained<S::State>,
     revision: u32,
 ) -> Episode {

@@ -331,11 +331,11 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
             };
             let Some((_, key)) = view.iter().filter_map(due).min() else { break };
             let episode = stands(&key).expect("it was found there");
-            if said.contains_key(&key) {
+            if let Some(said) = said.get_mut(&key) {
                 let alone = news(Kind::Closed, Standing::Closed, episode, None);
                 let changed = groups.changed(&key, Some(true), *clock, *tick);
                 told.extend(changed.unwrap_or(Some(alone)));
-                said.insert(key, (episode.clone(), true));
+                *said = (episode.clone(), true);
                 continue;
             }
             if waiting.contains_key(&key) && ended(episode).is_some_and(come) {
