@@ -20,7 +20,7 @@
 //! told of it, unless something late takes that end back. A silence keeps nothing else: what was
 //! opened is closed and corrected as ever. The same is so where the [limit](crate::rules::Limit) of a rule
 //! leaves no room for what is to be opened: it waits for the next. What is one of many similar ones is
-//! told within a [group](super::aggregate), and so is all that becomes of it.
+//! told within a group, and so is all that becomes of it.
 //!
 //! What keeps an episode from being told is asked in this order: whether its rule is observed only
 //! (then nothing else counts), silences, whether it is told within a group, and the limit, of which

@@ -31,7 +31,7 @@
 //!
 //! # Cost
 //!
-//! Of each fault that is open, or may be amended, a row or two and what was latched; the [counts] of each
+//! Of each fault that is open, or may be amended, a row or two and what was latched; the counts of each
 //! entity and group that had one in the time that its rule remembers. A fault that is open costs as many
 //! judgements as it reaches edges, until one is latched.
 
