@@ -225,18 +225,6 @@ impl Staged {
     }
 }
 
-impl Staged {
-    /// How many bytes it has beyond its own.
-    pub fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Counted(counted) => {
-                size_of::<Counted>() + counted.minority.len() * size_of::<Ballot>()
-            }
-            _ => 0,
-        }
-    }
-}
-
 /// How the votes stood with an observation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Counted {
