@@ -7,8 +7,9 @@ use smol_str::SmolStr;
 
 use super::account::{Account, SourceKey};
 use super::detail::{Ballot, Changes};
-use super::sighting::{Position, Tie};
+use super::sighting::Position;
 use super::silencing::Silencing;
+use super::tie::Tie;
 
 /// How much of a record a dead letter keeps.
 pub const DEAD_LETTER_BYTES_MAX: usize = 1024;
@@ -221,6 +222,18 @@ impl Staged {
             Self::Damped { passed, .. } => !passed,
             Self::Spared { .. } => true,
             Self::Marked { .. } | Self::Grouped { .. } | Self::Flapped { .. } => false,
+        }
+    }
+}
+
+impl Staged {
+    /// How many bytes it has beyond its own.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Counted(counted) => {
+                size_of::<Counted>() + counted.minority.len() * size_of::<Ballot>()
+            }
+            _ => 0,
         }
     }
 }

@@ -100,6 +100,7 @@ impl Fates {
                     |entity: &SmolStr| if entity.is_heap_allocated() { entity.len() } else { 0 };
                 let more = match what {
                     OfLane::Observed { known, .. } => entity(&known.entity),
+                    OfLane::Staged(_, what) => what.heap_bytes(),
                     _ => 0,
                 };
                 entity(&lane.entity) + more
@@ -107,6 +108,11 @@ impl Fates {
             records: Sorter::new(dir.path(), SORT_BYTES_MAX, |(key, what)| {
                 let more = match what {
                     OfRecord::DeadLetter { reason, .. } => reason.capacity(),
+                    OfRecord::Fate { fate: Fate::Withheld(what), .. } => what.heap_bytes(),
+                    OfRecord::Fate { fate: Fate::InRun { noted, .. }, .. } => {
+                        let noted = noted.iter();
+                        noted.map(|what| size_of::<Staged>() + what.heap_bytes()).sum()
+                    }
                     _ => 0,
                 };
                 more + if key.entity.is_heap_allocated() { 2 * key.entity.len() } else { 0 }

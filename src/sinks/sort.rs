@@ -239,6 +239,8 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
     fn make_room(&mut self) -> Result<(), OutputError> {
         self.consolidate();
         if 2 * (self.items.len() * Self::ITEM_BYTES + self.heap_bytes) <= self.memory_bytes_max {
+            // What the vector has too much, since items were smaller, is room for what they own.
+            self.items.shrink_to_fit();
             return Ok(());
         }
         // The vector starts anew, as the size of the items to come may be another.

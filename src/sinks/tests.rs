@@ -1,6 +1,7 @@
 //! Two families: the sort against a naive map, for any limit of memory; and what stands in an
 //! output directory before, after and instead of a commit.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -49,6 +50,27 @@ proptest! {
         let sorted = sorted(&updates, memory_bytes_max)?;
         prop_assert_eq!(sorted, naive(&updates));
     }
+}
+
+#[test]
+fn items_that_own_more_than_those_before_are_not_sorted_at_each_of_them() {
+    thread_local!(static LOOKS: Cell<usize> = const { Cell::new(0) });
+    fn looked_at(item: &String) -> usize {
+        LOOKS.set(LOOKS.get() + 1);
+        item.len()
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut sorter = Sorter::new(dir.path(), 1 << 20, looked_at);
+    // As many as there is room for, of which nothing is left; then others that own a hundred bytes.
+    let light = (0..100_000).map(|n| (String::new(), if n % 2 == 0 { 1 } else { -1 }));
+    let heavy = (0..20_000).map(|n| (format!("{n:0100}"), 1));
+    let updates: Vec<_> = light.chain(heavy).collect();
+    for (item, diff) in &updates {
+        sorter.push(item.clone(), *diff).unwrap();
+    }
+    assert!(LOOKS.get() < 4 * updates.len(), "{} looks", LOOKS.get());
+    let sorted = sorter.finish().unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    assert_eq!(sorted, naive(&updates));
 }
 
 #[test]
