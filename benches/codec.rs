@@ -24,7 +24,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use abomonation::{Abomonation, unsafe_abomonate};
-use limbeck::model::sighting::{Match, Position, Sighting, Tie};
+use limbeck::model::sighting::{Match, Position, Sighting};
+use limbeck::model::tie::Tie;
 use limbeck::model::{Id, Sequence};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! Values the product speaks of. They know no wire format: sources read them, sinks write them.
 
 pub mod account;
+mod bytes;
 pub mod detail;
 pub mod duration;
 pub mod entity;
@@ -12,6 +13,7 @@ pub mod record;
 pub mod sighting;
 pub mod silencing;
 pub mod survival;
+pub mod tie;
 pub mod time;
 
 pub use record::{Id, Scalar, Sequence};

@@ -209,7 +209,7 @@ fn on(record: &impl RecordView, slot: usize, test: impl FnOnce(&Scalar<'_>) -> b
 }
 
 impl Order {
-    fn admits(self, found: Ordering) -> bool {
+    pub(super) fn admits(self, found: Ordering) -> bool {
         match self {
             Self::Less => found.is_lt(),
             Self::LessOrEqual => found.is_le(),
@@ -218,7 +218,7 @@ impl Order {
         }
     }
 
-    fn parse(operator: &str) -> Option<Self> {
+    pub(super) fn parse(operator: &str) -> Option<Self> {
         Some(match operator {
             operators::LESS => Self::Less,
             operators::LESS_EQUALS => Self::LessOrEqual,
@@ -229,7 +229,7 @@ impl Order {
     }
 
     /// The order seen from the other side.
-    fn mirrored(self) -> Self {
+    pub(super) fn mirrored(self) -> Self {
         match self {
             Self::Less => Self::Greater,
             Self::LessOrEqual => Self::GreaterOrEqual,

@@ -8,6 +8,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, opera
 
 use super::condition::Fault;
 use super::expression::{DEPTH_MAX, place, syntax};
+use super::native::Order;
 use crate::model::duration::{NoDuration, read_duration};
 
 /// The only function of such a condition.
@@ -61,47 +62,9 @@ enum Test {
     /// The probability of a horizon against a number.
     Is {
         horizon_ns: i64,
-        than: Than,
+        order: Order,
         number: f64,
     },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Than {
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-impl Than {
-    fn of(operator: &str) -> Option<Self> {
-        Some(match operator {
-            operators::LESS => Self::Less,
-            operators::LESS_EQUALS => Self::LessOrEqual,
-            operators::GREATER => Self::Greater,
-            operators::GREATER_EQUALS => Self::GreaterOrEqual,
-            _ => return None,
-        })
-    }
-
-    fn mirrored(self) -> Self {
-        match self {
-            Self::Less => Self::Greater,
-            Self::LessOrEqual => Self::GreaterOrEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterOrEqual => Self::LessOrEqual,
-        }
-    }
-
-    fn holds(self, one: f64, other: f64) -> bool {
-        match self {
-            Self::Less => one < other,
-            Self::LessOrEqual => one <= other,
-            Self::Greater => one > other,
-            Self::GreaterOrEqual => one >= other,
-        }
-    }
 }
 
 impl Announce {
@@ -141,7 +104,10 @@ impl Announce {
                 Test::All(both) => both.iter().all(|test| holds(test, p)),
                 Test::Any(both) => both.iter().any(|test| holds(test, p)),
                 Test::Not(test) => !holds(test, p),
-                Test::Is { horizon_ns, than, number } => than.holds(p(*horizon_ns), *number),
+                Test::Is { horizon_ns, order, number } => {
+                    let found = p(*horizon_ns).partial_cmp(number);
+                    found.is_some_and(|found| order.admits(found))
+                }
             }
         }
         holds(&self.test, &p)
@@ -183,10 +149,10 @@ impl Reading<'_> {
                 let both = Box::new([one, other]);
                 Some(if name == operators::LOGICAL_AND { Test::All(both) } else { Test::Any(both) })
             }
-            (name, [one, other]) => match (Than::of(name), number(one), number(other)) {
-                (Some(than), None, Some(number)) => self.compared(one, than, (number, other)),
-                (Some(than), Some(number), None) => {
-                    self.compared(other, than.mirrored(), (number, one))
+            (name, [one, other]) => match (Order::parse(name), number(one), number(other)) {
+                (Some(order), None, Some(number)) => self.compared(one, order, (number, other)),
+                (Some(order), Some(number), None) => {
+                    self.compared(other, order.mirrored(), (number, one))
                 }
                 (Some(_), ..) => {
                     self.fault(expr, "one side must be a probability, the other a number", SYNTAX);
@@ -207,7 +173,7 @@ impl Reading<'_> {
     fn compared(
         &mut self,
         expr: &IdedExpr,
-        than: Than,
+        order: Order,
         (number, at): (f64, &IdedExpr),
     ) -> Option<Test> {
         if !(0.0..=1.0).contains(&number) {
@@ -221,7 +187,7 @@ impl Reading<'_> {
                 return None;
             }
         };
-        Some(Test::Is { horizon_ns, than, number })
+        Some(Test::Is { horizon_ns, order, number })
     }
 
     fn horizon(&mut self, expr: &IdedExpr, call: &CallExpr) -> Option<i64> {

@@ -20,8 +20,9 @@ use super::saved::Cut;
 use crate::model::account::Account;
 use crate::model::duration::format_duration;
 use crate::model::ledger::{self, Count, DeadLetter, Disposition, Entry, Known, Trace};
-use crate::model::sighting::{Position, Sighting, Tie};
+use crate::model::sighting::{Position, Sighting};
 use crate::model::silencing::Silencing;
+use crate::model::tie::Tie;
 use crate::model::time::format_rfc3339;
 use crate::rules::{Rules, Skew};
 
