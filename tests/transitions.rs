@@ -57,17 +57,6 @@ fn wanted(spec: &Spec, transitions: Vec<Transition>, rule: usize) -> Vec<Row> {
     transitions.into_iter().map(row).collect()
 }
 
-/// Which of several at one instant was before the others is not told.
-fn in_order(mut rows: Vec<Row>) -> Vec<Row> {
-    let mut times: BTreeMap<i64, usize> = BTreeMap::new();
-    rows.iter().for_each(|(time, ..)| *times.entry(*time).or_default() += 1);
-    for (time, from, ..) in &mut rows {
-        *from = from.take().filter(|_| times[time] == 1);
-    }
-    rows.sort();
-    rows
-}
-
 #[test]
 fn each_change_is_told_with_what_became_of_it() {
     let mut fates: BTreeMap<String, usize> = BTreeMap::new();
@@ -89,12 +78,8 @@ fn each_change_is_told_with_what_became_of_it() {
         let wanted: Vec<_> = transitions(spec, &case.partitions)
             .into_iter()
             .filter(|((rule, _), of_lane)| kept(*rule) && !of_lane.is_empty())
-            .map(|((rule, entity), of_lane)| {
-                ((rule, entity), in_order(wanted(spec, of_lane, rule)))
-            })
+            .map(|((rule, entity), of_lane)| ((rule, entity), wanted(spec, of_lane, rule)))
             .collect();
-        let published: Vec<_> =
-            published.into_iter().map(|(lane, rows)| (lane, in_order(rows))).collect();
         assert_eq!(published, wanted, "{}", case.show());
         for (_, rows) in &published {
             for (.., fate) in rows {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Run {
     /// Its first observation.
     pub since_ns: i64,
+    /// How many runs of the lane began at that instant before it.
+    pub nth: u32,
     /// The first contrary observation, or the last of its own if it expired; none yet.
     pub until_ns: Option<i64>,
     /// Which state, by its number.
@@ -71,6 +73,7 @@ impl LaneStory {
                     };
                     story.runs.push(Run {
                         since_ns: run.since,
+                        nth: run.nth,
                         until_ns: Some(run.until),
                         state: run.state,
                         observations: run.observations,
@@ -82,6 +85,7 @@ impl LaneStory {
                 }
                 Decision::Run(run) => story.runs.push(Run {
                     since_ns: run.since,
+                    nth: run.nth,
                     until_ns: run.until,
                     state: run.state,
                     observations: run.observations,
@@ -97,8 +101,7 @@ impl LaneStory {
                 Decision::Candidate(_) | Decision::Undecided(_) => {}
             }
         }
-        // One without length ends before the next begins.
-        story.runs.sort_by_key(|run| (run.since_ns, run.until_ns.unwrap_or(i64::MAX)));
+        story.runs.sort_by_key(|run| (run.since_ns, run.nth));
         story.episodes.sort_by_key(|episode| episode.since);
         story.mark_expired();
         story

@@ -55,12 +55,12 @@ proptest! {
 #[test]
 fn items_that_own_more_than_those_before_are_not_sorted_at_each_of_them() {
     thread_local!(static LOOKS: Cell<usize> = const { Cell::new(0) });
-    fn looked_at(item: &String) -> usize {
+    let owned: fn(&String) -> usize = |item| {
         LOOKS.set(LOOKS.get() + 1);
         item.len()
-    }
+    };
     let dir = tempfile::tempdir().unwrap();
-    let mut sorter = Sorter::new(dir.path(), 1 << 20, looked_at);
+    let mut sorter = Sorter::new(dir.path(), 1 << 20, owned);
     // As many as there is room for, of which nothing is left; then others that own a hundred bytes.
     let light = (0..100_000).map(|n| (String::new(), if n % 2 == 0 { 1 } else { -1 }));
     let heavy = (0..20_000).map(|n| (format!("{n:0100}"), 1));

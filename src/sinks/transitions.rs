@@ -27,9 +27,8 @@ const SORT_BYTES_MAX: usize = 16 << 20;
 /// A run belongs to the last that began before its end, or to one before that.
 const EPISODES_MAX: usize = 3;
 
-/// When it began, whether it is a run (episodes come first), and when it ended, if it did: what is
-/// without length comes before the others.
-type Key = (TracedLane, i64, bool, i64);
+/// When it began, whether it is a run (episodes come first), and the how manieth of that instant.
+type Key = (TracedLane, i64, bool, u32);
 
 /// Collects what was decided of lanes, and writes the transitions.
 pub(super) struct Transitions {
@@ -76,16 +75,16 @@ impl Transitions {
         diff: i64,
     ) -> Result<(), OutputError> {
         let rule = &self.rules.rules[usize::from(lane.rule)];
-        let (since, is_run, until) = match decision {
-            Decision::Sustained(episode) => (episode.since, false, episode.until),
-            Decision::Absorbed(run) => (run.since, true, Some(run.until)),
-            Decision::Run(run) => (run.since, true, run.until),
+        let (since, is_run, nth) = match decision {
+            Decision::Sustained(episode) => (episode.since, false, 0),
+            Decision::Absorbed(run) => (run.since, true, run.nth),
+            Decision::Run(run) => (run.since, true, run.nth),
             Decision::Candidate(_) | Decision::Undecided(_) => return Ok(()),
         };
         if !self.rules.signals[rule.signal].keeps_transitions {
             return Ok(());
         }
-        let key = (lane.clone(), since, is_run, until.unwrap_or(i64::MAX));
+        let key = (lane.clone(), since, is_run, nth);
         self.decided.push((key, decision.clone()), diff)
     }
 

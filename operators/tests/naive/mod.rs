@@ -288,6 +288,7 @@ fn of_life(
         }
         let Judged { since, decided, established, cut } = judged;
         let observations = run.iter().filter(|item| item.by.is_some()).count() as u32;
+        let nth = runs[..index].iter().filter(|before| before[0].time == start).count() as u32;
         if established && observations == 0 && next.is_none() {
             end = expires;
         }
@@ -296,7 +297,7 @@ fn of_life(
         let ended = ended.or(silent);
         if tells_runs && (established || ended.is_none()) {
             let (since, until) = (start, ended.map(|(until, _)| until));
-            let run = Stretch { since, state, until, observations, established, decided };
+            let run = Stretch { since, nth, state, until, observations, established, decided };
             out.push(Decision::Run(run));
         }
         if !established && state.state > 0 && missed_or_first(&holding, &state) {
@@ -311,7 +312,7 @@ fn of_life(
         if !established {
             out.extend(ended.map(|(until, by)| {
                 let since = start;
-                Decision::Absorbed(Absorbed { since, state, until, observations, by })
+                Decision::Absorbed(Absorbed { since, nth, state, until, observations, by })
             }));
         } else if missed_or_first(&holding, &state) {
             let sustained = Sustained { since, state, until: None, decided, expired: false };
