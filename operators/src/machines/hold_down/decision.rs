@@ -12,7 +12,7 @@ pub enum Decision<S> {
     /// A state that may last yet, or might have: as it would be sustained, and open until its run is
     /// absorbed.
     Candidate(Sustained<S>),
-    /// Any other run, if the machine [tells them](HoldDown::telling_runs).
+    /// Any other run, if the machine [tells them](super::HoldDown::telling_runs).
     Run(Stretch<S>),
     /// So many observations had not been decided on when time ended: those of a run that might
     /// have lasted, and those whose instant had not come.
