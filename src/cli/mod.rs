@@ -22,7 +22,6 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,14 +58,14 @@ const REFUSED: u8 = 76;
 /// More of a file is not read: longer than a rule file may be.
 const SMALL_BYTES_MAX: u64 = 2 << 20;
 
-/// Runs the command that the arguments ask for.
-pub fn run() -> ExitCode {
+/// Runs the command that the arguments ask for; the code that the process exits with.
+pub fn run() -> u8 {
     signals::outlive_limits_of_files();
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(said) => return ExitCode::from(usage(&said)),
+        Err(said) => return usage(&said),
     };
-    let code = match args.command {
+    match args.command {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay(&args),
         Command::Explain(args) => explain::run(&args),
@@ -81,8 +80,7 @@ pub fn run() -> ExitCode {
         Command::Schema { tests } => schema(tests),
         Command::Supervise(args) => supervise::run(&args),
         Command::Completions { shell } => completions(shell),
-    };
-    ExitCode::from(code)
+    }
 }
 
 /// Says what is wrong with the arguments, or shows the help that they ask for.

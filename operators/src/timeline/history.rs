@@ -328,7 +328,7 @@ impl<M: Machine> History<M> {
 impl<M: Machine> Unfinal<M> {
     /// What the journal says of a key, from its last note back.
     fn of(noted: u64, head: &M::State, horizon: i64, journal: &Journal<M>) -> Box<Self> {
-        let notes: Vec<_> = journal.notes(noted, horizon).collect();
+        let notes: SmallVec<[_; 8]> = journal.notes(noted, horizon).collect();
         let mut unfinal = Box::<Self>::default();
         let Unfinal { base, recent, folded, emitted, .. } = &mut *unfinal;
         for (note, told) in notes.into_iter().rev() {

@@ -141,6 +141,8 @@ pub(super) struct DecodedBlock {
     /// By worker, in the order of the heads. Arrival is the largest in the block so far; logical time is yet to be set.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) dead: Vec<DeadLetter>,
+    /// A line of which so many records have been taken out before these.
+    pub(super) taken: (u64, u64),
     /// Behind how many heads and marks each of these is; only where a line may be of several
     /// blocks.
     pub(super) dead_before: Option<Vec<(usize, usize)>>,
@@ -278,6 +280,7 @@ impl DecodedBlock {
             together: None,
             rows: (0..workers).map(|_| Vec::with_capacity(records / workers)).collect(),
             dead: Vec::new(),
+            taken: (0, 0),
             dead_before: None,
             marks: Vec::new(),
             notes: Vec::new(),

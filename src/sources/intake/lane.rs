@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decoding::DecodedBlock;
-use super::saved::{Next, SavedLane, Start};
-use super::sequencer::{Clockwork, Sequencer};
+use super::saved::{Cut, Next, SavedLane, Start};
+use super::sequencer::{Clockwork, Sequenced, Sequencer};
 use super::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, PARTITIONS_BYTES_MAX, Partition, Unread};
 use crate::rules::Rules;
 
@@ -52,6 +52,8 @@ pub(super) fn lanes(partitions: Vec<Partition>, clockwork: Clockwork, rules: &Ru
             sent: 0,
             judged: 0,
             early: BTreeMap::new(),
+            span_ns: 0,
+            next_ns: None,
             starts: VecDeque::new(),
             ended_bytes,
             passing,
@@ -80,6 +82,10 @@ pub(super) struct Lane {
     pub(super) judged: u64,
     /// Decoded blocks that wait for one before them.
     pub(super) early: BTreeMap<u64, DecodedBlock>,
+    /// How much time the last decoded block takes.
+    pub(super) span_ns: i64,
+    /// When the first record arrives of a block that waits for other partitions.
+    pub(super) next_ns: Option<i64>,
     /// Where the blocks begin that were sent and not judged.
     pub(super) starts: VecDeque<Start>,
     /// How many bytes it had, if it was read to its end, and is a file of lines.
@@ -95,6 +101,25 @@ impl Lane {
     pub(super) fn saved(&self, next: Option<Next>) -> SavedLane {
         let ended_bytes = self.ended_bytes.filter(|_| next.is_none());
         SavedLane { next, ended_bytes, sequencer: self.sequencer.saved() }
+    }
+
+    /// Before this nothing of it arrives any more.
+    pub(super) fn reach_ns(&self) -> Option<i64> {
+        self.sequencer.arrival_ns().max(self.next_ns)
+    }
+
+    /// Judges what of a block is before a cut, and leaves the rest.
+    pub(super) fn judge_first(&mut self, block: &mut DecodedBlock, at: Cut) -> Sequenced {
+        let before = block.take_first(at, block.line(at));
+        let (sequenced, text) = self.sequencer.judge(before);
+        block.text = text;
+        sequenced
+    }
+
+    /// Has a block wait, whose first record or mark would be accepted.
+    pub(super) fn wait_with(&mut self, block: DecodedBlock) {
+        self.next_ns = self.sequencer.arrival_ns().max(block.first_arrival_ns());
+        self.early.insert(block.number, block);
     }
 
     /// There is no more to be read of it.

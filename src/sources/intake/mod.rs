@@ -25,6 +25,7 @@ mod sequencer;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -56,6 +57,10 @@ pub use self::sequencer::{Clockwork, Judgement, Traced};
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 const BLOCK_BYTES_MAX: usize = 512 << 10;
 const BLOCK_BYTES_MIN: usize = 16 << 10;
+/// As many threads can keep one worker busy.
+const DECODERS_MAX: usize = 2;
+/// What can be saved goes no further ahead than so many blocks of the partition that is behind.
+const BLOCKS_AHEAD_MAX: i64 = 16;
 /// All partitions' unread rests together stay below this.
 const PARTITIONS_BYTES_MAX: usize = 32 << 20;
 
@@ -269,7 +274,9 @@ pub fn read(
     let lanes = lanes(partitions, clockwork, matcher.rules());
     let clock = lanes.iter().filter_map(|lane| lane.sequencer.arrival_ns()).max();
     let workers = feeds.len();
-    let decoders = workers.max(1);
+    // Decoding is about half of the work of one worker: where a core is free, it is shared.
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let decoders = workers.max(cores.min(DECODERS_MAX));
     let in_flight_max = 2 * decoders + 2;
     let sources: Vec<usize> = lanes.iter().map(|lane| lane.source).collect();
     let (raw_sender, raw_receiver) = bounded::<(usize, ToDecode)>(in_flight_max);
@@ -350,6 +357,9 @@ impl Reader<'_> {
                 self.outcome.stopped = true;
                 return;
             }
+            if self.judge_waiting().is_err() {
+                return;
+            }
             let behind = self.furthest_behind();
             let readable = behind.filter(|lane| self.lanes[*lane].unread.is_some());
             match readable {
@@ -376,7 +386,7 @@ impl Reader<'_> {
     /// The open partition with the smallest clock; one that has none yet is before all.
     fn furthest_behind(&self) -> Option<usize> {
         let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_open());
-        open.min_by_key(|(_, lane)| lane.sequencer.arrival_ns()).map(|(index, _)| index)
+        open.min_by_key(|(_, lane)| lane.reach_ns()).map(|(index, _)| index)
     }
 
     fn read_block(&mut self, index: usize) {
@@ -424,13 +434,56 @@ impl Reader<'_> {
 
     /// Judges a decoded block, and those that waited for it, and hands them on.
     fn sequence(&mut self, index: usize, block: DecodedBlock) -> Result<(), ()> {
-        self.lanes[index].early.insert(block.number, block);
+        let lane = &mut self.lanes[index];
+        if let Some(together) = &block.together {
+            lane.span_ns = together.arrival_ns.saturating_sub(together.first_arrival_ns);
+        }
+        lane.early.insert(block.number, block);
+        self.judge_ready(index)
+    }
+
+    /// Judges what has waited, as far as it need not any more.
+    fn judge_waiting(&mut self) -> Result<(), ()> {
+        while let Some(index) = self.may_go_on() {
+            self.judge_ready(index)?;
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// A partition that waited, and need not any more: others have come as far, or it is at the cut.
+    fn may_go_on(&self) -> Option<usize> {
+        (0..self.lanes.len()).find(|index| {
+            let lane = &self.lanes[*index];
+            lane.next_ns.is_some_and(|next_ns| {
+                let is_at_cut = self.cut.is_some_and(|cut| cut <= next_ns) && lane.saved.is_none();
+                is_at_cut || self.comes_to_ns(*index).is_none_or(|until| next_ns <= until)
+            })
+        })
+    }
+
+    /// Up to when a partition may be judged: nothing can be saved before the last that has been,
+    /// and a few lines may be of a whole day. None if all of it may.
+    fn comes_to_ns(&self, index: usize) -> Option<i64> {
+        self.saver?;
+        let others = self.lanes.iter().enumerate();
+        let others = others.filter(|(other, lane)| *other != index && lane.is_open());
+        let reach_ns = |lane: &Lane| {
+            let ahead_ns = lane.span_ns.saturating_mul(BLOCKS_AHEAD_MAX);
+            lane.reach_ns().map_or(i64::MIN, |reach_ns| reach_ns.saturating_add(ahead_ns))
+        };
+        others.map(|(_, lane)| reach_ns(lane)).min()
+    }
+
+    /// Judges what of a partition is decoded and need not wait, and hands it on.
+    fn judge_ready(&mut self, index: usize) -> Result<(), ()> {
         loop {
             let lane = &mut self.lanes[index];
             let Some(mut block) = lane.early.remove(&lane.judged) else { return Ok(()) };
             self.about_to_judge();
+            let until_ns = self.comes_to_ns(index);
             let lane = &mut self.lanes[index];
-            let start = lane.starts.pop_front();
+            let start = lane.starts.front().copied();
             if let Some(next) = &mut lane.passing {
                 let (passed, reached) = block.passed(next);
                 let before = block.take_first(passed, next.line);
@@ -442,17 +495,25 @@ impl Reader<'_> {
                 && let Some(at) = lane.sequencer.first_since(&block, cut)
             {
                 let next = block.next(at, start);
-                let before = block.take_first(at, next.line);
-                let (sequenced, text) = lane.sequencer.judge(before);
-                block.text = text;
+                let sequenced = lane.judge_first(&mut block, at);
                 lane.saved = Some(lane.saved(Some(next)));
                 self.have_judged(index);
                 self.hand_on(sequenced)?;
                 self.about_to_judge();
             }
-            // Until all of the block is handed on, time must not go beyond it.
             let lane = &mut self.lanes[index];
+            if let Some(until_ns) = until_ns
+                && let Some(at) = lane.sequencer.first_since(&block, until_ns.saturating_add(1))
+            {
+                let sequenced = (!at.is_start()).then(|| lane.judge_first(&mut block, at));
+                lane.wait_with(block);
+                self.have_judged(index);
+                return sequenced.map_or(Ok(()), |sequenced| self.hand_on(sequenced));
+            }
+            // Until all of the block is handed on, time must not go beyond it.
             lane.judged += 1;
+            lane.next_ns = None;
+            lane.starts.pop_front();
             let damage = block.damage.clone();
             let (sequenced, text) = lane.sequencer.judge(block);
             if let Text::Lines(bytes) = text {
@@ -579,7 +640,7 @@ impl Reader<'_> {
     /// Gives every worker its rows and all of them the time; the first has the ledger too.
     fn hand_on(&mut self, sequenced: Sequenced) -> Result<(), ()> {
         let open = self.lanes.iter().filter(|lane| lane.is_open());
-        let behind = open.map(|lane| lane.sequencer.arrival_ns()).min();
+        let behind = open.map(Lane::reach_ns).min();
         let clock_ns = behind.unwrap_or(self.clock).unwrap_or(i64::MIN);
         let frontier = match self.lanes.first() {
             Some(lane) if clock_ns > i64::MIN => lane.sequencer.floor(clock_ns),

@@ -101,12 +101,32 @@ pub(super) struct Cut {
     pub(super) at_mark: bool,
 }
 
+impl Cut {
+    /// Whether nothing is before it.
+    pub(super) fn is_start(&self) -> bool {
+        (self.heads, self.marks) == (0, 0)
+    }
+}
+
 impl DecodedBlock {
+    /// The line that begins at a cut, or goes on there.
+    pub(super) fn line(&self, cut: Cut) -> u64 {
+        let mark = self.marks.get(cut.marks).filter(|_| cut.at_mark);
+        // A mark stands behind its line.
+        mark.map_or_else(|| self.heads[cut.heads].line, |mark| mark.line + 1)
+    }
+
+    /// When its first record arrives, or until when time passes before that.
+    pub(super) fn first_arrival_ns(&self) -> Option<i64> {
+        let mark = self.marks.first().filter(|mark| mark.head == 0);
+        let head = || self.heads.first().map(|head| head.arrival_ns);
+        mark.map(|mark| mark.until_ns).or_else(head)
+    }
+
     /// Where the cut is.
     pub(super) fn next(&self, cut: Cut, start: Start) -> Next {
         let mark = self.marks.get(cut.marks).filter(|_| cut.at_mark);
-        // A mark stands behind its line.
-        let line = mark.map_or_else(|| self.heads[cut.heads].line, |mark| mark.line + 1);
+        let line = self.line(cut);
         let records = match &self.text {
             Text::Rows(rows) => {
                 let row = mark.map_or_else(|| self.heads[cut.heads].text.0 as usize, |m| m.row);
@@ -114,7 +134,10 @@ impl DecodedBlock {
             }
             Text::Lines(_) => {
                 let before = self.heads[..cut.heads].iter().rev();
-                before.take_while(|head| head.line == line).count() as u64
+                let of_line = before.take_while(|head| head.line == line).count();
+                let (taken_line, taken) = self.taken;
+                let goes_on = of_line == cut.heads && taken_line == line;
+                of_line as u64 + if goes_on { taken } else { 0 }
             }
         };
         Next { start, line, records }
@@ -175,6 +198,12 @@ impl DecodedBlock {
         first.marks = self.marks.drain(..cut.marks).collect();
         self.marks.iter_mut().for_each(|mark| mark.head -= count);
         first.sources = self.sources.clone();
+        if let Some(last) = first.heads.last() {
+            let of_line = first.heads.iter().rev().take_while(|head| head.line == last.line);
+            let (of_line, goes_on) = (of_line.count(), self.taken.0 == last.line);
+            let before = if goes_on && of_line == count { self.taken.1 } else { 0 };
+            self.taken = (last.line, of_line as u64 + before);
+        }
         first.together = Together::of(&first.heads);
         self.together = Together::of(&self.heads);
         first.text = std::mem::replace(&mut self.text, Text::Lines(Vec::new()));

@@ -1,14 +1,20 @@
 //! Blocks through the decoder and the sequencer of one partition, without threads.
 
+use std::cmp::max;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use limbeck_operators::intake::intake;
 use limbeck_operators::timeline::Timing;
 use proptest::prelude::*;
 
 use super::decoding::{DecodedBlock, Habits, Head, Raw};
 use super::sequencer::{Sequenced, Sequencer};
-use super::{Clockwork, Matcher, Traced};
+use super::{Clockwork, Matcher, Partition, ReadTo, SavedIntake, Saver, Traced, read};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::Rules;
+use crate::sources::Opened;
 use crate::sources::blocks::{Block, Oversized};
 
 const RULES: &str = r#"
@@ -43,13 +49,16 @@ fn line(time: &str, subject: &str, data: &str) -> String {
     )
 }
 
-/// Judges lines, so many to a block.
-fn judge(matcher: &Matcher, lines: &[String], to_a_block: usize) -> Vec<Sequenced> {
+fn clockwork(block_bytes: Option<usize>) -> Clockwork {
     let timing = Timing { lateness: 0, tick: 1 };
     let max_advance_ns = 3_600_000_000_000;
-    let (until_ns, block_bytes, traced) = (None, None, Traced::Nothing);
-    let clockwork =
-        Clockwork { timing, max_advance_ns, from_ns: None, until_ns, block_bytes, traced };
+    let (until_ns, traced) = (None, Traced::Nothing);
+    Clockwork { timing, max_advance_ns, from_ns: None, until_ns, block_bytes, traced }
+}
+
+/// Judges lines, so many to a block.
+fn judge(matcher: &Matcher, lines: &[String], to_a_block: usize) -> Vec<Sequenced> {
+    let clockwork = clockwork(None);
     let mut sequencer = Sequencer::new(clockwork, matcher.rules(), 0);
     let mut habits = Habits::default();
     let blocks = lines.chunks(to_a_block).enumerate().map(|(number, lines)| {
@@ -176,5 +185,95 @@ proptest! {
             prop_assert_eq!(&buried[oversized.len()..], &dead[..]);
             prop_assert_eq!(&seen, &heads);
         }
+    }
+}
+
+/// Wants a cut once so much has been judged, and keeps what is saved.
+#[derive(Default)]
+struct CutsOnce {
+    wanted_behind_ns: i64,
+    /// A logical time behind all that has been judged, and the cut.
+    state: Mutex<(i64, Option<i64>)>,
+    saved: Mutex<Option<(i64, SavedIntake)>>,
+}
+
+impl Saver for CutsOnce {
+    fn judging(&self) -> Option<i64> {
+        let mut state = self.state.lock().expect("nobody panics");
+        let (next, cut) = *state;
+        let cut_now = cut.is_none() && next > self.wanted_behind_ns;
+        cut_now.then(|| *state.1.insert(next))
+    }
+
+    fn judged(&self, clock: Option<(i64, i64)>) {
+        let mut state = self.state.lock().expect("nobody panics");
+        state.0 = max(state.0, clock.map_or(i64::MIN, |(_, next)| next));
+    }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    fn refuse(&self) {
+        panic!("nothing is missing");
+    }
+
+    fn give_up(&self) -> bool {
+        panic!("nothing ends early");
+    }
+
+    fn save(&self, at: i64, intake: SavedIntake) {
+        *self.saved.lock().expect("nobody panics") = Some((at, intake));
+    }
+
+    fn ended(&self, _: SavedIntake) {}
+}
+
+/// A few records a day, in one block, beside many: a cut is not as far ahead as the last of them.
+#[test]
+fn a_log_of_few_records_does_not_put_off_a_cut() {
+    let rules = Rules::parse("rules.yaml", RULES).unwrap_or_else(|errors| panic!("{errors}"));
+    let time =
+        |second: usize| format!("{:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60);
+    let many = (0..7_200).map(|second| line(&time(second), "a", r#"{"up":true}"#));
+    let many: Vec<_> = many.collect();
+    let few: Vec<_> =
+        (0..4).map(|part| line(&time(900 + 1_800 * part), "b", r#"{"up":false}"#)).collect();
+    let open = |lines: &[String]| {
+        let text = lines.join("\n") + "\n";
+        Opened::from_reader("log".to_owned(), Box::new(std::io::Cursor::new(text)), None)
+            .expect("it is text")
+    };
+    for swapped in [false, true] {
+        let mut logs = [open(&many), open(&few)];
+        if swapped {
+            logs.reverse();
+        }
+        let partitions = logs.into_iter().enumerate().map(|(number, log)| {
+            Partition::new(number, 0, log, &rules).unwrap_or_else(|error| panic!("{error}"))
+        });
+        let (feed, _intake) = intake(10_000, 1);
+        let ten_minutes_ns = 600_000_000_000;
+        let begin_ns = crate::model::time::parse_rfc3339("2026-01-01T00:00:00Z").expect("a time");
+        let saver = CutsOnce { wanted_behind_ns: begin_ns + ten_minutes_ns, ..CutsOnce::default() };
+        let to = ReadTo {
+            feeds: &[feed],
+            stop: &AtomicBool::new(false),
+            progress: &|_| {},
+            saver: Some(&saver),
+        };
+        let (matcher, clockwork) = (Matcher::new(&rules), clockwork(Some(4_096)));
+        let outcome = read(partitions.collect(), &matcher, clockwork, to);
+        assert!(outcome.damaged.is_empty() && !outcome.stopped, "{outcome:?}");
+        let (at, saved) = saver.saved.into_inner().expect("nobody panics").expect("it was saved");
+        assert!(at < begin_ns + 2 * ten_minutes_ns, "{at}");
+        let mut next: Vec<_> = saved.lanes.iter().map(|lane| lane.next.expect("more")).collect();
+        if swapped {
+            next.reverse();
+        }
+        // Of the few, the first is at a quarter of an hour.
+        let few_before = u64::from(at > begin_ns + 900_000_000_000);
+        let many_before = (at - begin_ns).cast_unsigned().div_ceil(1_000_000_000);
+        assert_eq!([next[0].line, next[1].line], [many_before + 1, few_before + 1]);
     }
 }
