@@ -315,6 +315,7 @@ pub fn read(
             clock,
             saver,
             cut: None,
+            come_to_ns: i64::MIN,
             outcome: Outcome::default(),
         };
         reader.run(stop, progress);
@@ -345,8 +346,9 @@ struct Reader<'f> {
     /// The last arrival of any partition.
     clock: Option<i64>,
     saver: Option<&'f dyn Saver>,
-    /// The logical time at which all is saved next, if that has been decided.
+    /// The logical time at which all is saved next, if that has been decided, and at which it last was.
     cut: Option<i64>,
+    come_to_ns: i64,
     outcome: Outcome,
 }
 
@@ -505,7 +507,9 @@ impl Reader<'_> {
             if let Some(until_ns) = until_ns
                 && let Some(at) = lane.sequencer.first_since(&block, until_ns.saturating_add(1))
             {
-                let sequenced = (!at.is_start()).then(|| lane.judge_first(&mut block, at));
+                // What is no record stands before the first that waits, and does not wait with it.
+                let goes_on = lane.next_ns.is_none() || !at.is_start();
+                let sequenced = goes_on.then(|| lane.judge_first(&mut block, at));
                 lane.wait_with(block);
                 self.have_judged(index);
                 return sequenced.map_or(Ok(()), |sequenced| self.hand_on(sequenced));
@@ -560,7 +564,8 @@ impl Reader<'_> {
         let sequencer = &self.lanes[lane].sequencer;
         self.clock = self.clock.max(sequencer.arrival_ns());
         if let Some(saver) = self.saver {
-            saver.judged(self.clock.map(|clock_ns| (clock_ns, sequencer.next_tick(clock_ns))));
+            let behind = |clock_ns| sequencer.next_tick(self.come_to_ns.max(clock_ns));
+            saver.judged(self.clock.map(|clock_ns| (clock_ns, behind(clock_ns))));
         }
     }
 
@@ -579,6 +584,9 @@ impl Reader<'_> {
         let has_come = |lane: &Lane| !lane.is_open() || lane.saved.is_some();
         let Some(at) = self.cut.filter(|_| self.lanes.iter().all(has_come)) else { return Ok(()) };
         self.cut = None;
+        // Time comes to the cut, though a record of then may wait; there is no other of this time.
+        self.come_to_ns = self.come_to_ns.max(at);
+        self.have_judged(0);
         saver.save(at, self.saved());
         // The last to be behind it may have come to its end, and said nothing of time.
         let rows = vec![Vec::new(); self.feeds.len()];
@@ -641,7 +649,9 @@ impl Reader<'_> {
     fn hand_on(&mut self, sequenced: Sequenced) -> Result<(), ()> {
         let open = self.lanes.iter().filter(|lane| lane.is_open());
         let behind = open.map(Lane::reach_ns).min();
-        let clock_ns = behind.unwrap_or(self.clock).unwrap_or(i64::MIN);
+        // A cut that is agreed on is behind what has been judged, and time must not be.
+        let last = self.clock.max(Some(self.come_to_ns).filter(|at| *at > i64::MIN));
+        let clock_ns = behind.unwrap_or(last).min(last).unwrap_or(i64::MIN);
         let frontier = match self.lanes.first() {
             Some(lane) if clock_ns > i64::MIN => lane.sequencer.floor(clock_ns),
             _ => i64::MIN,
