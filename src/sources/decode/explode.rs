@@ -4,16 +4,12 @@
 //! array, but for its identity and for the columns that are told, which are those of the line as it
 //! is. A line costs one walk, and each element one of its own bytes. State: nothing.
 
-use std::fmt;
-
 use limbeck_operators::hash::xxh3_64_with_seed;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use smol_str::SmolStr;
 
 use super::layout::{Exploded, Form};
-use super::{Decoder, Lines, Take, Unreadable, identify, offset, syntax};
-use crate::model::{Id, Scalar};
+use super::{Decoder, Lines, Take, Unreadable, identify, offset, syntax, written};
+use crate::model::Id;
 
 /// An array with more elements is a dead letter as a whole.
 const ELEMENTS_MAX: usize = 1 << 16;
@@ -35,9 +31,13 @@ impl Decoder {
             Ok(parts) => parts,
             Err(error) => return take(lines, line, Err(error)),
         };
-        let arrival = layout.arrival.as_ref().map(|from| from.capture);
-        let before = arrival.map(|capture| lines.captured.values[capture].clone());
-        let around = parts.around(before.as_ref());
+        let arrival = layout.arrival.as_ref();
+        // An arrival stands in each element, or around them all.
+        let own = arrival.and_then(|from| from.path.strip_prefix(&exploded.path[..]));
+        let shared = arrival.filter(|_| own.is_none()).and_then(|from| {
+            written::scalar(line, &from.path, &lines.captured.values[from.capture])
+        });
+        let around = parts.around(shared);
         lines.explode(line, layout, parts.array);
         for (number, element) in parts.elements.iter().enumerate() {
             let element = element.get();
@@ -47,7 +47,7 @@ impl Decoder {
             let decoded = match walked {
                 Ok(()) => {
                     self.record(line, (start, start + element.len()), lines, |arrival, id| {
-                        let arrival = arrival.filter(|value| is_within(element, value));
+                        let arrival = own.and_then(|keys| written::scalar(element, keys, arrival?));
                         let (own, content) = identify(element, arrival, id);
                         let content = xxh3_64_with_seed(&content.to_le_bytes(), around);
                         match own {
@@ -82,7 +82,7 @@ impl<'a> Parts<'a> {
     /// Finds the array in a line that has been walked.
     fn new(exploded: &Exploded, line: &'a str) -> Result<Self, Unreadable> {
         let name = &exploded.name;
-        let array = exploded.path.iter().try_fold(line, |object, key| under(object, key));
+        let array = written::at(line, &exploded.path);
         let array = array.ok_or_else(|| Unreadable {
             column: line.len().max(1),
             reason: format!("`{name}` is missing"),
@@ -98,74 +98,18 @@ impl<'a> Parts<'a> {
     }
 
     /// A hash of what stands around the array, the arrival left out.
-    fn around(&self, arrival: Option<&Scalar<'a>>) -> u64 {
+    fn around(&self, arrival: Option<&str>) -> u64 {
         let start = offset(self.line, self.array);
         let sides = [&self.line[..start], &self.line[start + self.array.len()..]];
         sides.into_iter().fold(0, |seed, side| {
-            let arrival = arrival.filter(|value| is_within(side, value));
+            let arrival = arrival.filter(|text| is_within(side, text));
             let (_, content) = identify(side, arrival, None);
             xxh3_64_with_seed(&content.to_le_bytes(), seed)
         })
     }
 }
 
-/// Whether a value was written in this part of a line.
-fn is_within(part: &str, value: &Scalar<'_>) -> bool {
-    match value {
-        Scalar::Str(std::borrow::Cow::Borrowed(text)) => {
-            offset(part, text).checked_add(text.len()).is_some_and(|end| end <= part.len())
-        }
-        _ => false,
-    }
-}
-
-/// The first value under a key, as it is written; none in what is no object.
-fn under<'a>(object: &'a str, key: &SmolStr) -> Option<&'a str> {
-    let found = serde_json::Deserializer::from_str(object).deserialize_map(Under(key)).ok()?;
-    found.map(RawValue::get)
-}
-
-struct Under<'k>(&'k str);
-
-impl<'a> Visitor<'a> for Under<'_> {
-    type Value = Option<&'a RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(is_it) = map.next_key_seed(Is(self.0))? {
-            if is_it && found.is_none() {
-                found = Some(map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Reads a key: whether it is this one.
-struct Is<'k>(&'k str);
-
-impl<'a> DeserializeSeed<'a> for Is<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
-    }
+/// Whether a text was written in this part of a line.
+fn is_within(part: &str, text: &str) -> bool {
+    offset(part, text).checked_add(text.len()).is_some_and(|end| end <= part.len())
 }

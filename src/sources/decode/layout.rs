@@ -35,10 +35,11 @@ pub(super) enum Part {
     Capture(usize),
 }
 
-/// Where a time comes from: capture, form, and what messages call it.
+/// Where a time comes from: capture, keys, form, and what messages call it.
 #[derive(Clone, Debug)]
 pub(super) struct TimeFrom {
     pub(super) capture: usize,
+    pub(super) path: Vec<SmolStr>,
     pub(super) form: TimeForm,
     pub(super) name: SmolStr,
 }
@@ -149,6 +150,7 @@ impl Layout {
         let mut tree = Tree::new();
         let time = |tree: &mut Tree, name: &'static str| TimeFrom {
             capture: tree.attribute(&[name.into()]),
+            path: vec![name.into()],
             form: TimeForm::Unit(TimeUnit::Rfc3339),
             name: name.into(),
         };
@@ -314,8 +316,8 @@ impl Tree {
     }
 
     fn time(&mut self, field: &TimeField) -> TimeFrom {
-        let name = dotted(&field.field);
-        TimeFrom { capture: self.attribute(field.field.keys()), form: field.form.clone(), name }
+        let (path, name) = (field.field.keys().to_vec(), dotted(&field.field));
+        TimeFrom { capture: self.attribute(&path), path, form: field.form.clone(), name }
     }
 
     fn text(&mut self, text: &Text) -> From {

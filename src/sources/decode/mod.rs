@@ -16,6 +16,7 @@ mod time;
 mod token;
 mod value;
 mod walk;
+mod written;
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
@@ -48,7 +49,7 @@ pub struct Decoded<'a> {
     pub sequence: Sequence,
     /// What tells it apart.
     pub id: Id,
-    /// Equal for lines with equal bytes, the value of `recordedtime` left out.
+    /// Equal for lines with equal bytes, the value of the arrival left out.
     pub content: u64,
 }
 
@@ -388,7 +389,11 @@ impl Decoder {
         lines: &mut Lines<'a>,
     ) -> Result<Decoded<'a>, Unreadable> {
         lines.line = line;
-        self.record(line, (0, line.len()), lines, |arrival, id| identify(line, arrival, id))
+        self.record(line, (0, line.len()), lines, |arrival, id| {
+            let from = self.layout.arrival.as_ref();
+            let arrival = from.and_then(|from| written::scalar(line, &from.path, arrival?));
+            identify(line, arrival, id)
+        })
     }
 
     #[inline(never)]
@@ -529,21 +534,21 @@ fn syntax(line: &str, error: &serde_json::Error) -> Unreadable {
 /// to find conflicts; where not, to tell records of one source, time and subject apart. For either
 /// 64 bits are enough.
 #[inline(always)]
-fn identify(line: &str, arrival: Option<&Scalar<'_>>, id: Option<&str>) -> (Id, u64) {
+fn identify(line: &str, arrival: Option<&str>, id: Option<&str>) -> (Id, u64) {
     let content = content(line, arrival);
     (id.map_or(Id::Content(content), |id| Id::Text(SmolStr::new(id))), content)
 }
 
-fn content(line: &str, arrival: Option<&Scalar<'_>>) -> u64 {
+fn content(line: &str, arrival: Option<&str>) -> u64 {
     /// Odd: the product says as much as the factor.
     const HEAD: u64 = 0x9e37_79b9_7f4a_7c15;
     match arrival {
-        Some(Scalar::Str(Cow::Borrowed(value))) => {
+        Some(value) => {
             let (start, line) = (offset(line, value), line.as_bytes());
             let head = xxh3_64(&line[..start]).wrapping_mul(HEAD);
             head.wrapping_add(xxh3_64(&line[start + value.len()..]))
         }
-        _ => xxh3_64(line.as_bytes()),
+        None => xxh3_64(line.as_bytes()),
     }
 }
 

@@ -4,47 +4,17 @@
 //! in the line. The usual ones are read in place, all others out of the way. State: none.
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserializer;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::layout::{From, Part, TimeFrom};
-use super::{Unreadable, offset, time};
+use super::{Unreadable, offset, time, written};
 use crate::model::time::parse_rfc3339;
 use crate::model::{Scalar, Sequence};
 use crate::rules::{FieldPath, TimeForm, TimeUnit};
 
-/// Where in a line the value of a field begins, as the parser finds it once more.
+/// Where in a line the value of a field begins.
 fn place(line: &str, name: &str) -> Option<usize> {
     let path = FieldPath::parse(name).ok()?;
-    let value = path.keys().iter().try_fold(line, |object, key| {
-        let mut json = serde_json::Deserializer::from_str(object);
-        json.deserialize_map(Member(key)).ok()?.map(RawValue::get)
-    })?;
-    Some(offset(line, value))
-}
-
-/// The first member of an object with this key.
-struct Member<'k>(&'k str);
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some((key, value)) = members.next_entry::<Cow<'de, str>, &RawValue>()? {
-            if key == self.0 {
-                found = found.or(Some(value));
-            }
-        }
-        Ok(found)
-    }
+    Some(offset(line, written::at(line, path.keys())?))
 }
 
 /// Reads attributes from what was captured.

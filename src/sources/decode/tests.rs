@@ -67,6 +67,47 @@ fn an_arrival_does_not_make_a_record_another_one() {
 }
 
 #[test]
+fn an_arrival_is_left_out_however_it_is_written() {
+    let source = |field: &str, unit: &str| {
+        format!(
+            "    format: json\n    time: {{ field: ts, unit: s }}\n    \
+             arrival: {{ field: {field}, unit: {unit} }}\n    subject: {{ field: host }}"
+        )
+    };
+    for (field, unit, around, one, again) in [
+        ("seen", "s", r#"{"ts":7,"seen":@,"host":"a"}"#, "8", "12"),
+        ("seen", "s", r#"{"ts":7,"seen": @ ,"host":"a"}"#, "7", "70"),
+        ("seen", "s", r#"{"x":{"seen":8},"ts":7,"seen":@}"#, "8", "-8"),
+        ("seen", "s", r#"{"ts":7,"se\u0065n":@}"#, "7", "8.5"),
+        ("seen", "s", r#"{"ts":7,"seen":@}"#, "8.5", "8.50"),
+        ("seen", "ns", r#"{"ts":7,"seen":@}"#, "1767225600000000000", "1767225600000000001"),
+        (
+            "seen",
+            "rfc3339",
+            r#"{"ts":7,"seen":@}"#,
+            r#""2026-01-01T00\u003a00:00Z""#,
+            r#""2026-01-01T00:00:01\u005a""#,
+        ),
+        ("at.seen", "s", r#"{"seen":1,"ts":1,"at":{"x":[1],"seen":@,"y":2}}"#, "1", "2"),
+        ("'`at.seen`'", "s", r#"{"at":{"seen":1},"ts":1,"at.seen":@}"#, "1", "2"),
+    ] {
+        let rules = rules(&source(field, unit), &["host"]);
+        let decoder = Decoder::new(&rules.sources[0], &rules.paths);
+        let mut shapes = Shapes::default();
+        let mut content = |arrival: &str, around: &str| {
+            let line = around.replace('@', arrival);
+            let decoded = decoder.decode(line.as_bytes(), &mut Lines::new(&mut shapes));
+            let decoded = decoded.unwrap_or_else(|error| panic!("{line}: {error:?}"));
+            assert!(decoded.arrival_ns.is_some(), "{line}");
+            decoded.content
+        };
+        assert_eq!(content(one, around), content(again, around), "{around} {one} {again}");
+        let other = around.replace('}', r#","z":1}"#);
+        assert_ne!(content(one, around), content(one, &other), "{around}");
+    }
+}
+
+#[test]
 fn a_mapping_finds_its_fields() {
     let decoder = decoder(include_str!("../../../tests/data/flat.yaml"));
     let line = br#"{"ts":1767225600027,"source":"x","entity":"pod","kind":"readiness","seq":1,"state":"ready","state":"unready"}"#;
@@ -358,15 +399,44 @@ proptest! {
     fn the_arrival_does_not_make_elements_others(
         elements in prop::collection::vec(value(), 1..5),
         pair in [0..60_u32, 0..60_u32],
+        number in any::<bool>(),
     ) {
-        let rules = rules(POLLS, &["status.pods"]);
+        let polls = POLLS.replace("seen, unit: rfc3339", "seen, unit: s");
+        let rules = rules(if number { &polls } else { POLLS }, &["status.pods"]);
         let array = Value::from(elements);
         let ids = |seen: u32, of: u32| {
-            let line = format!("{{\"seen\":\"2026-01-01T00:00:{seen:02}Z\",\"status\":{{\"pods\":{array},\"of\":{of}}},\"cluster\":1}}");
+            let seen = match number {
+                true => format!("{}", 1_767_225_600 + seen),
+                false => format!("\"2026-01-01T00:00:{seen:02}Z\""),
+            };
+            let line = format!("{{\"seen\":{seen},\"status\":{{\"pods\":{array},\"of\":{of}}},\"cluster\":1}}");
             let records = exploded(&rules, &line).into_iter();
             records.filter_map(|record| Some(record.ok()?.3)).collect::<Vec<_>>()
         };
         let (once, again, other) = (ids(pair[0], 1), ids(pair[1], 1), ids(pair[0], 2));
+        prop_assert_eq!(&once, &again);
+        prop_assert!(once.iter().all(|id| !other.contains(id)));
+    }
+
+    /// The same where each element has its own arrival.
+    #[test]
+    fn their_own_arrivals_do_not_make_elements_others(
+        arrivals in prop::collection::vec([0..9_u32, 0..9_u32], 1..5),
+        times in prop::collection::vec(0..9_u32, 5),
+    ) {
+        let polls = POLLS.replace("arrival: { field: seen, unit: rfc3339 }", "arrival: { field: status.pods.at.seen, unit: s }");
+        let rules = rules(&polls, &["status.pods"]);
+        let ids = |delivery: usize, name: &str| {
+            let elements = arrivals.iter().zip(&times).map(|(seen, ts)| {
+                format!("{{\"ts\":{ts},\"name\":\"{name}\",\"at\":{{\"seen\":{}}}}}", seen[delivery])
+            });
+            let elements = elements.collect::<Vec<_>>().join(",");
+            let line = format!("{{\"seen\":0,\"cluster\":1,\"status\":{{\"pods\":[{elements}]}}}}");
+            let records = exploded(&rules, &line).into_iter();
+            records.map(|record| record.expect("a record").3).collect::<Vec<_>>()
+        };
+        let (once, again, other) = (ids(0, "a"), ids(1, "a"), ids(0, "b"));
+        prop_assert_eq!(once.len(), arrivals.len());
         prop_assert_eq!(&once, &again);
         prop_assert!(once.iter().all(|id| !other.contains(id)));
     }
