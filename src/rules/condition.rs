@@ -318,7 +318,17 @@ impl Expression {
         }
     }
 
-    /// The same as JSON, with arrays and objects where it is a path.
+    /// What it is of every record, where that is certainly the same.
+    pub fn constant(&self) -> Option<Result<Scalar<'static>, NoValue>> {
+        match &self.term {
+            Term::Slot(_) => None,
+            Term::Interpreted(expression) => {
+                expression.constant_value().map(|value| value.ok_or(NoValue))
+            }
+        }
+    }
+
+    /// What it is of a record as JSON, with arrays and objects where it is a path.
     pub fn json(&self, record: &impl RecordView, paths: &Paths) -> Option<serde_json::Value> {
         let composite = || {
             let data = record.data();

@@ -141,8 +141,16 @@ impl Interpreted {
 
     /// The verdict on every record, of what asks nothing of a record.
     pub(super) fn constant(&self) -> Option<Verdict> {
-        let asks = self.whole_data || !self.slots.is_empty();
-        (!asks).then(|| self.judge(Vec::new(), None))
+        (!self.asks()).then(|| self.judge(Vec::new(), None))
+    }
+
+    /// What it comes to, as [`value`](Self::value), of what asks nothing of a record.
+    pub(super) fn constant_value(&self) -> Option<Option<Scalar<'static>>> {
+        (!self.asks()).then(|| self.resolve(Vec::new(), None, scalar))
+    }
+
+    fn asks(&self) -> bool {
+        self.whole_data || !self.slots.is_empty()
     }
 
     pub(super) fn eval(&self, record: &impl RecordView) -> Verdict {

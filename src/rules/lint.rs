@@ -54,12 +54,12 @@ impl Rules {
     /// Dedup by nothing that tells records apart.
     fn lint_dedup(&self, rule: &Rule, list: &mut Vec<Diagnostic>) {
         let Some(dedup) = &rule.dedup else { return };
-        let same = |value: &Expression| value.text().trim() == "subject";
+        let same =
+            |value: &Expression| value.text().trim() == "subject" || value.constant().is_some();
         if dedup.by.iter().all(same) {
             let message =
                 format!("the rule `{}` takes every observation of a state for a repeat", rule.name);
-            let help =
-                "`by` has only the subject, which all of an entity share; add what repeats share";
+            let help = "`by` has only what all records of an entity share; add what repeats share";
             warn(list, &rule.span, message, help);
         }
     }
@@ -90,6 +90,15 @@ impl Rules {
             let message =
                 format!("`{}` silences nothing: nobody is told of anything", silence.name);
             warn(list, &silence.span, message, "add `routes: [{ to: SINK }]`, or remove it");
+        }
+        for (number, hearing) in self.hearings() {
+            let name = &self.silences[number].name;
+            if hearing.id.constant().is_some() {
+                let message = format!("all records of `{name}` tell of one silence, by one `id`");
+                let help =
+                    "each takes the place of the one before; write where the id stands, as data.id";
+                warn(list, &hearing.id.span(), message, help);
+            }
         }
     }
 
@@ -228,6 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn a_silence_that_all_records_tell_of_is_warned_of() {
+        let warned = |events: &str| {
+            lint(&format!(
+                "version: 1\nsignals: {{ a: {{ states: {{ up: data.up }} }} }}\n\
+                 rules: [{{ name: r, signal: a, hold: {{ up: 1s }} }}]\n\
+                 sinks: {{ hook: {{ webhook: {{ url: http://h }} }} }}\nroutes: [{{ to: hook }}]\n\
+                 silences: {{ told: {{ events: {{ where: data.quiet, {events} }} }} }}\n"
+            ))
+        };
+        let one = "all records of `told` tell of one silence, by one `id`";
+        for id in ["id: 3", "id: '\"x\"'", "id: '\"a\" + string(1)'"] {
+            assert_eq!(warned(id), [one], "{id}");
+        }
+        let far = "ends: '\"2100-01-01T00:00:00Z\"'";
+        for right in [far, "id: data.id", "id: { field: '3' }", "id: '\"a\" + data.id'"] {
+            assert_eq!(warned(right), [""; 0], "{right}");
+        }
+    }
+
+    #[test]
     fn what_is_surely_unwanted_is_warned_of() {
         let text = r#"version: 1
 sources:
@@ -335,6 +364,10 @@ rules:
             ("where: 'true'", "`where` holds for every record"),
             (
                 "dedup: { by: [subject], within: 1m }",
+                "the rule `r` takes every observation of a state for a repeat",
+            ),
+            (
+                "dedup: { by: [subject, '1'], within: 1m }",
                 "the rule `r` takes every observation of a state for a repeat",
             ),
         ] {

@@ -170,6 +170,11 @@ impl Reader<'_> {
         let matchers = value("matchers", "matchers");
         let starts = value("starts", "startsAt");
         let ends = value("ends", "endsAt");
+        self.check_matchers(matchers.as_ref());
+        let is_instant = |text: &str| parse_rfc3339(text).is_ok();
+        self.check_fixed(id.as_ref(), "no id", |text| !text.is_empty());
+        self.check_fixed(starts.as_ref(), "no instant", is_instant);
+        self.check_fixed(ends.as_ref(), "no instant", is_instant);
         Some(Hearing {
             from: from?,
             filter: filter?,
@@ -178,6 +183,32 @@ impl Reader<'_> {
             starts: starts?,
             ends: ends?,
         })
+    }
+
+    /// Reports what is the same of every record, and of no use.
+    fn check_fixed(
+        &mut self,
+        value: Option<&Expression>,
+        what: &str,
+        is_right: impl Fn(&str) -> bool,
+    ) {
+        let Some((value, fixed)) = value.and_then(|value| Some((value, value.constant()?))) else {
+            return;
+        };
+        let text = fixed.ok().and_then(|fixed| fixed.text());
+        if !text.is_some_and(|text| is_right(&text)) {
+            let message = format!("`{}` is {what}: no record tells of a silence", value.text());
+            self.problems.error_help(&value.span(), message, "write where it stands, as data.x");
+        }
+    }
+
+    /// Reports matchers that do not stand in the record: what is made of its values is no list.
+    fn check_matchers(&mut self, matchers: Option<&Expression>) {
+        if let Some(matchers) = matchers.filter(|of| of.keys(&self.paths).is_none()) {
+            let message = format!("`{}` is no list of matchers of a record", matchers.text());
+            let help = "write where they stand, as data.matchers";
+            self.problems.error_help(&matchers.span(), message, help);
+        }
     }
 
     /// The name of something that episodes say.

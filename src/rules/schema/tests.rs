@@ -344,6 +344,7 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "a probability is between",
         "names no time that a fault",
         "is longer than `remember`",
+        "no record tells of a silence",
     ];
     let (mut unknown_fields, mut right) = (0, 0);
     for value in changed(&read(WHOLE)) {

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 use super::decoding::{DecodedBlock, Place};
 use super::matcher::Matcher;
+use crate::model::Scalar;
 use crate::model::sighting::Position;
 use crate::model::silencing::{Comparison, Silencing};
 use crate::model::time::{TimeError, parse_rfc3339};
@@ -58,10 +59,16 @@ impl Matcher {
             Fault { keys, reason: format!("no silence of `{name}`: {reason}") }
         };
         let text = |of: &Expression| {
-            let value = of.eval(record).ok();
-            let text = value.and_then(|value| value.text().map(SmolStr::new));
-            text.filter(|text| !text.is_empty())
-                .ok_or_else(|| fault(of, format!("`{}` is no text", of.text())))
+            let wrong = match of.eval(record) {
+                Ok(Scalar::Missing) => "missing",
+                Ok(Scalar::Null) => "null",
+                value => match value.ok().and_then(|value| value.text()) {
+                    Some(text) if !text.is_empty() => return Ok(SmolStr::new(text)),
+                    Some(_) => "empty",
+                    None => "no text",
+                },
+            };
+            Err(fault(of, format!("`{}` is {wrong}", of.text())))
         };
         let instant = |of: &Expression| {
             let text = text(of)?;

@@ -345,6 +345,7 @@ silences:
   all: { events: {} }
   twice: { from: 2026-03-29T02:00:00Z, events: { from: nowhere, id: "data.id ==" } }
   kinds: { events: { where: 7 +, ident: data.id }, while: { match: [state = down] } }
+  fixed: { events: { where: data.quiet, id: '""', matchers: '["zone = a"]', starts: 3, ends: '"soon"' } }
 "#
     );
     errors(
@@ -406,7 +407,39 @@ silences:
            |
            = help: records say from when to when it is; or remove `events`
 
-        7 errors
+        error: `""` is no id: no record tells of a silence
+          --> rules.yaml:29:45
+           |
+        29 |   fixed: { events: { where: data.quiet, id: '""', matchers: '["zone = a"]', starts: 3, ends: '"soon"' } }
+           |                                             ^^^^
+           |
+           = help: write where it stands, as data.x
+
+        error: `["zone = a"]` is no list of matchers of a record
+          --> rules.yaml:29:61
+           |
+        29 |   fixed: { events: { where: data.quiet, id: '""', matchers: '["zone = a"]', starts: 3, ends: '"soon"' } }
+           |                                                             ^^^^^^^^^^^^^^
+           |
+           = help: write where they stand, as data.matchers
+
+        error: `3` is no instant: no record tells of a silence
+          --> rules.yaml:29:85
+           |
+        29 |   fixed: { events: { where: data.quiet, id: '""', matchers: '["zone = a"]', starts: 3, ends: '"soon"' } }
+           |                                                                                     ^
+           |
+           = help: write where it stands, as data.x
+
+        error: `"soon"` is no instant: no record tells of a silence
+          --> rules.yaml:29:94
+           |
+        29 |   fixed: { events: { where: data.quiet, id: '""', matchers: '["zone = a"]', starts: 3, ends: '"soon"' } }
+           |                                                                                              ^^^^^^^^
+           |
+           = help: write where it stands, as data.x
+
+        11 errors
     "#]],
     );
 }
