@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use super::{Diagnostic, Expression, Kind, Rule, Rules, Signal, SinkKind, State, Verdict};
+use super::{
+    Condition, Diagnostic, Expression, Kind, Rule, Rules, Signal, SinkKind, State, Verdict,
+};
 
 impl Rules {
     /// The warnings about this file.
@@ -93,6 +95,8 @@ impl Rules {
         }
         for (number, hearing) in self.hearings() {
             let name = &self.silences[number].name;
+            let void = format!("`{name}` is never told of");
+            lint_filter(hearing.filter.as_ref(), &void, "the record", list);
             if hearing.id.constant().is_some() {
                 let message = format!("all records of `{name}` tell of one silence, by one `id`");
                 let help =
@@ -115,20 +119,22 @@ impl Rules {
     }
 }
 
+/// A `where` that asks nothing: by which something is void, if it never holds.
+fn lint_filter(filter: Option<&Condition>, void: &str, of: &str, list: &mut Vec<Diagnostic>) {
+    let Some((filter, verdict)) = filter.and_then(|filter| Some((filter, filter.constant()?)))
+    else {
+        return;
+    };
+    let (message, help) = match verdict {
+        Verdict::True => ("`where` holds for every record".to_owned(), "remove it, or ask"),
+        _ => (format!("`where` holds for no record: {void}"), "ask"),
+    };
+    warn(list, &filter.span(), message, format!("{help} something of {of}"));
+}
+
 fn lint_signal(signal: &Signal, list: &mut Vec<Diagnostic>) {
-    if let Some(filter) = &signal.filter {
-        match filter.constant() {
-            Some(Verdict::True) => {
-                let message = "`where` holds for every record".to_owned();
-                warn(list, &filter.span(), message, "remove it, or ask something of the record");
-            }
-            Some(_) => {
-                let message = format!("`where` holds for no record: `{}` is void", signal.name);
-                warn(list, &filter.span(), message, "ask something of the record");
-            }
-            None => {}
-        }
-    }
+    let void = format!("`{}` is void", signal.name);
+    lint_filter(signal.filter.as_ref(), &void, "the record", list);
     for (index, state) in signal.states.iter().enumerate() {
         if let Some(earlier) = signal.states[..index].iter().find(|earlier| hides(earlier, state)) {
             let message =
@@ -152,19 +158,8 @@ fn hides(earlier: &State, later: &State) -> bool {
 }
 
 fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
-    if let Some(filter) = &rule.filter {
-        let (message, help) = match filter.constant() {
-            Some(Verdict::True) => ("`where` holds for every record".to_owned(), "remove it"),
-            Some(_) => {
-                let message = format!("`where` holds for no record: `{}` never fires", rule.name);
-                (message, "ask something of the labels")
-            }
-            None => (String::new(), ""),
-        };
-        if !message.is_empty() {
-            warn(list, &filter.span(), message, help);
-        }
-    }
+    let void = format!("`{}` never fires", rule.name);
+    lint_filter(rule.filter.as_ref(), &void, "the labels", list);
     if let Some(except) = &rule.except {
         let held = rule.hold_ns.iter().any(|hold| *hold > 0)
             || rule.keep_ns.iter().any(|keep| *keep > 0)
@@ -237,20 +232,26 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_that_all_records_tell_of_is_warned_of() {
+    fn events_that_tell_of_no_silence_or_of_one_are_warned_of() {
         let warned = |events: &str| {
             lint(&format!(
                 "version: 1\nsignals: {{ a: {{ states: {{ up: data.up }} }} }}\n\
                  rules: [{{ name: r, signal: a, hold: {{ up: 1s }} }}]\n\
                  sinks: {{ hook: {{ webhook: {{ url: http://h }} }} }}\nroutes: [{{ to: hook }}]\n\
-                 silences: {{ told: {{ events: {{ where: data.quiet, {events} }} }} }}\n"
+                 silences: {{ told: {{ events: {{ from: cloudevents, {events} }} }} }}\n"
             ))
         };
         let one = "all records of `told` tell of one silence, by one `id`";
         for id in ["id: 3", "id: '\"x\"'", "id: '\"a\" + string(1)'"] {
             assert_eq!(warned(id), [one], "{id}");
         }
-        let far = "ends: '\"2100-01-01T00:00:00Z\"'";
+        for (filter, found) in [
+            ("where: 'true'", "`where` holds for every record"),
+            ("where: 1 == 2", "`where` holds for no record: `told` is never told of"),
+        ] {
+            assert_eq!(warned(filter), [found], "{filter}");
+        }
+        let far = "where: data.quiet, ends: '\"2100-01-01T00:00:00Z\"'";
         for right in [far, "id: data.id", "id: { field: '3' }", "id: '\"a\" + data.id'"] {
             assert_eq!(warned(right), [""; 0], "{right}");
         }
