@@ -175,11 +175,14 @@ impl Alerts {
             self.line.clear();
             match &withheld {
                 None => push_member(&mut self.line, br#"{"to":"#, &names),
-                Some(Withheld { by, name, id }) => {
+                Some(Withheld { by, name, id, group }) => {
                     push_member(&mut self.line, br#"{"to":[],"withheld":{"by":"#, by);
                     push_member(&mut self.line, br#","name":"#, name);
                     if let Some(id) = id {
                         push_member(&mut self.line, br#","id":"#, id);
+                    }
+                    if let Some(group) = group {
+                        push_member(&mut self.line, br#","group":"#, group);
                     }
                     push_member(&mut self.line, br#","from":"#, &names);
                     self.line.push(b'}');

@@ -33,6 +33,8 @@ pub(crate) struct Withheld<'r> {
     pub(crate) name: &'r str,
     /// Of a silence that records tell of, its id.
     pub(crate) id: Option<&'r str>,
+    /// What the group is called that is told in its place.
+    pub(crate) group: Option<&'r str>,
 }
 
 impl Routing {
@@ -52,14 +54,17 @@ impl Routing {
     ) -> Option<Destination<'r>> {
         let sinks = self.sinks(notification);
         let episode = &notification.episode;
-        let of_rule = |by| Withheld { by, name: self.catalog.rule_name(episode.rule), id: None };
+        let rule = self.catalog.rule_name(episode.rule);
+        let of_rule = |by| Withheld { by, name: rule, id: None, group: None };
         let withheld = match &notification.kept_by {
             _ if self.catalog.is_observed(episode) => Some(of_rule("observe")),
             Some(Keeper::Silence(number, id)) => {
                 let (by, name) = &self.silences[*number];
-                Some(Withheld { by, name, id: id.as_deref() })
+                Some(Withheld { by, name, id: id.as_deref(), group: None })
             }
-            Some(Keeper::Group { .. }) => Some(of_rule("aggregate")),
+            Some(Keeper::Group { name, .. }) => {
+                Some(Withheld { group: Some(name), ..of_rule("aggregate") })
+            }
             Some(Keeper::Limit) => Some(of_rule("limit")),
             None => None,
         };

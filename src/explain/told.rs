@@ -53,6 +53,9 @@ pub struct Kept {
     /// Of a silence that records tell of, its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What the group is called that is told in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The numbers that decided, and what would have been told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -125,10 +128,11 @@ pub(super) fn tidings(
             state: state.to_owned(),
             since: notification.episode.since_ns,
             to: sinks.iter().map(|sink| rules.sinks[*sink].name.to_string()).collect(),
-            withheld: withheld.map(|Withheld { by, name, id }| Kept {
+            withheld: withheld.map(|Withheld { by, name, id, group }| Kept {
                 by,
                 name: name.to_owned(),
                 id: id.map(str::to_owned),
+                group: group.map(str::to_owned),
                 why: why(rules, &routing.catalog, notification),
             }),
         })
@@ -174,7 +178,7 @@ impl Tidings {
         };
         let what = format!("{rule}: {state} since {since} {kind}{standing} at {at}");
         let to = to.join(", ");
-        let Some(Kept { by, name, id, why }) = &self.withheld else {
+        let Some(Kept { by, name, id, why, .. }) = &self.withheld else {
             return format!("told {to} of {what}");
         };
         let id = id.as_ref().map_or_else(String::new, |id| format!(" ({id})"));

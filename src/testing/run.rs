@@ -186,10 +186,11 @@ fn notified(rules: &Rules, taken: &mut Taken, clock_ns: Option<i64>) -> Notified
             let mut row = delivery_row(&routing.catalog, notification, sink);
             match &withheld {
                 None => notified.deliveries.push(row),
-                Some(Withheld { by, name, id }) => {
+                Some(Withheld { by, name, id, group }) => {
                     row.insert("by".to_owned(), (*by).into());
                     row.insert("name".to_owned(), (*name).into());
                     row.extend(id.map(|id| ("silence_id".to_owned(), id.into())));
+                    row.extend(group.map(|group| ("group".to_owned(), group.into())));
                     notified.withheld.push(row);
                 }
             }

@@ -179,10 +179,10 @@ pub(super) const DELIVERY_FIELDS: [&str; 34] = [
     "entity_lasted",
     "group_lasted",
 ];
-pub(super) const WITHHELD_FIELDS: [&str; 37] = {
-    let mut fields = ["by"; 37];
-    (fields[1], fields[2]) = ("name", "silence_id");
-    let (_, delivery) = fields.split_at_mut(3);
+pub(super) const WITHHELD_FIELDS: [&str; 38] = {
+    let mut fields = ["by"; 38];
+    (fields[1], fields[2], fields[3]) = ("name", "silence_id", "group");
+    let (_, delivery) = fields.split_at_mut(4);
     delivery.copy_from_slice(&DELIVERY_FIELDS);
     fields
 };

@@ -142,6 +142,24 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_is_run() {
 }
 
 #[test]
+fn a_group_is_named_where_it_may_be() {
+    let place = Place::new();
+    let names = |group: &str, restricted: &str| {
+        format!(
+            "rules: rules.yaml\ncases:\n  - name: one\n    series: {{ cart-0: 0s ready }}\n    expect:\n\
+             \x20     - {{ withheld: {{ none: {{ group: {group} }} }} }}\n\
+             \x20     - {{ entity: '{{}}', {restricted}: [] }}\n"
+        )
+    };
+    place.write("right.yaml", names("'{zone=\"a\"}'", "deliveries").as_bytes());
+    place.run("test right.yaml").assert(0, &[]);
+    place.write("wrong.yaml", names("cart-0", "episodes").as_bytes());
+    let told =
+        ["wrong.yaml:6:38", "`cart-0` is no group", "wrong.yaml:7:19", "unknown entity `{}`"];
+    place.run("test wrong.yaml").assert(78, &told);
+}
+
+#[test]
 fn the_schemas_of_both_files_are_printed() {
     let place = Place::new();
     for (line, title) in [("schema", "Limbeck"), ("schema --tests", "Tests of Limbeck's rules")] {

@@ -100,9 +100,14 @@ impl Reader<'_> {
             }
             Some(at)
         });
+        // Groups are told of, and nothing else has their names.
+        let view = match fields.get(View::Deliveries.name()) {
+            Some(_) => View::Deliveries,
+            None => View::Episodes,
+        };
         let of = OF.iter().filter_map(|name| {
             let node = fields.get(name)?;
-            Some(((*name).to_owned(), self.wanted(name, View::Episodes, node, known)?))
+            Some(((*name).to_owned(), self.wanted(name, view, node, known)?))
         });
         let of: Vec<_> = of.collect();
         let mut checks = Vec::new();
@@ -228,7 +233,12 @@ impl Reader<'_> {
     fn check_name(&mut self, field: &str, view: View, text: &str, node: &Node, known: Known<'_>) {
         let names: Vec<String> = match (field, view) {
             // What is told of many has the name of a group.
-            ("entity", View::Deliveries) if text.starts_with('{') => return,
+            ("entity", View::Deliveries) | ("group", _) if text.starts_with('{') => return,
+            ("group", _) => {
+                let message = format!("`{text}` is no group");
+                let help = "write what its members have in common, as '{zone=\"a\"}', or '{}'";
+                return self.problems.error_help(&node.span, message, help);
+            }
             ("entity", _) => match known.entities {
                 Some(entities) => entities.iter().cloned().collect(),
                 None => return,
