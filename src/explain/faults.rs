@@ -121,7 +121,7 @@ impl Expected {
 
     /// A sentence: the numbers that decided, and what would have been otherwise.
     pub(super) fn in_words(&self, announce: Option<&Announce>, lateness_ns: i64) -> String {
-        let Self { state, since, decided, announced, latched, expected, .. } = self;
+        let Self { state, since, until, decided, announced, latched, expected } = self;
         let fault = format!("{} since {}", printable(state), format_rfc3339(*since));
         let opened = decided.map(|decided| decided.saturating_add(lateness_ns));
         if let (Some(announced), Some(latched)) = (announced, latched) {
@@ -141,7 +141,13 @@ impl Expected {
         // Before it became an episode, and then what was latched of that.
         let before = |at: &&AtAge| decided.is_none_or(|decided| since + at.age_ns < decided);
         let last = expected.iter().rev().find(before).or(latched.as_ref());
-        let Some(last) = last else { return format!("{fault}: not judged yet") };
+        let Some(last) = last else {
+            let why = match until {
+                Some(_) => "it was over when it became known: nothing was expected of it",
+                None => "not judged yet",
+            };
+            return format!("{fault}: {why}");
+        };
         let numbers = last.in_words();
         let Some(announce) = announce else { return format!("{fault}: {numbers}") };
         let otherwise = match last.more(announce) {

@@ -90,6 +90,29 @@ fn it_is_explained_by_the_numbers_that_decided() {
 }
 
 #[test]
+fn of_a_fault_that_was_over_before_it_was_known_nothing_was_expected() {
+    let place = place();
+    let lines = [(0, 0, true), (10, 14, false), (13, 14, true)].map(|(second, arrival, up)| {
+        let time = |second| format!("2026-01-01T00:00:{second:02}Z");
+        let record = json!({
+            "specversion": "1.0", "id": second.to_string(), "source": "/probe", "type": "probe",
+            "subject": "c", "time": time(second), "recordedtime": time(arrival),
+            "data": { "up": up, "zone": "n" },
+        });
+        format!("{record}\n")
+    });
+    place.write("late.ndjson", lines.concat().as_bytes());
+    let explained = |at: &str| {
+        place.run(&format!("explain --rules rules.yaml --log late.ndjson c --at {at}")).said
+    };
+    let over = "down since 2026-01-01T00:00:10.000Z: it was over when it became known: nothing was expected of it";
+    for at in ["2026-01-01T00:00:14Z", "2026-01-01T00:05:00Z"] {
+        let said = explained(at);
+        assert!(said.contains(over), "{said}");
+    }
+}
+
+#[test]
 fn a_backtest_of_one_rule_file_measures_what_it_expects() {
     let place = place();
     let ran = place.run("backtest --rules rules.yaml --log probes.ndjson --out one");
