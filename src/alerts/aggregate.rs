@@ -216,12 +216,14 @@ impl Aggregator {
         }))
     }
 
-    /// Notes that an episode is told at an instant, in its place; what it has joined, if it has.
+    /// Notes that an episode is told at an instant, in its place; what it has joined, if it has. All
+    /// that is told later is of an instant after `past_ns`.
     pub(super) fn take(
         &mut self,
         episode: &Episode,
         place: Place,
         (at_ns, known_ns): (i64, i64),
+        past_ns: i64,
     ) -> Option<Joined> {
         let (asked, alike) = self.alike(episode)?;
         let Aggregate { from, within_ns, .. } = asked.aggregate;
@@ -234,7 +236,7 @@ impl Aggregator {
         recent.drain(..beyond);
         let earliest_ns = recent[..recent.len() - 1].iter().map(|(told_ns, _)| *told_ns).min();
         let shortest_ns = earliest_ns.map(|earliest_ns| at_ns.saturating_sub(earliest_ns));
-        self.forget_recent(at_ns);
+        self.forget_recent(past_ns);
         let (group, told) = match place {
             Place::Alone => return None,
             Place::Within => {
@@ -367,16 +369,16 @@ impl Aggregator {
         name.into()
     }
 
-    /// Forgets what is too long ago to count, when it may be much.
-    fn forget_recent(&mut self, at_ns: i64) {
+    /// Forgets what is too long ago to count ever again, when it may be much: when that is changes
+    /// nothing.
+    fn forget_recent(&mut self, past_ns: i64) {
         if self.of.recent.len() > 2 * self.lasting + 1024 {
             let asked = &self.asked;
             self.of.recent.retain(|alike, recent| {
                 let within_ns = asked[usize::from(alike.rule)]
                     .as_ref()
                     .map_or(0, |asked| asked.aggregate.within_ns);
-                let (told_ns, _) = recent.last().expect("something was told");
-                *told_ns > at_ns.saturating_sub(within_ns)
+                recent.iter().any(|(told_ns, _)| *told_ns > past_ns.saturating_sub(within_ns))
             });
             self.lasting = self.of.recent.len();
         }

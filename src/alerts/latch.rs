@@ -560,14 +560,16 @@ impl Latch {
         if let Some(((by, id), until_ns)) = silenced {
             return Err((Keeper::Silence(by, id), until_ns));
         }
+        // Within a tick, what became known late is told before what was due before its end.
+        let past_ns = self.now_ns.saturating_sub(self.timing.tick);
         let place = self.aggregator.place(episode, at_ns);
         let limited = match &place {
-            Place::Alone => self.limiter.take(episode, episode, at_ns),
-            Place::First(group) => self.limiter.take(episode, group, at_ns),
+            Place::Alone => self.limiter.take(episode, episode, at_ns, past_ns),
+            Place::First(group) => self.limiter.take(episode, group, at_ns, past_ns),
             Place::Within => Ok(()),
         };
         limited.map_err(|next_ns| (Keeper::Limit, next_ns))?;
-        let joined = self.aggregator.take(episode, place, (at_ns, self.now_ns));
+        let joined = self.aggregator.take(episode, place, (at_ns, self.now_ns), past_ns);
         Ok(joined.map_or(Spoken::Told, Spoken::Joined))
     }
 

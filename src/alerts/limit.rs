@@ -62,12 +62,13 @@ impl Limiter {
     }
 
     /// Takes a token at an instant, of the unit of what is told, which may be a group; where there is
-    /// none, gives when there is.
+    /// none, gives when there is. All that is told later is of an instant after `past_ns`.
     pub(super) fn take(
         &mut self,
         episode: &Episode,
         told: &Episode,
         at_ns: i64,
+        past_ns: i64,
     ) -> Result<(), i64> {
         let Some(Limit { burst, every_ns, by }) = self.limits[usize::from(episode.rule)] else {
             return Ok(());
@@ -85,7 +86,7 @@ impl Limiter {
         }
         self.full_at.insert(key, full_ns.saturating_add(every_ns));
         if self.full_at.len() > 2 * self.lasting + 1024 {
-            self.full_at.retain(|_, full_ns| *full_ns > at_ns);
+            self.full_at.retain(|_, full_ns| *full_ns > past_ns);
             self.lasting = self.full_at.len();
         }
         Ok(())

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::time::format_rfc3339;
 
+mod forgotten;
 mod silenced;
 mod together;
 
