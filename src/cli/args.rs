@@ -358,7 +358,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "[SOURCE=]LOG")]
     pub(super) sample: Vec<LogArg>,
     /// Refuses what is not compatible with an earlier rule file: states that a signal has not any
-    /// more, without another major version of its schema.
+    /// more, without another major version of its schema, and signals that are gone.
     #[arg(long, value_name = "OLD")]
     pub(super) against: Option<PathBuf>,
 }

@@ -2,22 +2,47 @@
 //! surprised by a version that says that nothing is broken.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::{Diagnostic, Rules, Signal};
 
 impl Rules {
     /// What is not compatible with an earlier file. A signal goes on with the one of its name, and with
     /// those of its schema and major version: it has all their states, and no others in the same
-    /// version, which is never a lower one. Another major version may have any.
+    /// version, which is never a lower one. Another major version may have any. One whose states rules
+    /// told goes on in some signal.
     pub fn incompatible(&self, before: &Self) -> Vec<Diagnostic> {
         let mut all = Vec::new();
         for signal in &self.signals {
-            let goes_on = |old: &&Signal| old.name == signal.name || is_of_schema(old, signal);
             // One problem of a signal is enough: others follow from it.
-            all.extend(before.signals.iter().filter(goes_on).find_map(|old| against(signal, old)));
+            let mut earlier = before.signals.iter().filter(|old| goes_on(old, signal));
+            all.extend(earlier.find_map(|old| against(signal, old)));
+        }
+        for (number, old) in before.signals.iter().enumerate() {
+            let was_told = before.rules.iter().any(|rule| rule.signal == number);
+            if was_told && !self.signals.iter().any(|signal| goes_on(old, signal)) {
+                // What is gone has no place: it is said where signals begin.
+                all.push(gone(old, self.signals[0].span.clone()));
+            }
         }
         all
     }
+}
+
+fn gone(old: &Signal, span: Range<usize>) -> Diagnostic {
+    let message = format!("the signal `{}` is gone, and all its states", old.name);
+    let help = match &old.schema {
+        Some(schema) => format!(
+            "keep it, or give what takes its place the schema {} and another major version",
+            schema.name
+        ),
+        None => "keep it: it has no schema, by which another could take its place".to_owned(),
+    };
+    Diagnostic::new(span, message, help)
+}
+
+fn goes_on(old: &Signal, signal: &Signal) -> bool {
+    old.name == signal.name || is_of_schema(old, signal)
 }
 
 fn is_of_schema(one: &Signal, other: &Signal) -> bool {
@@ -148,6 +173,35 @@ mod tests {
             let found: Vec<_> = found.into_iter().map(|found| found.message).collect();
             let wanted: Vec<_> = [problem].into_iter().filter(|text| !text.is_empty()).collect();
             assert_eq!(found, wanted, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_goes_only_if_its_schema_goes_on() {
+        let file = |signals: &[String], on: &[&str]| {
+            let rules = on.iter().map(|name| format!("{{ name: on-{name}, signal: {name} }}"));
+            let (signals, rules) = (signals.join(", "), rules.collect::<Vec<_>>().join(", "));
+            let text = format!("version: 1\nsignals: {{ {signals} }}\nrules: [{rules}]\n");
+            Rules::parse("rules.yaml", &text).unwrap_or_else(|all| panic!("{all}"))
+        };
+        let h = || signal("h", "", &["up"]);
+        let gone = "the signal `g` is gone, and all its states";
+        for (schema, told, now, problem) in [
+            ("s/1.0.0", true, vec![h()], Some(gone)),
+            ("", true, vec![h()], Some(gone)),
+            ("", true, vec![h(), signal("k", "s/1.0.0", &["up"])], Some(gone)),
+            ("s/1.0.0", true, vec![h(), signal("k", "t/2.0.0", &["up"])], Some(gone)),
+            ("s/1.0.0", true, vec![h(), signal("k", "s/2.0.0", &["ok"])], None),
+            ("s/1.0.0", true, vec![h(), signal("k", "s/1.1.0", &["up", "slow"])], None),
+            ("s/1.0.0", true, vec![h(), signal("g", "", &["up"])], None),
+            // Nobody was told of its states.
+            ("", false, vec![h()], None),
+        ] {
+            let on = if told { &["h", "g"][..] } else { &["h"] };
+            let before = file(&[signal("g", schema, &["up"]), h()], on);
+            let found = file(&now, &["h"]).incompatible(&before);
+            let found: Vec<_> = found.iter().map(|found| found.message.as_str()).collect();
+            assert_eq!(found, problem.into_iter().collect::<Vec<_>>(), "{schema} {now:?}");
         }
     }
 

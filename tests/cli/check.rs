@@ -313,6 +313,24 @@ fn a_file_that_breaks_an_earlier_one_is_refused() {
     "#]]
     .assert_eq(&ran.complained);
     assert_eq!(ran.said, "");
+    let gone = file("1.3.0", "up: data.up").replace("name: s", "name: t");
+    let gone = gone.replace("  h:", "  g:").replace("signal: h", "signal: g");
+    place.write("gone.yaml", gone.as_bytes());
+    let ran = place.run("check gone.yaml --against old.yaml");
+    ran.assert(78, &[]);
+    expect![[r#"
+        error: the signal `h` is gone, and all its states
+         --> gone.yaml:3:3
+          |
+        3 |   g:
+          |   ^
+          |
+          = help: keep it, or give what takes its place the schema s and another major version
+
+        1 error
+
+    "#]]
+    .assert_eq(&ran.complained);
     place.run("check major.yaml --against old.yaml").assert(0, &[]);
     place.run("check old.yaml --against old.yaml").assert(0, &[]);
     place.run("check old.yaml --against wrong.yaml").assert(78, &["wrong.yaml:1"]);
