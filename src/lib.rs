@@ -19,6 +19,7 @@ pub mod cli;
 pub mod durable;
 pub mod explain;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod persistence;
 pub mod pipeline;

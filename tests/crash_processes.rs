@@ -97,6 +97,7 @@ fn one_of_several_processes() {
         until_ns: None,
         tick_ns: task.tick_ns,
         cluster: Some(cluster.clone()),
+        profile: false,
         progress: false,
         fates: task.fates,
         checkpoint: Some(Plan { dir: task.kept.clone(), every: Every::Clock(task.every_ns), disk }),

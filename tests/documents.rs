@@ -36,6 +36,7 @@ fn options(logs: Vec<Log>, out: PathBuf) -> Options {
         fates: true,
         checkpoint: None,
         senders: None,
+        profile: false,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

@@ -37,6 +37,7 @@ fn replayed(failing: &str, workers: usize) -> Outputs {
         fates: false,
         checkpoint: None,
         senders: None,
+        profile: false,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

@@ -37,6 +37,7 @@ fn options(logs: Vec<Log>, out: PathBuf, workers: usize, tick_ns: i64) -> Option
         fates: true,
         checkpoint: None,
         senders: None,
+        profile: false,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

@@ -54,6 +54,7 @@ fn replayed(rules: &Rules, logs: Vec<Log>, out: &Path) -> Outputs {
         fates: false,
         checkpoint: None,
         senders: None,
+        profile: false,
         progress: false,
         interrupt: Interrupt::default(),
         block_bytes: None,

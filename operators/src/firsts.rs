@@ -33,6 +33,7 @@ use timely::dataflow::channels::pact::{Exchange, ParallelizationContract};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use crate::footprint::Telling;
 use crate::hash::fixed_hash;
 use crate::in_place;
 use crate::machine::{Data, Event, Key};
@@ -195,7 +196,8 @@ where
         P: ParallelizationContract<i64, Vec<Update<(T::Key, T::Event)>>>,
     {
         let Self { name, repeats_until, mut pass, snapshots, restored } = self;
-        let mut builder = OperatorBuilder::new(name, events.inner.scope());
+        let scope = events.inner.scope();
+        let mut builder = OperatorBuilder::new(name, scope);
         let mut input = builder.new_input(events.inner, pact);
         let (passed, passed_stream) = builder.new_output();
         let (notes, note_stream) = builder.new_output();
@@ -205,6 +207,7 @@ where
         for part in restored.iter().flat_map(|parts| parts.iter()) {
             windows.restore(part).expect("a snapshot of this operator");
         }
+        let mut telling = Telling::new(&scope, builder.operator_info().global_id);
         builder.build(move |capabilities| {
             let mut held = Some(capabilities);
             let mut pending: Pending<(T::Key, T::Event)> = Pending::new();
@@ -262,6 +265,7 @@ where
                     snapshots.give(windows.snapshot(at));
                 }
                 take(frontier, &mut windows);
+                telling.tell(|| (windows.table.len(), windows.table.allocation_size()));
                 windows.sweep(frontier.unwrap_or(i64::MAX));
                 drop((passed, notes));
                 match frontier {

@@ -126,6 +126,13 @@ pub trait Inputs<B> {
     fn give(&mut self, batch: B);
     /// Advances every input to a logical time and flushes it.
     fn advance_to(&mut self, time: i64);
+    /// Does all that is done at once for a batch: for who measures that.
+    fn take_in(&mut self, work: impl FnOnce(&mut Self))
+    where
+        Self: Sized,
+    {
+        work(self);
+    }
     /// Closes every input, and says at which instant time stands then.
     fn end(&mut self, clock: Option<i64>);
     /// Wants what is remembered at a logical time.
@@ -190,13 +197,15 @@ impl<B> Intake<B> {
             }
             match self.messages.try_recv() {
                 Ok(Message::Batch { batch, last, frontier: next }) => {
-                    inputs.give(batch);
                     in_flight.push_back(last);
-                    if next > frontier {
-                        frontier = next;
-                        inputs.advance_to(frontier);
-                    }
-                    worker.step();
+                    inputs.take_in(|inputs| {
+                        inputs.give(batch);
+                        if next > frontier {
+                            frontier = next;
+                            inputs.advance_to(frontier);
+                        }
+                        worker.step();
+                    });
                 }
                 Ok(Message::End { clock }) => stage = Stage::Ending(clock),
                 Err(TryRecvError::Empty) => {

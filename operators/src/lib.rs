@@ -194,6 +194,7 @@
 
 pub mod finite;
 pub mod firsts;
+pub mod footprint;
 pub mod gather;
 pub mod harness;
 pub mod hash;

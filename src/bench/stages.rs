@@ -18,6 +18,7 @@ use timely::worker::Worker;
 use super::measure::{Cost, here};
 use super::table::Row;
 use super::{Bench, Failure, Shape};
+use crate::metrics::Metrics;
 use crate::model::Scalar;
 use crate::pipeline::{self, Gathered, Remembering, Update};
 use crate::rules::{RecordView, Rules};
@@ -206,7 +207,13 @@ fn recorded(log: &Path, rules: &Rules) -> Result<Vec<Step>, Failure> {
     let reader = thread::spawn(move || {
         let stop = AtomicBool::new(false);
         let (feeds, progress) = ([feed], &|_| ());
-        let to = ReadTo { feeds: &feeds, stop: &stop, progress, saver: None };
+        let to = ReadTo {
+            feeds: &feeds,
+            stop: &stop,
+            progress,
+            saver: None,
+            metrics: &Metrics::default(),
+        };
         read(vec![partition], &matcher, clockwork, to);
     });
     let steps = timely::execute_directly(move |worker| {
@@ -323,6 +330,7 @@ fn output(dir: &Path, steps: &[Step], rules: &Rules, runs: usize) -> Result<Vec<
                 keep: None,
                 senders: None,
                 follows: false,
+                metrics: Arc::default(),
             };
             let (reporter, writing) = report::start(rules, asked)?;
             for updates in copies {

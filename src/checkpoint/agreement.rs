@@ -48,6 +48,8 @@ pub(super) struct Council {
     processes: usize,
     /// No cut is before this.
     not_before: i64,
+    /// The last cut; none is of the same time.
+    last: Option<i64>,
     stage: Stage,
 }
 
@@ -68,7 +70,7 @@ enum Stage {
 impl Council {
     pub(super) fn new(processes: usize, not_before: Option<i64>) -> Self {
         let not_before = not_before.unwrap_or(i64::MIN);
-        Self { processes, not_before, stage: Stage::Idle }
+        Self { processes, not_before, last: None, stage: Stage::Idle }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -92,24 +94,27 @@ impl Council {
                 self.stage = Stage::Over;
                 Some(Order::Over)
             }
-            (Stage::Asked { left: 1, at }, Answer::Judged(next)) => match at.max(next) {
-                // Time has not begun.
-                None => {
-                    self.stage = Stage::Idle;
-                    Some(Order::Go(None))
+            (Stage::Asked { left: 1, at }, Answer::Judged(next)) => {
+                let at = at.max(next).map(|at| at.max(self.not_before));
+                match at.filter(|at| self.last.is_none_or(|last| last < *at)) {
+                    // Time has not begun, or not gone on.
+                    None => {
+                        self.stage = Stage::Idle;
+                        Some(Order::Go(None))
+                    }
+                    Some(at) => {
+                        self.stage = Stage::Noting { left: self.processes, at };
+                        Some(Order::Note(at))
+                    }
                 }
-                Some(at) => {
-                    let at = at.max(self.not_before);
-                    self.stage = Stage::Noting { left: self.processes, at };
-                    Some(Order::Note(at))
-                }
-            },
+            }
             (Stage::Asked { left, at }, Answer::Judged(next)) => {
                 self.stage = Stage::Asked { left: left - 1, at: at.max(next) };
                 None
             }
             (Stage::Noting { left: 1, at }, Answer::Noted) => {
                 self.stage = Stage::Cutting;
+                self.last = Some(at);
                 Some(Order::Go(Some(at)))
             }
             (Stage::Noting { left, at }, Answer::Noted) => {

@@ -477,6 +477,10 @@ pub(super) struct ReplayArgs {
     /// Writes fates.ndjson, too: what became of every record, a line each.
     #[arg(long)]
     pub(super) fates: bool,
+    /// Says at the end how long each stage took, how each rule told, and what the operators of the
+    /// workers of this process took and kept. Costs a few percent.
+    #[arg(long)]
+    pub(super) profile: bool,
     /// A folder for checkpoints: a replay that is killed or interrupted goes on from the last one
     /// when it is started again, and its outputs are those of one that never was. Of several processes,
     /// process 0 keeps the folder, for all.

@@ -303,7 +303,10 @@ fn outcome(replayed: &Replayed, options: &Options) -> u8 {
         let what = "another process could not read a log to its end; what was whole is output";
         code = Some(fail(DAMAGED, &what));
     }
-    let printed = summary.map_or(0, |summary| print(&say::summary(summary, &options.out)));
+    let mut printed = summary.map_or(0, |summary| print(&say::summary(summary, &options.out)));
+    if options.profile {
+        printed = printed.max(print(&format!("\n{}\n", replayed.metrics)));
+    }
     code.unwrap_or(printed)
 }
 
@@ -349,6 +352,7 @@ fn options(
         fates: args.fates,
         checkpoint,
         senders,
+        profile: args.profile,
         progress: !args.follow,
         interrupt,
         block_bytes: None,

@@ -10,6 +10,7 @@ use limbeck_operators::intake::{Intake, intake};
 use limbeck_operators::timeline::Timing;
 
 use super::{CHANNEL_MAX, Failure, IN_FLIGHT_MAX, StopsProcess};
+use crate::metrics::Metrics;
 use crate::pipeline::{self, Gathered, Remembering};
 use crate::rules::Rules;
 use crate::sources::intake::{Batch, Clockwork, Matcher, Outcome, Partition, ReadTo, Traced, read};
@@ -59,7 +60,13 @@ pub fn collect<T: Send + Default + 'static>(
     };
     let workers = start(rules, how, intakes, receive)?;
     let stop = AtomicBool::new(false);
-    let to = ReadTo { feeds: &feeds, stop: &stop, progress: &|_| (), saver: None };
+    let to = ReadTo {
+        feeds: &feeds,
+        stop: &stop,
+        progress: &|_| (),
+        saver: None,
+        metrics: &Metrics::default(),
+    };
     let outcome = read(partitions, matcher, clockwork, to);
     drop(feeds);
     for worker in workers.join() {

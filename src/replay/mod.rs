@@ -28,6 +28,8 @@ use self::resume::{Resuming, Saved, Saving, resume};
 use crate::alerts::Senders;
 use crate::checkpoint::{Plan, WorkerGiver};
 use crate::log::Stored;
+use crate::metrics::profile::Listening;
+use crate::metrics::{self, Metrics, Timed};
 use crate::pipeline::{self, Gathered, Remembering, RestoredFlow};
 use crate::rules::Rules;
 use crate::sinks::report::{self, Asked, OUTPUTS, Reporter, Summary, Writing};
@@ -128,6 +130,8 @@ pub struct Options {
     pub checkpoint: Option<Plan>,
     /// What sends notifications to their sinks; without, nobody is told.
     pub senders: Option<Arc<Senders>>,
+    /// Whether to measure where workers spend their time, and what they keep.
+    pub profile: bool,
     /// Whether to draw a progress bar where standard error is a terminal.
     pub progress: bool,
     /// What ends the reading early.
@@ -145,6 +149,8 @@ pub struct Replayed {
     pub summary: Option<Summary>,
     /// Inputs that could not be read to their end. What was whole has been replayed.
     pub damaged: Vec<InputError>,
+    /// What was measured of this process.
+    pub metrics: Arc<Metrics>,
 }
 
 /// As many workers as are worth while here: each has a thread beside it that decodes, and costs
@@ -167,6 +173,7 @@ pub struct Prepared<'r> {
     rules: &'r Rules,
     options: &'r Options,
     started: Instant,
+    metrics: Arc<Metrics>,
     partitions: Vec<Partition>,
     /// None on a process that writes no outputs.
     writing: Option<(Reporter, Writing)>,
@@ -183,8 +190,9 @@ pub struct Prepared<'r> {
 ///
 /// [`Failure::Input`] or [`Failure::Output`].
 pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r>, Failure> {
-    #[expect(clippy::disallowed_methods, reason = "the engine's own metric: events per second")]
-    let started = Instant::now();
+    let started = metrics::now();
+    let names_of_rules = rules.rules.iter().map(|rule| rule.name.as_str());
+    let metrics = Arc::new(Metrics::new(names_of_rules, options.profile));
     let mut partitions = open_partitions(rules, options)?;
     spare_logs(options)?;
     let (feeds, intakes): (Vec<_>, Vec<_>) =
@@ -207,12 +215,13 @@ pub fn prepare<'r>(rules: &'r Rules, options: &'r Options) -> Result<Prepared<'r
             let (dir, files) = (&*options.out, names(options));
             let (fates, tick_ns) = (options.fates, options.tick_ns);
             let senders = options.senders.clone();
-            let asked = Asked { dir, files, fates, tick_ns, keep, senders, follows };
+            let metrics = Arc::clone(&metrics);
+            let asked = Asked { dir, files, fates, tick_ns, keep, senders, follows, metrics };
             Some(report::start(rules, asked)?)
         }
         false => None,
     };
-    Ok(Prepared { rules, options, started, partitions, writing, resuming, feeds, intakes })
+    Ok(Prepared { rules, options, started, metrics, partitions, writing, resuming, feeds, intakes })
 }
 
 impl Prepared<'_> {
@@ -254,15 +263,25 @@ impl Prepared<'_> {
 
     fn replay(self, builders: Builders, carrying: Option<&Carrying>) -> Result<Replayed, Failure> {
         let records_before = self.resumed().map_or(0, Resumed::records);
-        let Self { rules, options, started, partitions, writing, resuming, feeds, intakes } = self;
+        let Self {
+            rules,
+            options,
+            started,
+            metrics,
+            partitions,
+            writing,
+            resuming,
+            feeds,
+            intakes,
+        } = self;
         let (reporter, writing) = writing.unzip();
         let (saving, restored) = resuming.map(|resuming| (resuming.saving, resuming.flow)).unzip();
         let restored = restored.flatten();
         let stop = Arc::new(AtomicBool::new(false));
         let giver = saving.as_ref().map(|saving| saving.keeper.worker_giver());
         let flow = (restored, giver);
-        let workers = match start_workers(rules, options, builders, intakes, reporter, &stop, flow)
-        {
+        let whole = (rules, options, &metrics);
+        let workers = match start_workers(whole, builders, intakes, reporter, &stop, flow) {
             Ok(workers) => workers,
             Err(failure) => {
                 drop(writing.map(Writing::finish));
@@ -270,7 +289,7 @@ impl Prepared<'_> {
             }
         };
         let saver = saving.as_ref().map(|saving| &saving.keeper as &dyn Saver);
-        let outcome = feed(partitions, rules, options, (&feeds, saver), &stop);
+        let outcome = feed(partitions, (rules, options, &metrics), (&feeds, saver), &stop);
         if let (true, Some(carrying)) = (outcome.left, carrying) {
             leave(carrying, outcome, saving, writing);
         }
@@ -291,7 +310,7 @@ impl Prepared<'_> {
             if let Some(carrying) = carrying {
                 carrying.done();
             }
-            return Ok(Replayed { summary: None, damaged });
+            return Ok(Replayed { summary: None, damaged, metrics });
         };
         let written = writing.finish();
         // Outputs that could not be saved cannot be finished either: that is said first.
@@ -300,7 +319,7 @@ impl Prepared<'_> {
         let is_interrupt = |error: &InputError| matches!(error, InputError::Interrupted { .. });
         if saved.is_some() && damaged.iter().any(is_interrupt) {
             // Another process goes on with it.
-            return Ok(Replayed { summary: None, damaged });
+            return Ok(Replayed { summary: None, damaged, metrics });
         }
         written.summary.complete &= !outcome.stopped;
         let read = written.summary.records - records_before;
@@ -311,7 +330,7 @@ impl Prepared<'_> {
         if let Some(carrying) = carrying {
             carrying.done();
         }
-        Ok(Replayed { summary: Some(summary), damaged })
+        Ok(Replayed { summary: Some(summary), damaged, metrics })
     }
 }
 
@@ -391,8 +410,7 @@ fn names(options: &Options) -> Vec<String> {
 /// Reads on this thread until everything has been taken over by the workers.
 fn feed(
     partitions: Vec<Partition>,
-    rules: &Rules,
-    options: &Options,
+    (rules, options, metrics): (&Rules, &Options, &Metrics),
     (feeds, saver): (&[Feed<Batch>], Option<&dyn Saver>),
     stop: &AtomicBool,
 ) -> Outcome {
@@ -407,7 +425,7 @@ fn feed(
     let sizes: Option<u64> = partitions.iter().map(Partition::size_bytes).sum();
     let bar = progress::Bar::new(options.progress, sizes);
     let progress = &|bytes| bar.at(bytes);
-    let to = ReadTo { feeds, stop, progress, saver };
+    let to = ReadTo { feeds, stop, progress, saver, metrics };
     let outcome = read(partitions, &Matcher::new(rules), clockwork, to);
     bar.finish();
     outcome
@@ -416,8 +434,7 @@ fn feed(
 type Workers = timely::communication::WorkerGuards<()>;
 
 fn start_workers(
-    rules: &Rules,
-    options: &Options,
+    (rules, options, metrics): (&Rules, &Options, &Arc<Metrics>),
     (builders, others): Builders,
     intakes: Vec<Intake<Batch>>,
     reporter: Option<Reporter>,
@@ -434,6 +451,7 @@ fn start_workers(
     };
     let (rules, local, stop) = (rules.clone(), options.workers, Arc::clone(stop));
     let giver = Mutex::new(giver);
+    let metrics = Arc::clone(metrics);
     timely::execute::execute_from(builders, others, WorkerConfig::default(), move |worker| {
         let taken = |slot: usize| intakes.lock().ok().and_then(|mut all| all[slot].take());
         let mine = taken(worker.index() % local).expect("each worker takes its own intake");
@@ -461,9 +479,14 @@ fn start_workers(
             },
             None => Remembering::nothing(),
         };
-        let (mut inputs, probe) =
+        let listening = metrics.profile().map(|_| Listening::to(worker));
+        let (inputs, probe) =
             worker.dataflow(|scope| pipeline::build(scope, &rules, flow, remembering, receive));
+        let mut inputs = Timed { inputs, metrics: Arc::clone(&metrics) };
         mine.drive(worker, &mut inputs, &probe);
+        if let (Some(listening), Some(profile)) = (listening, metrics.profile()) {
+            listening.end(worker, profile);
+        }
     })
     .map_err(Failure::Start)
 }

@@ -24,6 +24,7 @@ use super::transitions::{TRANSITIONS, Transitions};
 use super::{AtomicFile, Growing, OutputDir, OutputError, Sorter, Unsaved, Unsynced};
 use crate::alerts::{Alerts, NOTIFICATIONS, Senders};
 use crate::durable::Disk;
+use crate::metrics::{Metrics, Stage};
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry, Trace};
@@ -104,6 +105,8 @@ pub struct Asked<'a> {
     pub senders: Option<Arc<Senders>>,
     /// Whether somebody reads the updates as they come.
     pub follows: bool,
+    /// Is told how long it takes, and what rules tell.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Creates the outputs in a directory and starts the thread that writes them.
@@ -112,7 +115,7 @@ pub struct Asked<'a> {
 ///
 /// If they cannot be created.
 pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), OutputError> {
-    let Asked { dir, files, fates, tick_ns, mut keep, senders, follows } = asked;
+    let Asked { dir, files, fates, tick_ns, mut keep, senders, follows, metrics } = asked;
     let disk = keep.as_ref().map_or_else(Disk::default, |keep| keep.disk.clone());
     let dir = OutputDir::create_on(&disk, dir)?;
     let fates = if fates { Some(Fates::new(&dir, rules)?) } else { None };
@@ -152,6 +155,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
     });
     let updates_file = growing(UPDATES, restored.as_ref().map(|saved| saved.updates_bytes))?;
     let mut writer = Writer {
+        metrics: Arc::clone(&metrics),
         episodes_file: dir.file("episodes.ndjson")?,
         updates_file,
         dead_letter_file: dir.file("dead-letter.ndjson")?,
@@ -195,7 +199,7 @@ pub fn start(rules: &Rules, asked: Asked<'_>) -> Result<(Reporter, Writing), Out
         .name("writer".to_owned())
         .spawn(move || {
             for gathered in &receiver {
-                writer.take(gathered)?;
+                metrics.time(Stage::Write, || writer.take(gathered))?;
                 if follows && receiver.is_empty() {
                     writer.updates_file.put_through()?;
                 }
@@ -240,6 +244,7 @@ impl Written {
 }
 
 struct Writer {
+    metrics: Arc<Metrics>,
     dir: OutputDir,
     episodes_file: AtomicFile,
     updates_file: Growing,
@@ -520,6 +525,11 @@ impl Writer {
             }
         }
         self.updates += updates.len() as u64;
+        self.metrics.told(updates.iter().map(|(episode, at, diff)| {
+            let begins = *diff > 0 && episode.revision == 1 && !episode.is_undecided();
+            let behind_ns = begins.then(|| at.saturating_sub(episode.decided_ns));
+            (episode.rule as usize, *diff > 0, behind_ns)
+        }));
         Ok(())
     }
 

@@ -66,6 +66,37 @@ fn earlier_fates_are_removed() {
     assert!(!place.path("out/fates.ndjson").exists());
 }
 
+/// The profile is said behind the summary, of all stages, rules and operators; it changes no output.
+#[test]
+fn a_profile_is_said() {
+    let place = Place::new();
+    place.run(&format!("{REPLAY} --out plain")).assert(0, &[]);
+    for workers in [1, 2] {
+        let ran = place.run(&format!("{REPLAY} --out out --workers {workers} --profile"));
+        ran.assert(0, &[]);
+        place.outputs("out").assert_equal(&place.outputs("plain"), "it was profiled");
+        let rows: Vec<Vec<&str>> =
+            ran.said.lines().map(|line| line.split_whitespace().collect()).collect();
+        let row = |name: &str| {
+            let named = rows.iter().find(|row| row.first() == Some(&name));
+            named.unwrap_or_else(|| panic!("no {name} in {}", ran.said)).clone()
+        };
+        for stage in ["read", "decode", "judge", "flow", "write"] {
+            assert!(row(stage)[1].parse::<u32>().is_ok_and(|times| times > 0), "{}", ran.said);
+        }
+        let [told, withdrawn] =
+            [1, 2].map(|at| row("pod-readiness")[at].parse::<u64>().expect("a count"));
+        let updates = &place.outputs("out").summary["updates"];
+        assert_eq!(Some(told + withdrawn), updates.as_u64());
+        // Name, runs, time with its unit, keys, bytes.
+        for operator in ["duplicates", "hold-down"] {
+            let row = row(operator);
+            let [keys, bytes] = [4, 5].map(|at| row[at].parse::<usize>().expect("a count"));
+            assert!(0 < keys && keys < bytes, "{}", ran.said);
+        }
+    }
+}
+
 /// What is said on standard output is about the outputs; a closed pipe is no failure.
 #[test]
 fn the_summary_is_said() {

@@ -132,6 +132,7 @@ impl Lab {
             until_ns: None,
             tick_ns: 100_000_000,
             cluster: None,
+            profile: false,
             progress: false,
             fates: false,
             checkpoint: None,
@@ -143,7 +144,7 @@ impl Lab {
 
     /// Replays all that the options say; nothing may be damaged.
     pub(crate) fn replay(&self, options: &Options) -> Outputs {
-        let Replayed { summary, damaged } =
+        let Replayed { summary, damaged, .. } =
             replay(&self.rules, options).unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(damaged, [], "the logs are whole");
         assert!(summary.expect("one process writes the outputs").complete);

@@ -98,6 +98,12 @@ impl<M: Machine> Journal<M> {
         })
     }
 
+    /// The bytes of its lists.
+    pub(super) fn bytes(&self) -> usize {
+        self.notes.capacity() * size_of::<Note<M>>()
+            + self.told.capacity() * size_of::<Revised<M::Output>>()
+    }
+
     /// Forgets what nothing can precede any more, up to the first note of which that is not so.
     pub(super) fn forget(&mut self, horizon: i64) {
         let are_final = self.notes.iter().take_while(|note| note.event.time() < horizon).count();

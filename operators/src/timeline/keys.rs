@@ -416,6 +416,14 @@ impl<M: Machine> Keys<M> {
         snapshot
     }
 
+    /// How many keys there are, and the bytes of what is kept of all of them together.
+    pub(super) fn footprint(&self) -> (usize, usize) {
+        let slots = self.slots.capacity() * size_of::<Option<Slot<M>>>();
+        let free = self.free.capacity() * size_of::<u32>();
+        let table = self.table.allocation_size();
+        (self.table.len(), slots + free + table + self.wheel.bytes() + self.journal.bytes())
+    }
+
     /// Makes room for so many keys more.
     pub(super) fn reserve(&mut self, keys: usize) {
         self.slots.reserve(keys);

@@ -64,6 +64,7 @@ use timely::dataflow::operators::generic::operator::empty;
 
 pub use history::Revised;
 
+use crate::footprint::Telling;
 use crate::hash::fixed_hash;
 use crate::machine::Machine;
 use crate::pending::{Pending, Update};
@@ -244,6 +245,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
         let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(oks);
         let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(errs);
         let snapshots = self.snapshots;
+        let mut telling = Telling::new(&scope, builder.operator_info().global_id);
 
         builder.build(move |capabilities| {
             let mut held: Option<Vec<Capability<i64>>> = Some(capabilities);
@@ -279,6 +281,7 @@ impl<'scope, M: Machine> Timeline<'scope, M> {
                     (None, Some(end)) => keys.finish(end, &mut emit),
                     (None, None) => {}
                 }
+                telling.tell(|| keys.footprint());
                 drop(emit);
                 drop((ok_output, err_output));
                 match frontier {

@@ -34,6 +34,12 @@ impl Wheel {
         self.occupied[level as usize] |= 1 << bucket;
     }
 
+    /// The bytes of its lists.
+    pub(crate) fn bytes(&self) -> usize {
+        let timers: usize = self.levels.iter().flatten().map(Vec::capacity).sum();
+        timers * size_of::<(u64, u32)>()
+    }
+
     /// Moves now to `until` and takes out every timer before it.
     pub(crate) fn advance(&mut self, until: i64, expired: &mut Vec<(i64, u32)>) {
         let until = unsigned(until).max(self.now);

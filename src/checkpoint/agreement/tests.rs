@@ -197,7 +197,7 @@ proptest! {
 }
 
 #[test]
-fn time_that_has_not_begun_is_not_cut() {
+fn time_that_has_not_begun_or_gone_on_is_not_cut() {
     let mut council = Council::new(2, Some(50));
     assert_eq!(council.begin(), Some(Order::Ask));
     assert_eq!(council.begin(), None, "one at a time");
@@ -212,6 +212,10 @@ fn time_that_has_not_begun_is_not_cut() {
         assert_eq!(council.hear(Answer::Noted), Some(Order::Go(Some(at))));
         assert!(!council.is_idle());
         council.done();
+        assert_eq!(council.begin(), Some(Order::Ask));
+        assert_eq!(council.hear(Answer::Judged(Some(judged))), None);
+        assert_eq!(council.hear(Answer::Judged(Some(20))), Some(Order::Go(None)));
+        assert!(council.is_idle());
     }
 }
 

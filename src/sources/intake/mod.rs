@@ -40,6 +40,7 @@ use self::sequencer::Sequenced;
 use super::header::{Header, header};
 use super::{Blocks, InputError, Interrupt, Opened};
 use crate::log::{Groups, Stored};
+use crate::metrics::{Metrics, Stage};
 use crate::model::account::{Account, SourceKey};
 use crate::model::entity::Entity;
 use crate::model::ledger::{Count, Entry};
@@ -261,6 +262,8 @@ pub struct ReadTo<'r> {
     pub progress: &'r (dyn Fn(u64) + Sync),
     /// What saves it on the way.
     pub saver: Option<&'r dyn Saver>,
+    /// Is told how long it takes.
+    pub metrics: &'r Metrics,
 }
 
 /// Reads all partitions into the workers' feeds; returns when the last batch has been taken over.
@@ -270,7 +273,7 @@ pub fn read(
     clockwork: Clockwork,
     to: ReadTo<'_>,
 ) -> Outcome {
-    let ReadTo { feeds, stop, progress, saver } = to;
+    let ReadTo { feeds, stop, progress, saver, metrics } = to;
     let lanes = lanes(partitions, clockwork, matcher.rules());
     let clock = lanes.iter().filter_map(|lane| lane.sequencer.arrival_ns()).max();
     let workers = feeds.len();
@@ -292,9 +295,14 @@ pub fn read(
                     let habits = habits.entry(source).or_default();
                     let give = |block| done.send((index, block)).map_err(|_| ());
                     let given = match raw {
-                        ToDecode::Lines(raw) => give(matcher.decode(source, raw, workers, habits)),
+                        ToDecode::Lines(raw) => {
+                            let decode = || matcher.decode(source, raw, workers, habits);
+                            give(metrics.time(Stage::Decode, decode))
+                        }
                         ToDecode::Rows(raw) => {
-                            matcher.decode_rows(source, raw, workers).try_for_each(give)
+                            let mut blocks = matcher.decode_rows(source, raw, workers);
+                            let mut decode = || metrics.time(Stage::Decode, || blocks.next());
+                            std::iter::from_fn(&mut decode).try_for_each(give)
                         }
                     };
                     if given.is_err() {
@@ -314,6 +322,7 @@ pub fn read(
             feeds,
             clock,
             saver,
+            metrics,
             cut: None,
             come_to_ns: i64::MIN,
             outcome: Outcome::default(),
@@ -346,6 +355,7 @@ struct Reader<'f> {
     /// The last arrival of any partition.
     clock: Option<i64>,
     saver: Option<&'f dyn Saver>,
+    metrics: &'f Metrics,
     /// The logical time at which all is saved next, if that has been decided, and at which it last was.
     cut: Option<i64>,
     come_to_ns: i64,
@@ -394,10 +404,12 @@ impl Reader<'_> {
     fn read_block(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
         let (partition, number) = (lane.number, lane.sent);
+        let metrics = self.metrics;
         let read = match &mut lane.unread {
             None => return,
             Some(Unread::Lines(blocks, header)) => {
-                let block = blocks.next_block(self.buffers.pop().unwrap_or_default());
+                let buffer = self.buffers.pop().unwrap_or_default();
+                let block = metrics.time(Stage::Read, || blocks.next_block(buffer));
                 block.map(|block| {
                     let block = block?;
                     let (offset, line) = (block.offset, block.first_line);
@@ -411,11 +423,13 @@ impl Reader<'_> {
                     Ok((ToDecode::Lines(raw), 1, start))
                 })
             }
-            Some(Unread::Groups(groups)) => groups.next_group().map(|group| {
-                let raw = RawRows { partition, number, group: group? };
-                let blocks = raw.blocks();
-                Ok((ToDecode::Rows(raw), blocks, Start::Log))
-            }),
+            Some(Unread::Groups(groups)) => {
+                metrics.time(Stage::Read, || groups.next_group()).map(|group| {
+                    let raw = RawRows { partition, number, group: group? };
+                    let blocks = raw.blocks();
+                    Ok((ToDecode::Rows(raw), blocks, Start::Log))
+                })
+            }
         };
         match read {
             Some(Ok((raw, blocks, start))) => {
@@ -519,7 +533,7 @@ impl Reader<'_> {
             lane.next_ns = None;
             lane.starts.pop_front();
             let damage = block.damage.clone();
-            let (sequenced, text) = lane.sequencer.judge(block);
+            let (sequenced, text) = self.metrics.time(Stage::Judge, || lane.sequencer.judge(block));
             if let Text::Lines(bytes) = text {
                 self.buffers.push(bytes);
             }
@@ -564,8 +578,7 @@ impl Reader<'_> {
         let sequencer = &self.lanes[lane].sequencer;
         self.clock = self.clock.max(sequencer.arrival_ns());
         if let Some(saver) = self.saver {
-            let behind = |clock_ns| sequencer.next_tick(self.come_to_ns.max(clock_ns));
-            saver.judged(self.clock.map(|clock_ns| (clock_ns, behind(clock_ns))));
+            saver.judged(self.clock.map(|clock_ns| (clock_ns, sequencer.next_tick(clock_ns))));
         }
     }
 
@@ -584,9 +597,8 @@ impl Reader<'_> {
         let has_come = |lane: &Lane| !lane.is_open() || lane.saved.is_some();
         let Some(at) = self.cut.filter(|_| self.lanes.iter().all(has_come)) else { return Ok(()) };
         self.cut = None;
-        // Time comes to the cut, though a record of then may wait; there is no other of this time.
+        // Time comes to the cut, though the first record of then may wait still.
         self.come_to_ns = self.come_to_ns.max(at);
-        self.have_judged(0);
         saver.save(at, self.saved());
         // The last to be behind it may have come to its end, and said nothing of time.
         let rows = vec![Vec::new(); self.feeds.len()];
@@ -635,6 +647,7 @@ impl Reader<'_> {
         let damaged = (damaged > 0).then_some((Entry::Count(Count::Damaged), damaged));
         let Some(lane) = self.lanes.first() else { return };
         let at = self.clock.map_or(i64::MIN, |clock| lane.sequencer.floor(clock));
+        let at = at.max(self.come_to_ns);
         let ledger = accounts.chain(damaged).map(|(entry, diff)| (entry, at, diff));
         let ledger: Vec<_> = ledger.collect();
         if !ledger.is_empty() {
@@ -649,7 +662,7 @@ impl Reader<'_> {
     fn hand_on(&mut self, sequenced: Sequenced) -> Result<(), ()> {
         let open = self.lanes.iter().filter(|lane| lane.is_open());
         let behind = open.map(Lane::reach_ns).min();
-        // A cut that is agreed on is behind what has been judged, and time must not be.
+        // The next cut is behind all that has been judged, and the last cut: time must not be.
         let last = self.clock.max(Some(self.come_to_ns).filter(|at| *at > i64::MIN));
         let clock_ns = behind.unwrap_or(last).min(last).unwrap_or(i64::MIN);
         let frontier = match self.lanes.first() {
@@ -660,7 +673,8 @@ impl Reader<'_> {
         for (feed, sightings) in self.feeds.iter().zip(rows) {
             let ledger = std::mem::take(&mut ledger);
             let batch = Batch { sightings, ledger, since_ns, last };
-            feed.send(Message::Batch { batch, last, frontier }).map_err(|_| ())?;
+            let message = Message::Batch { batch, last, frontier };
+            self.metrics.time(Stage::Wait, || feed.send(message)).map_err(|_| ())?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::decoding::{DecodedBlock, Habits, Head, Raw};
 use super::sequencer::{Sequenced, Sequencer};
 use super::{Clockwork, Matcher, Partition, ReadTo, SavedIntake, Saver, Traced, read};
+use crate::metrics::Metrics;
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::model::sighting::Sighting;
 use crate::rules::Rules;
@@ -261,6 +262,7 @@ fn a_log_of_few_records_does_not_put_off_a_cut() {
             stop: &AtomicBool::new(false),
             progress: &|_| {},
             saver: Some(&saver),
+            metrics: &Metrics::default(),
         };
         let (matcher, clockwork) = (Matcher::new(&rules), clockwork(Some(4_096)));
         let outcome = read(partitions.collect(), &matcher, clockwork, to);
