@@ -597,8 +597,10 @@ impl Reader<'_> {
         let has_come = |lane: &Lane| !lane.is_open() || lane.saved.is_some();
         let Some(at) = self.cut.filter(|_| self.lanes.iter().all(has_come)) else { return Ok(()) };
         self.cut = None;
-        // Time comes to the cut, though the first record of then may wait still.
-        self.come_to_ns = self.come_to_ns.max(at);
+        // Time comes to the cut where there is a record of then, which may wait still.
+        if self.lanes.iter().any(Lane::is_open) {
+            self.come_to_ns = self.come_to_ns.max(at);
+        }
         saver.save(at, self.saved());
         // The last to be behind it may have come to its end, and said nothing of time.
         let rows = vec![Vec::new(); self.feeds.len()];
