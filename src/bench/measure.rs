@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use super::Failure;
 
@@ -82,7 +83,7 @@ fn children_cpu_seconds() -> f64 {
 }
 
 /// Where a measurement was made.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Machine {
     pub(super) cores: usize,
     pub(super) model: String,

@@ -3,11 +3,14 @@
 //! The workload follows from its parameters alone, so that anybody can repeat a measurement. A
 //! whole replay is a process of its own in every run: start-up and peak memory are those of a
 //! user. A stage runs in this process on what the stages before it made, which is made, and
-//! copied for each run, outside of the time that counts.
+//! copied for each run, outside of the time that counts. What stages keep by key is measured by the
+//! memory of whole replays. Results that were recorded can be compared with.
 
+mod against;
 mod limit;
 mod lines;
 mod measure;
+mod memory;
 mod random;
 mod rules;
 mod scaling;
@@ -22,7 +25,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use self::against::Recorded;
 use self::measure::Machine;
+use self::memory::Memory;
 pub use self::soak::Soak;
 use self::table::{Ratio, Report, Row};
 use self::whole::Replays;
@@ -71,6 +76,8 @@ pub struct Settings {
     pub runs: usize,
     /// Where the results go as JSON, too.
     pub json: Option<PathBuf>,
+    /// Results to compare with, as `json` has written them.
+    pub against: Option<PathBuf>,
     /// Where logs and outputs are made, and stay; a directory that is removed if none.
     pub keep: Option<PathBuf>,
     /// How the soak is made, which is made only if `only` has its name.
@@ -96,6 +103,12 @@ pub enum Failure {
     MemoryGrew(String),
     /// No measurement has such a name.
     NoSuchName(String),
+    /// Recorded results cannot be read.
+    NoRecord(PathBuf, io::Error),
+    /// What should be recorded results is something else.
+    BadRecord(PathBuf, String),
+    /// Results of this name are not compared.
+    NotCompared(&'static str),
 }
 
 impl Failure {
@@ -103,7 +116,9 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::RowsDiffer(_) | Self::MemoryGrew(_) => 1,
-            Self::NoSuchName(_) => 2,
+            Self::NoSuchName(_) | Self::NotCompared(_) => 2,
+            Self::BadRecord(..) => 65,
+            Self::NoRecord(..) => 66,
             Self::Program(_) | Self::Stage(_) => 70,
             Self::File(..) => 73,
         }
@@ -124,13 +139,25 @@ impl fmt::Display for Failure {
                 write!(f, "no measurement has `{name}` in its name; there are: ")?;
                 write!(f, "{}, {SCALING}, {SOAK}", names().collect::<Vec<_>>().join(", "))
             }
+            Self::NoRecord(path, error) => {
+                let path = path.display();
+                write!(f, "the recorded results cannot be read: {path}: {error}; {RECORDING}")
+            }
+            Self::BadRecord(path, why) => {
+                write!(f, "{}: {why}; {RECORDING}", path.display())
+            }
+            Self::NotCompared(name) => {
+                write!(f, "what `--only {name}` measures is not compared with what was recorded")
+            }
         }
     }
 }
 
 impl std::error::Error for Failure {}
 
-/// All measurements but those of rules. The limit program is not among them: it comes with the flat replay.
+const RECORDING: &str = "`limbeck bench --json FILE` records results";
+
+/// All measurements but those of rules and memory. The limit program is not among them: it comes with the flat replay.
 const NAMES: [&str; 8] = [
     "end-to-end/flat",
     "end-to-end/cloudevents",
@@ -143,7 +170,7 @@ const NAMES: [&str; 8] = [
 ];
 
 fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.into_iter().chain(rules::names())
+    NAMES.into_iter().chain(memory::names()).chain(rules::names())
 }
 
 /// What takes a quarter of an hour is made only by its name, and alone.
@@ -175,8 +202,15 @@ fn write_to(workload: &Workload, shape: Shape, out: &mut impl Write) -> io::Resu
 ///
 /// # Errors
 ///
-/// If a measurement cannot be made: then there are no results at all.
+/// If a measurement cannot be made, or what it is to be compared with is not there: then there are no
+/// results at all.
 pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failure> {
+    let alone = [SOAK, SCALING].into_iter().find(|name| settings.only == [*name]);
+    if let (Some(name), Some(_)) = (alone, &settings.against) {
+        return Err(Failure::NotCompared(name));
+    }
+    // Before all else: nobody wants to be told after minutes.
+    let recorded = settings.against.as_deref().map(Recorded::read).transpose()?;
     if settings.only == [SOAK] {
         let place = Place::new(settings.keep.as_deref())?;
         return soak::run(settings, &place.dir, Machine::here(), progress);
@@ -194,19 +228,24 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failu
     let names: Vec<_> = names().filter(wanted).collect();
     let machine = Machine::here();
     let place = Place::new(settings.keep.as_deref())?;
-    let mut bench = Bench { settings, place, progress, rows: Vec::new(), ratios: Vec::new() };
+    let mut bench = Bench::new(settings, place, progress);
     let is_whole = |name: &&&str| name.starts_with("end-to-end/");
     let is_of_rules = |name: &&&str| name.starts_with("rules/");
     let (rules, others): (Vec<_>, Vec<_>) = names.iter().partition(is_of_rules);
+    let is_of_memory = |name: &&&str| name.starts_with("memory/");
+    let (of_memory, others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_of_memory);
     let (whole, stages): (Vec<_>, Vec<_>) = others.into_iter().partition(is_whole);
     bench.whole(&whole)?;
     rules::measure(&mut bench, &rules)?;
+    memory::measure(&mut bench, &of_memory)?;
     stages::measure(&mut bench, &stages)?;
-    let report = Report::new(settings, machine, &bench.rows, &bench.ratios);
+    let Bench { rows, memory, ratios, .. } = bench;
+    let report = Report::new(settings, machine, &rows, memory, ratios);
     if let Some(path) = &settings.json {
         fs::write(path, report.json()).map_err(Failure::file(path))?;
     }
-    Ok(report.table())
+    let beside = recorded.map_or_else(String::new, |recorded| recorded.beside(&report));
+    Ok(report.table() + &beside)
 }
 
 /// The measurements while they are made.
@@ -215,10 +254,16 @@ struct Bench<'s> {
     place: Place,
     progress: &'s dyn Fn(&str),
     rows: Vec<Row>,
+    memory: Vec<Memory>,
     ratios: Vec<Ratio>,
 }
 
-impl Bench<'_> {
+impl<'s> Bench<'s> {
+    fn new(settings: &'s Settings, place: Place, progress: &'s dyn Fn(&str)) -> Self {
+        let (rows, memory, ratios) = (Vec::new(), Vec::new(), Vec::new());
+        Self { settings, place, progress, rows, memory, ratios }
+    }
+
     /// The log in a shape; written when it is first wanted.
     fn log(&self, shape: Shape) -> Result<PathBuf, Failure> {
         let path = self.place.dir.join(format!("{}.ndjson", shape.name()));

@@ -190,7 +190,7 @@ fn replays(
     let own =
         Settings { workload: setup.workload.clone(), workers: setup.workers, ..settings.clone() };
     let place = Place::new(Some(&dir.join(&setup.value)))?;
-    let bench = Bench { settings: &own, place, progress, rows: Vec::new(), ratios: Vec::new() };
+    let bench = Bench::new(&own, place, progress);
     let rules = match setup.rules {
         1 => FLAT_RULES.to_owned(),
         rules => rules::spread(rules, rules.min(rules::SIGNALS)),
@@ -304,6 +304,7 @@ mod tests {
             workers: 1,
             runs: 1,
             json: None,
+            against: None,
             keep: None,
             soak: Soak { hours: 1, rate: 1, entities: 1, chart: None },
             limit: None,

@@ -2,10 +2,14 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Settings;
 use super::measure::{Cost, Machine};
+use super::memory::Memory;
+
+/// Of what `--json` writes: what a later version could not read as it was meant has another.
+pub(super) const FORMAT: u32 = 1;
 
 /// All runs of a measurement.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl Row {
 }
 
 /// How much more one takes than another that ran in turn with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ratio {
     of: String,
     to: String,
@@ -43,7 +47,7 @@ pub(super) struct Ratio {
 }
 
 /// Of the medians; and the least and the most of any one round.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Quotient {
     medians: f64,
     least: f64,
@@ -89,45 +93,57 @@ pub(super) fn median(sorted: &[f64]) -> f64 {
 }
 
 /// What `--json` writes.
-#[derive(Debug, Serialize)]
-pub(super) struct Report<'a> {
-    version: &'static str,
-    machine: Machine,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    format: u32,
+    pub(super) version: String,
+    pub(super) machine: Machine,
     events: u64,
     entities: u32,
     seed: u64,
     runs: usize,
-    results: Vec<Line<'a>>,
-    ratios: &'a [Ratio],
+    pub(super) results: Vec<Line>,
+    pub(super) memory: Vec<Memory>,
+    // Of measurements in one report; where a time is zero they are no numbers, and cannot be read.
+    #[serde(skip_deserializing)]
+    ratios: Vec<Ratio>,
 }
 
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    name: &'a str,
-    workers: Option<usize>,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) workers: Option<usize>,
     events_per_second: f64,
     events_per_second_min: f64,
     events_per_second_max: f64,
-    cpu_seconds_per_million: f64,
-    nanos_per_event: f64,
-    peak_bytes: Option<u64>,
+    pub(super) cpu_seconds_per_million: f64,
+    pub(super) nanos_per_event: f64,
+    pub(super) peak_bytes: Option<u64>,
     seconds: Vec<f64>,
     cpu_seconds: Vec<f64>,
 }
 
-impl<'a> Report<'a> {
+impl Line {
+    /// Of all lines of a report, only one has this.
+    pub(super) fn measured(&self) -> (&str, Option<usize>) {
+        (&self.name, self.workers)
+    }
+}
+
+impl Report {
     pub(super) fn new(
         settings: &Settings,
         machine: Machine,
-        rows: &'a [Row],
-        ratios: &'a [Ratio],
+        rows: &[Row],
+        memory: Vec<Memory>,
+        ratios: Vec<Ratio>,
     ) -> Self {
         let events = settings.workload.events;
-        let line = |row: &'a Row| {
+        let line = |row: &Row| {
             let (seconds, cpu_seconds) = (row.seconds(), row.cpu_seconds());
             let speed = |seconds: f64| (events as f64 / seconds).round();
             Line {
-                name: &row.name,
+                name: row.name.clone(),
                 workers: row.workers,
                 events_per_second: speed(median(&seconds)),
                 events_per_second_min: seconds.last().copied().map_or(0.0, speed),
@@ -140,15 +156,22 @@ impl<'a> Report<'a> {
             }
         };
         Self {
-            version: env!("CARGO_PKG_VERSION"),
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             machine,
             events,
             entities: settings.workload.entities,
             seed: settings.workload.seed,
             runs: settings.runs,
             results: rows.iter().map(line).collect(),
+            memory,
             ratios,
         }
+    }
+
+    /// Events, entities and seed.
+    pub(super) fn workload(&self) -> (u64, u32, u64) {
+        (self.events, self.entities, self.seed)
     }
 
     pub(super) fn json(&self) -> Vec<u8> {
@@ -171,11 +194,13 @@ impl<'a> Report<'a> {
              {} events of {} entities, seed {}; median of {} runs, least and most in brackets\n",
             self.version, self.events, self.entities, self.seed, self.runs,
         )?;
-        writeln!(
-            text,
-            "{:<28} {:>7} {:>12} {:<16} {:>10} {:>9} {:>8}",
-            "", "workers", "M events/s", "", "CPU s/1 M", "ns/event", "peak MB",
-        )?;
+        if !self.results.is_empty() {
+            writeln!(
+                text,
+                "{:<28} {:>7} {:>12} {:<16} {:>10} {:>9} {:>8}",
+                "", "workers", "M events/s", "", "CPU s/1 M", "ns/event", "peak MB",
+            )?;
+        }
         for line in &self.results {
             let (least, most) = (line.events_per_second_min, line.events_per_second_max);
             let workers = line.workers.map_or(String::from("-"), |workers| workers.to_string());
@@ -191,13 +216,20 @@ impl<'a> Report<'a> {
                 line.peak_bytes.map_or(String::from("-"), peak),
             )?;
         }
+        if !self.memory.is_empty() {
+            let gap = if self.results.is_empty() { "" } else { "\n" };
+            writeln!(text, "{gap}{:<28} {:>10}", "", "bytes each")?;
+        }
+        for memory in &self.memory {
+            writeln!(text, "{:<28} {:>10.0}", memory.name, memory.bytes_each)?;
+        }
         if !self.ratios.is_empty() {
             writeln!(
                 text,
                 "\nsame rows; ratios of the medians, in brackets those of single rounds:"
             )?;
         }
-        for ratio in self.ratios {
+        for ratio in &self.ratios {
             let Ratio { of, to, wall, cpu } = ratio;
             let show = |Quotient { medians, least, most }: &Quotient| {
                 format!("{medians:.1} [{least:.1}, {most:.1}]")

@@ -149,10 +149,15 @@ pub(super) enum Command {
     /// Measures what a replay costs on this machine, as a whole and by stage.
     #[command(after_help = "Examples:\n  limbeck bench\n  \
         limbeck bench --only end-to-end --events 10000000 --json results.json\n  \
+        limbeck bench --only decode,timeline,memory --against benches/recorded.json\n  \
         limbeck bench --write probes.ndjson --events 100000\n\n\
         Measures end-to-end/flat, end-to-end/cloudevents, decode/flat, decode/cloudevents, match,\n\
-        exchange, timeline and output. Logs are made in a temporary directory: 220 bytes an event\n\
-        and shape. The stages keep the whole log in memory.\n\n\
+        exchange, timeline, output, what memory an entity and a record inside the lateness take, and\n\
+        rules of each kind. Logs are made in a temporary directory: 220 bytes an event and shape. The\n\
+        stages keep the whole log in memory.\n\n\
+        A record is of the machine that it says: on another, and if this one is not as quiet, only the\n\
+        ratios to each other mean something. Exits with 66 if there is no record, and with 65 if it is\n\
+        something else.\n\n\
         `--only soak` feeds a day of events at full speed to a replay, of entities that live for an\n\
         hour, and looks at its memory after each minute of event time: exits with 1 if the last hour\n\
         has 5 % more than the second. The log comes through a pipe; the outputs, 12 GB, are in the\n\
@@ -422,6 +427,10 @@ pub(super) struct BenchArgs {
     /// Writes the results to a file, too.
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+    /// Compares with results that an earlier bench wrote with --json: prints how much of the recorded
+    /// time, CPU time and memory each measurement takes.
+    #[arg(long, value_name = "FILE")]
+    pub(super) against: Option<PathBuf>,
     /// Makes logs, rules and outputs in this directory, and leaves them there.
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
@@ -442,7 +451,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "PROGRAM")]
     pub(super) limit: Option<PathBuf>,
     /// Measures nothing, but writes the log to a file; `-` is standard output.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "limit", "json", "keep"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "limit", "json", "against", "keep"])]
     pub(super) write: Option<PathBuf>,
     /// The shape of that log.
     #[arg(long, value_enum, default_value = "flat", requires = "write")]

@@ -32,6 +32,7 @@ pub(super) fn run(args: &BenchArgs) -> u8 {
         workers: args.workers.map_or_else(workers_usual, usize::from),
         runs: args.runs.get(),
         json: args.json.clone(),
+        against: args.against.clone(),
         keep: args.keep.clone(),
         soak: Soak {
             hours: args.hours.get(),

@@ -7,6 +7,7 @@ mod common;
 mod alertmanager;
 mod alerts;
 mod append;
+mod bench;
 mod check;
 mod checkpoint;
 mod cluster;
