@@ -1,8 +1,8 @@
 //! What Alertmanager inhibits becomes silences that last as long as an episode, and what it mutes windows.
 
-use super::prometheus::{TAKEN, is_label};
+use super::prometheus::{NAME, TAKEN, is_label};
 use super::{Node, Reader, entries, get, items, quoted, text, unused};
-use crate::rules::Rules;
+use crate::rules::{Matcher, Pattern, Rules};
 
 /// Parts of its configuration that say other things than when who is told.
 const OTHERS: [(&str, &str); 4] = [
@@ -39,7 +39,7 @@ impl Reader<'_> {
             for (name, operator) in [("match", "="), ("match_re", "=~")] {
                 for (key, value) in get(node, &format!("{side}_{name}")).map_or(&[][..], entries) {
                     let (name, value) = (key.text()?, quoted(value.text().unwrap_or_default()));
-                    matchers.push(reader.matcher(key, &format!("{name} {operator} {value}"))?);
+                    matchers.extend(reader.matcher(key, &format!("{name} {operator} {value}"))?);
                 }
             }
             matchers.extend(reader.matchers(get(node, &format!("{side}_matchers")))?);
@@ -54,6 +54,13 @@ impl Reader<'_> {
                 Some(name) => equal.push(name),
                 None => return,
             }
+        }
+        if source != target && !exclude(&source, &target) && !exclude(&target, &source) {
+            self.leave(
+                &node.span,
+                "an alert that fits both sides of this inhibition is never silenced",
+                "Alertmanager inhibits it by what fits the source alone: let the sides exclude each other",
+            );
         }
         let equal = match equal.is_empty() {
             true => String::new(),
@@ -75,7 +82,7 @@ impl Reader<'_> {
                 let (name, value) =
                     (key.text().unwrap_or_default(), value.text().unwrap_or_default());
                 match self.matcher(key, &format!("{name} {operator} {}", quoted(value))) {
-                    Some(matcher) => all.push(matcher),
+                    Some(matcher) => all.extend(matcher),
                     None => return,
                 }
             }
@@ -91,7 +98,15 @@ impl Reader<'_> {
                 "write the other times as `time_intervals` of a window",
             );
         }
-        for item in items(get(node, "mute_time_intervals")) {
+        let mutes = get(node, "mute_time_intervals");
+        if let Some(mutes) = mutes.filter(|_| !items(get(node, "routes")).is_empty()) {
+            self.leave(
+                &mutes.span,
+                "what routes below this one take is muted by its window, too",
+                "exclude it by matchers, as severity != \"page\"",
+            );
+        }
+        for item in items(mutes) {
             let name = item.text().unwrap_or_default();
             match intervals.iter().find(|interval| text(interval, "name") == Some(name)) {
                 Some(interval) => self.window(name, &all, interval),
@@ -185,25 +200,52 @@ impl Reader<'_> {
             let written =
                 written.strip_prefix('{').and_then(|w| w.strip_suffix('}')).unwrap_or(written);
             for matcher in split(written) {
-                all.push(self.matcher(item, matcher)?);
+                all.extend(self.matcher(item, matcher)?);
             }
         }
         Some(all)
     }
 
-    /// A matcher, of the label that it is of here.
-    fn matcher(&mut self, node: &Node, written: &str) -> Option<String> {
+    /// A matcher, of the label that it is of here: none if it holds of all, and `None` if it cannot
+    /// be converted.
+    fn matcher(&mut self, node: &Node, written: &str) -> Option<Option<String>> {
         let written = written.trim();
         let end =
             written.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(written.len());
-        let name = self.label(node, &written[..end])?;
-        Some(format!("{name} {}", written[end..].trim()))
+        let called = self.label(node, &written[..end])?;
+        let converted = format!("{called} {}", written[end..].trim());
+        let Ok(matcher) = converted.parse::<Matcher>() else {
+            self.leave(
+                &node.span,
+                format!("`{written}` is no matcher here"),
+                "patterns are those of docs.rs/regex",
+            );
+            return None;
+        };
+        if let (NAME, Pattern::Text(name)) = (&written[..end], &matcher.value)
+            && !self.found.alerts.is_empty()
+            && self.found.alerts.iter().all(|alert| alert.called != *name)
+        {
+            if matcher.negated {
+                return Some(None);
+            }
+            self.leave(
+                &node.span,
+                format!("there is no rule of the alert `{name}`, of which alone this is"),
+                "convert that first, or remove this",
+            );
+            return None;
+        }
+        Some(Some(converted))
     }
 
     /// What a label of an alert is called here, which is then carried.
     fn label(&mut self, node: &Node, name: &str) -> Option<String> {
-        if name == "alertname" {
-            return Some("rule".to_owned());
+        if name == NAME {
+            // Where rules have other names than their alerts, these are a label.
+            let renamed = self.found.alerts.iter().any(|alert| alert.name != alert.called);
+            self.found.keeps_names |= renamed;
+            return Some(if renamed { NAME } else { "rule" }.to_owned());
         }
         if TAKEN.contains(&name) || !is_label(name) {
             let message = format!("the label `{name}` has another meaning here, or can be none");
@@ -213,6 +255,18 @@ impl Reader<'_> {
         self.found.labels.insert(name.to_owned());
         Some(name.to_owned())
     }
+}
+
+/// Whether what fits some matchers, because of a text that they ask for, does not fit the others.
+fn exclude(some: &[String], others: &[String]) -> bool {
+    let read = |all: &[String]| -> Vec<Matcher> {
+        all.iter().filter_map(|matcher| matcher.parse().ok()).collect()
+    };
+    let others = read(others);
+    read(some).iter().filter(|matcher| !matcher.negated).any(|matcher| {
+        let Pattern::Text(text) = &matcher.value else { return false };
+        others.iter().any(|other| other.subject == matcher.subject && !other.holds(text))
+    })
 }
 
 /// Splits at commas that are not within quotes.

@@ -35,6 +35,8 @@ struct Found {
     windows: Vec<(String, String)>,
     /// Labels that are asked for, beyond those that alerts ask for themselves.
     labels: BTreeSet<String>,
+    /// Whether rules say what their alerts are called.
+    keeps_names: bool,
 }
 
 /// Converts files, each with the name that messages call it.
@@ -51,9 +53,19 @@ pub fn import(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> 
 
 fn convert(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> {
     let (mut found, mut left, mut wrong) = (Found::default(), Vec::new(), Vec::new());
-    for (name, text) in files {
-        let mut problems = Problems::default();
-        let root = yaml::load(text, &mut problems);
+    let mut read: Vec<_> = files
+        .iter()
+        .map(|(name, text)| {
+            let mut problems = Problems::default();
+            let root = yaml::load(text, &mut problems);
+            (name, text, root, problems)
+        })
+        .collect();
+    // What Alertmanager does is of alerts, which are known by then.
+    read.sort_by_key(|(.., root, _)| {
+        root.as_ref().is_none_or(|root| get(root, "groups").is_none())
+    });
+    for (name, text, root, mut problems) in read {
         let mut reader = Reader { found: &mut found, left: Vec::new() };
         if let Some(root) = root.filter(|_| problems.0.is_empty())
             && !reader.file(&root)
@@ -137,7 +149,7 @@ impl Found {
             }
             out += "\nrules:\n";
             for alert in &self.alerts {
-                out += &alert.rule();
+                out += &alert.rule(self.keeps_names);
             }
             out += "\nsinks:\n  alertmanager: { alertmanager: { url: \"http://localhost:9093\" } }   # where yours is\n\n";
             out += "routes:\n  - { match: [state = firing], to: alertmanager }\n";

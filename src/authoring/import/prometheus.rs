@@ -10,12 +10,17 @@ use crate::model::duration::{format_duration, parse_duration};
 const LOOKBACK: &str = "5m";
 /// What matchers of Limbeck call something else.
 pub(super) const TAKEN: [&str; 4] = ["rule", "signal", "state", "entity"];
+/// The label of an alert that is its name.
+pub(super) const NAME: &str = "alertname";
 const RULE_FIELDS: [&str; 7] =
     ["alert", "expr", "for", "keep_firing_for", "labels", "annotations", "record"];
 
 /// An alert.
 pub(super) struct Alert {
+    /// The name of its rule.
     pub(super) name: String,
+    /// Its own.
+    pub(super) called: String,
     asked: Comparison,
     conditions: Vec<String>,
     hold: Option<String>,
@@ -111,7 +116,9 @@ impl Reader<'_> {
         };
         let (Ok(hold), Ok(keep)) = (duration("for"), duration("keep_firing_for")) else { return };
         let mut shown = BTreeSet::new();
-        let labels = self.texts(get(node, "labels"), name, &mut shown);
+        let mut labels = self.texts(get(node, "labels"), name, &mut shown);
+        // In Prometheus it is the name of the alert, whatever is written.
+        labels.retain(|(label, _)| label != NAME);
         let annotations = self.texts(get(node, "annotations"), name, &mut shown);
         let plain: String = name
             .chars()
@@ -129,6 +136,7 @@ impl Reader<'_> {
         }
         self.found.alerts.push(Alert {
             name: unique,
+            called: name.to_owned(),
             asked,
             conditions,
             hold,
@@ -238,7 +246,8 @@ impl Alert {
         )
     }
 
-    pub(super) fn rule(&self) -> String {
+    /// The rule, which says what the alert is called if that is asked for.
+    pub(super) fn rule(&self, keeps_name: bool) -> String {
         let name = super::scalar(&self.name);
         let mut out = format!("  - name: {name}\n    signal: {name}\n");
         for (field, duration) in [("hold", &self.hold), ("keep", &self.keep)] {
@@ -249,7 +258,11 @@ impl Alert {
         out += &format!(
             "    expire_after: {LOOKBACK}   # as Prometheus does with series that have ended\n"
         );
-        for (field, texts) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+        let mut labels = self.labels.clone();
+        if keeps_name {
+            labels.insert(0, (NAME.to_owned(), self.called.clone()));
+        }
+        for (field, texts) in [("labels", &labels), ("annotations", &self.annotations)] {
             if !texts.is_empty() {
                 out += &format!("    {field}:\n");
                 for (name, text) in texts {
