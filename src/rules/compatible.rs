@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::{Diagnostic, Rules, Signal};
+use super::{Diagnostic, Rule, Rules, Signal};
 
 impl Rules {
     /// What is not compatible with an earlier file. A signal goes on with the one of its name, and with
     /// those of its schema and major version: it has all their states, and no others in the same
     /// version, which is never a lower one. Another major version may have any. One whose states rules
-    /// told goes on in some signal.
+    /// told goes on in some signal. A rule that goes on by its name makes the same states in the same version,
+    /// which is never a lower one, or none.
     pub fn incompatible(&self, before: &Self) -> Vec<Diagnostic> {
         let mut all = Vec::new();
         for signal in &self.signals {
@@ -25,8 +26,51 @@ impl Rules {
                 all.push(gone(old, self.signals[0].span.clone()));
             }
         }
+        for rule in &self.rules {
+            let mut earlier = before.rules.iter().filter(|old| old.name == rule.name);
+            all.extend(earlier.find_map(|old| told_against((self, rule), (before, old))));
+        }
         all
     }
+}
+
+/// Rules without a version are of the same one.
+fn told_against(
+    (now, rule): (&Rules, &Rule),
+    (before, old): (&Rules, &Rule),
+) -> Option<Diagnostic> {
+    let name = &rule.name;
+    let problem = |message: String, help: &str| {
+        Some(Diagnostic::new(rule.span.clone(), message, help.to_owned()))
+    };
+    match (&rule.version, &old.version) {
+        (None, Some(was)) => {
+            return problem(
+                format!("the rule `{name}` has no version any more: it was {was}"),
+                "keep it, or raise it",
+            );
+        }
+        (Some(version), Some(was)) if version < was => {
+            return problem(
+                format!("the version of the rule `{name}` is lower than it was: {was}"),
+                "a version goes up",
+            );
+        }
+        (version, was) if version != was => return None,
+        _ => {}
+    }
+    // What signals have is theirs to say.
+    let lacks = |made: &Rule, (rules, rule): (&Rules, &Rule)| {
+        let own = |name| rule.own_states(&rules.signals[rule.signal]).any(|(_, own)| *own == name);
+        made.stages.makes().find(|name| !own(name.clone()))
+    };
+    if let Some(state) = lacks(old, (now, rule)) {
+        let help = "keep it, or raise the version of the rule";
+        return problem(format!("the rule `{name}` tells of no `{state}` any more"), help);
+    }
+    let state = lacks(rule, (before, old)).filter(|_| rule.version.is_some())?;
+    let help = "a version has one set of states: raise it";
+    problem(format!("the rule `{name}` told of no `{state}` in this version"), help)
 }
 
 fn gone(old: &Signal, span: Range<usize>) -> Diagnostic {
@@ -202,6 +246,51 @@ mod tests {
             let found = file(&now, &["h"]).incompatible(&before);
             let found: Vec<_> = found.iter().map(|found| found.message.as_str()).collect();
             assert_eq!(found, problem.into_iter().collect::<Vec<_>>(), "{schema} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_makes_the_same_states_in_the_same_version() {
+        let file = |rule: &str| {
+            let text = format!(
+                "version: 1\nsignals: {{ h: {{ states: {{ up: data.up, down: data.down }} }}, \
+                 n: {{ value: data.n }} }}\nrules: [{{ name: r, {rule} }}]\n"
+            );
+            Rules::parse("rules.yaml", &text).unwrap_or_else(|all| panic!("{all}"))
+        };
+        let gone = |state| format!("the rule `r` tells of no `{state}` any more");
+        let absent = "signal: h, absent: { after: 1m }";
+        for (before, now, problem) in [
+            (absent, "signal: h", gone("unknown")),
+            ("signal: h, flap_detection: {}", absent, gone("flapping")),
+            ("signal: n, above: 2, below: 1", "signal: n, above: 2", gone("below")),
+            (absent, "signal: h, version: 1.0.0", String::new()),
+            ("signal: h", absent, String::new()),
+            (
+                "signal: h, version: 1.0.0",
+                "signal: h, absent: { after: 1m }, version: 1.0.0",
+                "the rule `r` told of no `unknown` in this version".to_owned(),
+            ),
+            (
+                "signal: h, absent: { after: 1m }, version: 1.0.0",
+                "signal: h, version: 1.0.1",
+                String::new(),
+            ),
+            (
+                "signal: h, version: 1.1.0",
+                "signal: h, version: 1.0.9",
+                "the version of the rule `r` is lower than it was: 1.1.0".to_owned(),
+            ),
+            (
+                "signal: h, version: 1.1.0",
+                "signal: h",
+                "the rule `r` has no version any more: it was 1.1.0".to_owned(),
+            ),
+        ] {
+            let found = file(now).incompatible(&file(before));
+            let found: Vec<_> = found.into_iter().map(|found| found.message).collect();
+            let wanted: Vec<_> = [problem].into_iter().filter(|text| !text.is_empty()).collect();
+            assert_eq!(found, wanted, "{before} {now}");
         }
     }
 
