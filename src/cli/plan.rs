@@ -261,13 +261,17 @@ fn push_persistence(stages: &mut Stages<'_>, signal: &Signal, rule: &Rule) -> fm
         "the past faults of each entity, and {prior} as those of its group: {group}; for {remember}"
     );
     let announced = announce.as_ref().map(|announce| ("told early", announce.text().to_owned()));
-    stages.details([faults(signal, rule), ("learned of", learned)].into_iter().chain(announced))
+    stages.details(
+        [faults(signal, rule, |_| true), ("learned of", learned)].into_iter().chain(announced),
+    )
 }
 
-fn faults(signal: &Signal, rule: &Rule) -> (&'static str, String) {
-    let faults = signal.state_names().zip(&rule.stages.faults).filter(|(_, fault)| **fault);
-    let faults: Vec<_> = faults.map(|(name, _)| name.as_str()).collect();
-    ("faults", faults.join(", "))
+fn faults(signal: &Signal, rule: &Rule, are: impl Fn(usize) -> bool) -> (&'static str, String) {
+    let names = signal.state_names().enumerate();
+    let faults = names.filter(|(state, _)| rule.stages.faults[*state] && are(*state));
+    let faults: Vec<_> = faults.map(|(_, name)| name.as_str()).collect();
+    let none = "none that is observed".to_owned();
+    ("faults", if faults.is_empty() { none } else { faults.join(", ") })
 }
 
 fn unit(signal: &Signal, unit: Unit) -> &str {
@@ -301,7 +305,8 @@ fn push_stages(stages: &mut Stages<'_>, rules: &Rules, rule: &Rule) -> fmt::Resu
         stages.stage("except: what is so passes at once, whatever follows would hold it")?;
         stages.details([("except", condition(except))])?;
     }
-    let faults = faults(signal, rule);
+    // What nobody observed passes them.
+    let faults = faults(signal, rule, |state| !rule.is_of_silence(signal, state));
     if let Some(quorum) = &asked.quorum {
         let of = signal.labels[quorum.of].name.to_string();
         let asks = match quorum.asks {

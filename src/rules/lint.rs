@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{
-    Condition, Diagnostic, Expression, Kind, Rule, Rules, Signal, SinkKind, State, Verdict,
+    Condition, Diagnostic, Expression, Kind, Rule, Rules, Signal, SinkKind, State, UNKNOWN, Verdict,
 };
 
 impl Rules {
@@ -22,7 +22,10 @@ impl Rules {
             self.lint_unnamed(index, signal, &mut list);
         }
         for rule in &self.rules {
+            let signal = &self.signals[rule.signal];
             lint_rule(rule, &mut list);
+            lint_silent_fault(rule, signal, &mut list);
+            lint_forgotten(rule, signal, &mut list);
             self.lint_dedup(rule, &mut list);
         }
         self.lint_sinks(&mut list);
@@ -194,6 +197,34 @@ fn lint_rule(rule: &Rule, list: &mut Vec<Diagnostic>) {
     }
 }
 
+/// A fault that no stage which asks for faults ever judges.
+fn lint_silent_fault(rule: &Rule, signal: &Signal, list: &mut Vec<Diagnostic>) {
+    let mut faults = (0..).zip(&rule.stages.faults).filter(|(_, fault)| **fault);
+    let is_judged = !rule.stages.need_faults() || rule.persistence.is_some();
+    if !is_judged && faults.any(|(state, _)| rule.is_of_silence(signal, state)) {
+        let message = format!("`{UNKNOWN}` is a fault to nothing in the rule `{}`", rule.name);
+        let help = "`quorum`, `flap_damping` and `grace` let through what nobody observed: leave it out, \
+                    and give it a `hold`";
+        warn(list, &rule.span, message, help);
+    }
+}
+
+/// What has to last for longer than who is silent is remembered.
+fn lint_forgotten(rule: &Rule, signal: &Signal, list: &mut Vec<Diagnostic>) {
+    for (state, name) in rule.own_states(signal) {
+        for (what, ns) in [("hold", rule.hold_ns[state]), ("keep", rule.keep_ns[state])] {
+            if ns >= rule.expire_after_ns {
+                let message = format!(
+                    "the `{what}` of `{name}` is over only if the entity is observed meanwhile"
+                );
+                let help =
+                    "it is forgotten after `expire_after`: lower the one, or raise the other";
+                warn(list, rule.hold_spans[state].as_ref().unwrap_or(&rule.span), message, help);
+            }
+        }
+    }
+}
+
 fn warn(list: &mut Vec<Diagnostic>, span: &Range<usize>, message: String, help: impl Into<String>) {
     list.push(Diagnostic::new(span.clone(), message, help));
 }
@@ -229,6 +260,39 @@ mod tests {
         assert_eq!(warned("[{ to: hook }, { to: am, on: [opened, correction] }]"), [half]);
         let both = "[{ to: hook }, { to: am, on: [opened] }, { to: am, on: [closed, correction] }]";
         assert_eq!(warned(both), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_no_stage_judges_or_is_forgotten_first_is_warned_of() {
+        let warned = |states: &str, rule: &str| {
+            lint(&format!(
+                "version: 1\nsignals: {{ a: {{ states: {{ up: data.up, {states} }} }} }}\n\
+                 rules: [{{ name: r, signal: a, absent: {{ after: 1m }}, expire_after: 10m, {rule} }}]\n"
+            ))
+        };
+        let silent = "`unknown` is a fault to nothing in the rule `r`";
+        for kind in ["grace: 5m", "flap_damping: {}"] {
+            let rule = format!("faults: [down, unknown], {kind}");
+            assert_eq!(warned("down: data.down", &rule), [silent], "{kind}");
+            // It may be observed, too, then it is judged.
+            let observed = "down: data.down, unknown: data.unknown";
+            assert_eq!(warned(observed, &rule), [""; 0], "{kind}");
+            let rule = format!("faults: [down], {kind}");
+            assert_eq!(warned("down: data.down", &rule), [""; 0], "{kind}");
+        }
+        for (held, found) in
+            [("hold: { down: 10m, up: 0s }", "hold"), ("keep: { down: 10m }", "keep")]
+        {
+            let found =
+                format!("the `{found}` of `down` is over only if the entity is observed meanwhile");
+            assert_eq!(warned("down: data.down", held), [found]);
+        }
+        assert_eq!(warned("down: data.down", "keep: { down: 599s }"), [""; 0]);
+        // Of who is silent nothing is observed again.
+        let held = "version: 1\nsignals: { a: { states: { up: data.up } } }\nrules: [{ name: r, signal: a, \
+                    absent: { after: 1m }, expire_after: 10m, hold: { unknown: 10m } }]\n";
+        let refused = Rules::parse("f", held).expect_err("it is never over").to_string();
+        assert!(refused.contains("an entity is forgotten before it is absent for so long"));
     }
 
     #[test]

@@ -202,6 +202,12 @@ impl Rule {
         self.markers().iter().any(|marker| marker.signal == signal)
     }
 
+    /// Whether a state is that of who is absent alone: nobody observes it, and stages let it through.
+    pub fn is_of_silence(&self, signal: &Signal, state: usize) -> bool {
+        let Stages { absent_after_ns, unknown, .. } = &self.stages;
+        absent_after_ns.is_some() && state == usize::from(*unknown) && state >= signal.states.len()
+    }
+
     /// What folds its observations.
     pub fn machinery(&self) -> Machinery {
         let Stages { thresholds, quorum, session, .. } = &self.stages;
