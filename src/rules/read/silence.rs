@@ -409,7 +409,12 @@ impl Reader<'_> {
             let zero = N::default();
             if (begin < zero) == (end < zero) && end < begin || begin < zero && zero < end {
                 let message = format!("`{text}` ends before it begins");
-                let help = "a range does not go around: write two of them";
+                let help = match name {
+                    "weekdays" => {
+                        "weeks begin on Sunday, and a range does not go around: write two"
+                    }
+                    _ => "a range does not go around: write two of them",
+                };
                 self.problems.error_help(&node.span, message, help);
                 return None;
             }

@@ -88,7 +88,7 @@ impl Reader<'_> {
             return Some(RECOVER_FIELDS.map(|name| by.get(name)));
         }
         if given == [true; 2] {
-            let message = "from which threshold is that?";
+            let message = "two thresholds need two recoveries";
             let help = "write `recover: { above: 0.7, below: 0.2 }`";
             self.problems.error_help(&node.span, message, help);
             return None;

@@ -327,7 +327,7 @@ fn what_the_parser_refuses_for_its_form_the_schema_refuses() {
         "is of a threshold",
         "would have recovered",
         "there is no threshold",
-        "from which threshold",
+        "two thresholds need",
         "is not less than",
         "is forgotten before",
         "nothing is ever suppressed",

@@ -138,7 +138,7 @@ rules:
                |
                = help: write `smooth: { median: 5m }`
 
-            error: from which threshold is that?
+            error: two thresholds need two recoveries
               --> rules.yaml:12:58
                |
             12 |   - { name: f, signal: cpu, above: 5, below: 5, recover: 5 }

@@ -190,7 +190,7 @@ windows:
             37 |       - { times: [{ start_time: "24:00", end_time: "7:00" }], weekdays: ["friday:monday", mon] }
                |                                                                          ^^^^^^^^^^^^^^^
                |
-               = help: a range does not go around: write two of them
+               = help: weeks begin on Sunday, and a range does not go around: write two
 
             error: `mon` is not among `weekdays`
               --> rules.yaml:37:91
