@@ -180,6 +180,10 @@ impl Reading<'_> {
             let message = format!("a probability is between 0 and 1, and never {number}");
             self.fault(at, message, "write 0.9 for 90 percent");
         }
+        if matches!((order, number), (Order::Less, 0.0) | (Order::Greater, 1.0)) {
+            let message = "a probability is between 0 and 1, and this never so";
+            self.fault(at, message.to_owned(), "compare with a number between");
+        }
         let horizon_ns = match &expr.expr {
             Expr::Call(call) if call.func_name == FUNCTION => self.horizon(expr, call)?,
             _ => {
@@ -253,6 +257,8 @@ mod tests {
             ("p_lasts('5m')", "(", "this is no comparison"),
             ("p_lasts('5m') == 0.5", "==", "probabilities are compared by"),
             ("p_lasts('5m') > 90", "90", "a probability is between 0 and 1"),
+            ("p_lasts('5m') < 0", "0", "a probability is between 0 and 1, and this never so"),
+            ("1.0 < p_lasts('5m')", "1.0", "a probability is between 0 and 1, and this never so"),
             ("p_lasts('5 minutes') > 0.9", "'5 minutes'", "`5 minutes` is not a duration"),
             ("p_lasts('0s') > 0.9", "'0s'", "p_lasts of no time"),
             ("p_lasts('900y') > 0.9", "'900y'", "`900y` is too long"),
