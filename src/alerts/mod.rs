@@ -34,7 +34,7 @@ use self::latch::{Latch, Snapshot};
 use self::notification::Notification;
 use self::outbox::Outbox;
 use self::request::Target;
-pub(crate) use self::routing::{Destination, Routing, Withheld};
+pub(crate) use self::routing::{Destination, Routing, Withheld, withholding};
 use self::sender::{Backoff, Delivery, Sender};
 use crate::durable::Disk;
 use crate::model::episode::Episode;

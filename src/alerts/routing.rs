@@ -7,7 +7,15 @@ use smol_str::SmolStr;
 
 use super::notification::{Keeper, Notification};
 use crate::model::episode::{Catalog, Episode};
-use crate::rules::{Matcher, Route, Rules, Subject};
+use crate::rules::{Matcher, OBSERVE, Route, Rules, Silence, Subject};
+
+const AGGREGATE: &str = "aggregate";
+const LIMIT: &str = "limit";
+
+/// The kinds of what may withhold notifications.
+pub(crate) fn withholding() -> impl Iterator<Item = &'static str> {
+    Silence::KINDS.into_iter().chain([OBSERVE, AGGREGATE, LIMIT])
+}
 
 /// The routes of a rule file, and what withholds notifications from them.
 pub(crate) struct Routing {
@@ -57,15 +65,15 @@ impl Routing {
         let rule = self.catalog.rule_name(episode.rule);
         let of_rule = |by| Withheld { by, name: rule, id: None, group: None };
         let withheld = match &notification.kept_by {
-            _ if self.catalog.is_observed(episode) => Some(of_rule("observe")),
+            _ if self.catalog.is_observed(episode) => Some(of_rule(OBSERVE)),
             Some(Keeper::Silence(number, id)) => {
                 let (by, name) = &self.silences[*number];
                 Some(Withheld { by, name, id: id.as_deref(), group: None })
             }
             Some(Keeper::Group { name, .. }) => {
-                Some(Withheld { group: Some(name), ..of_rule("aggregate") })
+                Some(Withheld { group: Some(name), ..of_rule(AGGREGATE) })
             }
-            Some(Keeper::Limit) => Some(of_rule("limit")),
+            Some(Keeper::Limit) => Some(of_rule(LIMIT)),
             None => None,
         };
         (!sinks.is_empty()).then_some(Destination { sinks, withheld })

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use limbeck_operators::machines::flap_detection::Weights;
 use limbeck_operators::machines::quorum::{Asks, WHOLE};
 use limbeck_operators::machines::smoothing::Smoothing;
-use limbeck_operators::machines::threshold::Bound;
+use limbeck_operators::machines::threshold::{Bound, Level};
 
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
 use crate::model::detail::Ballot;
@@ -14,7 +15,7 @@ use crate::model::lane::RunOutcome;
 use crate::model::ledger::{Counted, Staged};
 use crate::model::printable::printable;
 use crate::model::time::format_rfc3339;
-use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION, weight_of};
+use crate::rules::{ABOVE, BELOW, FLAPPING, NORMAL, SESSION, UNKNOWN, weight_of};
 
 /// So many columns are drawn.
 const COLUMNS: usize = 72;
@@ -261,6 +262,23 @@ fn clock(nanos: i64, near: i64) -> String {
 
 /// What became of a run, and what would have changed that.
 pub(super) fn run_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -> String {
+    outcome_in_words(rule, run, known_at) + &absence_in_words(rule, run, known_at)
+}
+
+/// Of a run that nobody observed, since when that was, and what would have changed it.
+fn absence_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -> String {
+    let after = rule.stages.absent_after_ns.filter(|_| run.state == UNKNOWN);
+    let (Some(after), true) = (after, run.observations.is_empty()) else { return String::new() };
+    let last = run.since - after;
+    let until = run.until.filter(|until| *until > run.since).or(known_at);
+    let otherwise = until.map_or_else(String::new, |until| {
+        format!(". Would not be absent with after >= {}", format_duration(until - last))
+    });
+    let (after, last) = (format_duration(after), clock(last, run.since));
+    format!("; last observed at {last}, after is {after}{otherwise}")
+}
+
+fn outcome_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -> String {
     let since = format_rfc3339(run.since);
     let (state, hold) = (&run.state, held(run.hold_ns));
     let count = observations(run.observations.len());
@@ -272,9 +290,11 @@ pub(super) fn run_in_words(rule: &Explained, run: &Run, known_at: Option<i64>) -
         }
         (RunOutcome::HeldDown, Some(until)) => {
             let lasted = format_duration(until - run.since);
+            let keep = keep_below(rule, run, until)
+                .map_or_else(String::new, |most| format!(" and keep < {}", format_duration(most)));
             format!(
                 "{since} {state} for {lasted}; hold is {hold}; over at {} ({count}). \
-                 Would have counted with hold <= {lasted}",
+                 Would have counted with hold <= {lasted}{keep}",
                 clock(until, run.since)
             )
         }
@@ -405,7 +425,7 @@ pub(super) fn staged_in_words(
 ) -> String {
     match *what {
         Staged::Measured { reading, number: Some(number), .. } => {
-            measured_in_words(rule, state, (reading.get(), number.get()))
+            measured_in_words(rule, (state, what), (reading.get(), number.get()))
         }
         Staged::Measured { reading, number: None, before_ns } => {
             unrated_in_words(time, reading.get(), before_ns)
@@ -415,12 +435,20 @@ pub(super) fn staged_in_words(
             let damping = rule.stages.damping;
             let (suppress, reuse) = damping.map_or((0.0, 0.0), |of| (of.suppress, of.reuse));
             let (penalty, until) = (penalty.get(), clock(until_ns, time));
-            let only = if passed { " in test mode, which withholds nothing" } else { "" };
-            // Rounded up, so that it is true as it is written.
-            let peak = (peak.get() * 10.0).ceil() / 10.0;
+            let peak = tenth_above(peak.get());
+            let (mode, otherwise) = match passed {
+                true => (
+                    " in test mode",
+                    format!(
+                        "It passed; without test it would have been withheld, but for suppress >= \
+                         {peak:.1}"
+                    ),
+                ),
+                false => ("", format!("Would have passed with suppress >= {peak:.1}")),
+            };
             format!(
-                "flap_damping{only}: the penalty is {penalty:.1} of {suppress} (suppress), and decays \
-                 to {reuse} (reuse) until {until}. Would have passed with suppress >= {peak:.1}"
+                "flap_damping{mode}: the penalty is {penalty:.1} of {suppress} (suppress), and decays \
+                 to {reuse} (reuse) until {until}. {otherwise}"
             )
         }
         Staged::Marked { until_ns } => {
@@ -452,10 +480,18 @@ pub(super) fn staged_in_words(
         Staged::Flapped { share } => {
             let detection = rule.stages.detection;
             let (high, low) = detection.map_or((0.0, 0.0), |of| (of.high, of.low));
+            let beyond = match detection.map(|of| of.weights) {
+                Some(Weights::Nagios) => ">",
+                _ => ">=",
+            };
+            let (share, peak) = (share.get(), tenth_above(peak_share(rule, what)));
+            let sooner = match share <= high {
+                true => format!(" or low >= {:.1}", tenth_above(share)),
+                false => String::new(),
+            };
             format!(
-                "it counts as {FLAPPING}: the share of changes is {:.1} %, high is {high} and low is \
-                 {low}",
-                share.get()
+                "it counts as {FLAPPING}: the share of changes is {share:.1} %, high is {high} and low \
+                 is {low}. Would not with high {beyond} {peak:.1}{sooner}"
             )
         }
     }
@@ -511,7 +547,11 @@ fn counted_in_words(rule: &Explained, (time, state): (i64, &str), counted: &Coun
 }
 
 /// What was judged of a reading, and what would have changed that.
-fn measured_in_words(rule: &Explained, state: &str, (reading, number): (f64, f64)) -> String {
+fn measured_in_words(
+    rule: &Explained,
+    (state, what): (&str, &Staged),
+    (reading, number): (f64, f64),
+) -> String {
     let thresholds = rule.stages.thresholds.unwrap_or_default();
     let of = match thresholds.smoothing {
         None => format!("the reading is {reading}"),
@@ -542,12 +582,68 @@ fn measured_in_words(rule: &Explained, state: &str, (reading, number): (f64, f64
              {beyond} {number}"
         ),
         None => {
-            let above = thresholds.above.map(|_| format!("{ABOVE} with {ABOVE} < {number}"));
-            let below = thresholds.below.map(|_| format!("{BELOW} with {BELOW} > {number}"));
+            // What was beyond a threshold would have stayed so, were it not back.
+            let before = level_before(rule, what);
+            let would = |level, state, Bound { at, recover }: Bound, beyond| match before
+                == Some(level)
+                && at != recover
+            {
+                true => format!("still {state} with recover {beyond} {number}"),
+                false => format!("{state} with {state} {beyond} {number}"),
+            };
+            let above = thresholds.above.map(|of| would(Level::Above, ABOVE, of, "<"));
+            let below = thresholds.below.map(|of| would(Level::Below, BELOW, of, ">"));
             let others: Vec<_> = above.into_iter().chain(below).collect();
             format!("{of}, {NORMAL}. Would be {}", others.join(", "))
         }
     }
+}
+
+/// Where readings were before one was judged.
+fn level_before(rule: &Explained, what: &Staged) -> Option<Level> {
+    let thresholds = rule.stages.thresholds?;
+    let mut level = None;
+    for noted in looked_at(rule, what).iter().flat_map(|seen| &seen.noted) {
+        if std::ptr::eq(noted, what) {
+            break;
+        }
+        if let Staged::Measured { number: Some(number), .. } = noted {
+            level = Some(thresholds.level(number.get(), level));
+        }
+    }
+    level
+}
+
+/// All that was looked at, in order, to the observation of which something was said.
+fn looked_at<'r>(rule: &'r Explained, what: &Staged) -> Vec<&'r Observed> {
+    let withheld = rule.withheld.iter().map(|of| &of.record);
+    let mut seen: Vec<_> = rule.observations().chain(withheld).collect();
+    seen.sort_by_key(|seen| seen.time);
+    let is_it = |seen: &&Observed| seen.noted.iter().any(|noted| std::ptr::eq(noted, what));
+    let end = seen.iter().position(is_it).map_or(seen.len(), |number| number + 1);
+    seen.truncate(end);
+    seen
+}
+
+/// The largest share of changes since an entity flaps.
+fn peak_share(rule: &Explained, what: &Staged) -> f64 {
+    let share = |noted: &Staged| match noted {
+        Staged::Flapped { share } => Some(share.get()),
+        _ => None,
+    };
+    let seen = looked_at(rule, what).into_iter().rev();
+    // What was withheld before is no observation to it.
+    let shares = seen.map(|seen| (seen, seen.noted.iter().find_map(share)));
+    let is_seen = |(seen, share): &(&Observed, Option<f64>)| {
+        share.is_some() || !seen.noted.iter().any(Staged::is_withheld)
+    };
+    shares.filter(is_seen).map_while(|(_, share)| share).fold(0.0, f64::max)
+}
+
+/// Rounded up, so that it is true as it is written.
+fn tenth_above(number: f64) -> f64 {
+    let near = (number * 10.0).round() / 10.0;
+    if near < number { near + 0.1 } else { near }
 }
 
 /// Why a reading has no rate.
@@ -563,6 +659,18 @@ fn unrated_in_words(time: i64, reading: f64, before: Option<i64>) -> String {
             )
         }
     }
+}
+
+/// Below which `keep` the state before would have been over by the end of a run that did not last; none
+/// if it was over anyway, or is the same.
+fn keep_below(rule: &Explained, run: &Run, until: i64) -> Option<i64> {
+    let episode = rule.episodes.iter().find(|episode| Some(episode.since) == run.episode)?;
+    let keep = *rule.keep_ns.get(&episode.state).filter(|_| episode.state != run.state)?;
+    let before = rule.runs.iter().take_while(|other| !std::ptr::eq(*other, run));
+    let others = before.collect::<Vec<_>>();
+    let others = others.rsplit(|other| other.state == episode.state).next()?;
+    let missed = others.first().map_or(run.since, |first| first.since);
+    (until - missed <= keep).then_some(until - missed)
 }
 
 /// With which `expire_after`, at least, a run that expired would have lasted; none if something

@@ -95,8 +95,11 @@ impl AtAge {
         (1..=MORE_MAX).find(|more| {
             let mut survival = self.survival.clone();
             for odds in &mut survival.odds {
-                let Past { faults, lasted } = &mut odds.entity;
-                (*faults, *lasted) = (faults.saturating_add(*more), lasted.saturating_add(*more));
+                // Those of the entity are its group's, too.
+                for Past { faults, lasted } in [&mut odds.entity, &mut odds.group] {
+                    *faults = faults.saturating_add(*more);
+                    *lasted = lasted.saturating_add(*more);
+                }
             }
             announce.holds(|horizon_ns| survival.p_lasts(horizon_ns))
         })

@@ -1,6 +1,7 @@
 //! Finding records in logs, by their place or by what their producer calls them, and what the rules
 //! ask of each.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use crate::model::sighting::{Noted, Shown};
 use crate::replay::{Failure, Log};
 use crate::rules::{Format, RecordView, Rule, Rules, Verdict};
 use crate::sources::decode::{Decoded, Unreadable};
-use crate::sources::intake::{Asked, Matcher, RECORD_BYTES_MAX, records};
+use crate::sources::intake::{Asked, Matcher, Partition, RECORD_BYTES_MAX, records};
 use crate::sources::{Blocks, Interrupt, open};
 
 /// So many records are told of.
@@ -80,7 +81,7 @@ pub struct PassedOver {
 }
 
 /// A condition or value of the rule file that could not be judged of a record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NotJudged {
     /// What it is there.
     pub what: String,
@@ -192,6 +193,31 @@ fn no_record(rules: &Rules, log: &Log, wanted: u64) -> Result<String, Failure> {
         }
     }
     Ok(format!("{name}:{wanted}: no such record in this log, whose last line is {before}"))
+}
+
+/// What could not be judged of the records of a log, each once.
+///
+/// # Errors
+///
+/// If the log cannot be read.
+pub(crate) fn not_judged(
+    rules: &Rules,
+    matcher: &Matcher,
+    log: Partition,
+) -> Result<BTreeSet<NotJudged>, Failure> {
+    let (source, mut all) = (log.source(), BTreeSet::new());
+    records(log, matcher, |seen| {
+        if seen.record.is_ok_and(|record| record.subject.is_some()) {
+            matcher.judge(source, &seen.view, &mut |asked, verdict, why| {
+                if verdict == Verdict::Error {
+                    let (what, text) = asked_in_words(rules, asked);
+                    all.insert(NotJudged { what, text, reason: why() });
+                }
+            });
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
 }
 
 /// What a record says, and what the rules ask of it alone.

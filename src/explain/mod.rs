@@ -20,6 +20,7 @@ pub use draw::draw;
 pub(crate) use draw::lanes;
 pub use faults::{AtAge, Expected, Lasts};
 pub use locate::{Found, Located, Which, locate};
+pub(crate) use locate::{NotJudged, not_judged};
 pub(crate) use records::fate_rows;
 pub use records::{Records, explain_records};
 pub use told::{Kept as NotTold, Tidings};

@@ -15,7 +15,7 @@ use crate::persistence::Learner;
 use crate::pipeline::Gathered;
 use crate::replay::memory::{How, collect};
 use crate::replay::{Failure, Log};
-use crate::rules::{Aggregate, Limit, Rules};
+use crate::rules::{Aggregate, Limit, Rules, When};
 use crate::sources::intake::{Matcher, Traced};
 use crate::sources::{InputError, Interrupt};
 
@@ -144,8 +144,30 @@ pub(super) fn tidings(
 fn why(rules: &Rules, catalog: &Catalog, notification: &Notification) -> Option<String> {
     let name = catalog.rule_name(notification.episode.rule);
     let rule = rules.rules.iter().find(|rule| rule.name == name)?;
+    if rule.observes {
+        return Some("with mode deliver it is told at once".to_owned())
+            .filter(|_| notification.kept_by.is_none());
+    }
     match notification.kept_by.as_ref()? {
-        Keeper::Silence(..) => None,
+        Keeper::Silence(number, _) => {
+            let silence = &rules.silences[*number];
+            let lasts = match &silence.when {
+                When::Once { from_ns, until_ns } => {
+                    let (from, until) = (format_rfc3339(*from_ns), format_rfc3339(*until_ns));
+                    format!("from {from} until {until}")
+                }
+                When::Recurring(_) => {
+                    let until = silence.when.until(notification.at_ns);
+                    until.map_or_else(
+                        || "it recurs".to_owned(),
+                        |until| format!("until {}", format_rfc3339(until)),
+                    )
+                }
+                When::While { .. } => "while another episode holds".to_owned(),
+                When::Heard(_) => "as records say".to_owned(),
+            };
+            Some(format!("{lasts}; without it it is told at once"))
+        }
         Keeper::Limit => {
             let Limit { burst, every_ns, .. } = rule.limit?;
             let every = format_duration(every_ns);

@@ -29,6 +29,28 @@ pub enum Entry {
     Silencing(Box<Silencing>),
 }
 
+/// What keeps observations from becoming episodes, as outputs call it.
+pub mod by {
+    /// It repeats another.
+    pub const DEDUP: &str = "dedup";
+    /// Its reading has no rate yet.
+    pub const RATE: &str = "rate";
+    /// Too few votes are for its fault.
+    pub const QUORUM: &str = "quorum";
+    /// Its entity changes too often.
+    pub const FLAP_DAMPING: &str = "flap_damping";
+    /// Its entity is new, or was marked.
+    pub const GRACE: &str = "grace";
+    /// It did not last.
+    pub const HOLD: &str = "hold";
+    /// The state before was kept.
+    pub const KEEP: &str = "keep";
+    /// Observations ceased.
+    pub const EXPIRED: &str = "expired";
+    /// All of these.
+    pub const ALL: [&str; 8] = [DEDUP, RATE, QUORUM, FLAP_DAMPING, GRACE, HOLD, KEEP, EXPIRED];
+}
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Count {
@@ -340,6 +362,10 @@ pub enum Unmatched {
 }
 
 impl Unmatched {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::NoSubject, Self::NoSignal, Self::NoState, Self::NotJudged, Self::Silencing];
+
     /// In a few words.
     pub fn reason(self) -> &'static str {
         match self {

@@ -56,6 +56,8 @@ pub use stages::{
 pub use template::{Piece, Template};
 pub use written::{Unchanged, Written, WrittenRule};
 
+/// The mode of a rule of which nobody is told.
+pub const OBSERVE: &str = "observe";
 /// Parsing recurses as deep as the input is nested, before that can be measured.
 const STACK_BYTES: usize = 256 << 20;
 

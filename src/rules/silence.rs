@@ -64,12 +64,12 @@ pub struct Hearing {
 }
 
 impl Silence {
+    /// What outputs call the kinds: those that recur are the second.
+    pub const KINDS: [&str; 2] = ["silence", "window"];
+
     /// What outputs call its kind.
     pub fn kind(&self) -> &'static str {
-        match self.when {
-            When::Recurring(_) => "window",
-            When::Once { .. } | When::While { .. } | When::Heard(_) => "silence",
-        }
+        Self::KINDS[usize::from(matches!(self.when, When::Recurring(_)))]
     }
 }
 

@@ -13,7 +13,7 @@ use limbeck_operators::machines::hold_down::Decision;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-pub(crate) use self::row::{BallotRow, Fate, FateRow, Row};
+pub(crate) use self::row::{BallotRow, FATE_NAMES, Fate, FateRow, Row};
 use super::report::KEPT;
 use super::sort::{SavedSort, Unsaved};
 use super::{AtomicFile, OutputDir, OutputError, Sorter};

@@ -10,6 +10,12 @@ use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::DeadLetter;
 use crate::model::survival::{Past, Survival};
 use crate::model::time::push_rfc3339;
+use crate::rules::OBSERVE;
+
+const CHANGED: &str = "changed";
+const EXPIRED: &str = "expired";
+/// Why episodes end: something else was observed, or nothing any more.
+pub(crate) const REASONS: [&str; 2] = [CHANGED, EXPIRED];
 
 /// Appends a text as a JSON string.
 fn push_text(out: &mut Vec<u8>, text: &str) {
@@ -59,13 +65,16 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         true => out.extend(br#","decided":null"#),
         false => push_instant(out, br#","decided":"#, episode.decided_ns),
     }
-    let reason: &[u8] = match (episode.until_ns, episode.expired) {
-        (None, _) => b"null",
-        (_, true) => br#""expired""#,
-        (_, false) => br#""changed""#,
+    let reason = match (episode.until_ns, episode.expired) {
+        (None, _) => None,
+        (_, true) => Some(EXPIRED),
+        (_, false) => Some(CHANGED),
     };
     out.extend(br#","reason":"#);
-    out.extend(reason);
+    match reason {
+        Some(reason) => push_text(out, reason),
+        None => out.extend(b"null"),
+    }
     out.extend(br#","revision":"#);
     push_number(out, episode.revision);
     push_texts(out, br#","labels":"#, &catalog.labels(episode));
@@ -104,7 +113,8 @@ pub(crate) fn push_episode(out: &mut Vec<u8>, catalog: &Catalog, episode: &Episo
         push_text(out, version);
     }
     if catalog.is_observed(episode) {
-        out.extend(br#","mode":"observe""#);
+        out.extend(br#","mode":"#);
+        push_text(out, OBSERVE);
     }
     out.extend(b"}}");
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::account::{Account, SourceKey};
 use crate::model::episode::Catalog;
-use crate::model::ledger::Count;
+use crate::model::ledger::{Count, by};
 
 /// What a replay found, as `summary.json` says it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -72,14 +72,14 @@ impl Summary {
         let mut fates: BTreeMap<String, RuleFates> = BTreeMap::new();
         for (what, count) in counts.iter().filter(|(_, count)| **count > 0) {
             let (rule, reason) = match what {
-                Count::HeldDown(rule) => (*rule, Some("hold")),
-                Count::Kept(rule) => (*rule, Some("keep")),
-                Count::Unrated(rule) => (*rule, Some("rate")),
-                Count::Outvoted(rule) => (*rule, Some("quorum")),
-                Count::Damped(rule) => (*rule, Some("flap_damping")),
-                Count::Spared(rule) => (*rule, Some("grace")),
-                Count::Expired(rule) => (*rule, Some("expired")),
-                Count::Repeated(rule) => (*rule, Some("dedup")),
+                Count::HeldDown(rule) => (*rule, Some(by::HOLD)),
+                Count::Kept(rule) => (*rule, Some(by::KEEP)),
+                Count::Unrated(rule) => (*rule, Some(by::RATE)),
+                Count::Outvoted(rule) => (*rule, Some(by::QUORUM)),
+                Count::Damped(rule) => (*rule, Some(by::FLAP_DAMPING)),
+                Count::Spared(rule) => (*rule, Some(by::GRACE)),
+                Count::Expired(rule) => (*rule, Some(by::EXPIRED)),
+                Count::Repeated(rule) => (*rule, Some(by::DEDUP)),
                 Count::Observed(rule) | Count::Pending(rule) | Count::Marked(rule) => (*rule, None),
                 _ => continue,
             };
@@ -98,7 +98,7 @@ impl Summary {
         }
         let would_suppress = counts.iter().filter_map(|(what, count)| match what {
             Count::WouldDamp(rule) if *count > 0 => {
-                let reasons = BTreeMap::from([("flap_damping", *count)]);
+                let reasons = BTreeMap::from([(by::FLAP_DAMPING, *count)]);
                 Some((catalog.rule_name(*rule).to_owned(), reasons))
             }
             _ => None,
@@ -141,6 +141,15 @@ pub struct RuleFates {
     /// Those that marked their entity, and showed no state.
     #[serde(skip_serializing_if = "is_none")]
     pub markers: u64,
+}
+
+impl RuleFates {
+    /// What it says, by name.
+    pub(crate) fn names() -> Vec<String> {
+        let all = Self { markers: 1, ..Self::default() };
+        let all = serde_json::to_value(all).expect("plain values encode");
+        all.as_object().into_iter().flat_map(serde_json::Map::keys).cloned().collect()
+    }
 }
 
 fn is_none(count: &u64) -> bool {

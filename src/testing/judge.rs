@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Case;
 use super::report::{Failed, Rendered, Verdict};
-use super::run::{Known, replay};
+use super::run::{Known, replay, unjudged};
 use super::wanted::{Check, Expectation, Mode, Row, RowPattern, View};
 use crate::replay::Failure;
 
@@ -57,19 +57,38 @@ pub(super) fn judge(case: &Case, workers: usize) -> Result<Verdict, Failure> {
             }
         }
     }
-    if unmet.is_empty() {
+    let end_ns = known.end_ns()?;
+    let errors = match case.of_series && !counts_errors(case) {
+        true => count(&known.at(end_ns)?.summary, &[ERRORS.to_owned()]),
+        false => 0,
+    };
+    if unmet.is_empty() && errors == 0 {
         return Ok(Verdict::Passed);
     }
     let mut rendered = Rendered::new(case);
+    if errors > 0 {
+        rendered.unjudged(errors, &unjudged(case)?);
+    }
     for unmet in &unmet {
         rendered.unmet(unmet);
     }
-    let end_ns = known.end_ns()?;
     for at_ns in rendered.instants() {
         let traced = replay(case, at_ns.or(end_ns), true, workers)?;
         rendered.timelines(at_ns, &traced);
     }
-    Ok(Verdict::Failed(Failed { line: unmet[0].line, text: rendered.finish() }))
+    Ok(Verdict::Failed(Failed {
+        line: unmet.first().map_or(case.line, |unmet| unmet.line),
+        text: rendered.finish(),
+    }))
+}
+
+/// The count of conditions that could not be judged.
+const ERRORS: &str = "condition_errors";
+
+/// Whether a case says how many conditions cannot be judged.
+fn counts_errors(case: &Case) -> bool {
+    let mut counts = case.expectations.iter().flat_map(|one| &one.counts);
+    counts.any(|counted| counted.path == [ERRORS])
 }
 
 /// What was known at the instants of a case.

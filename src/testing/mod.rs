@@ -48,6 +48,8 @@ pub struct Case {
     pub line: usize,
     rules: Arc<Tested>,
     logs: Vec<InMemory>,
+    /// Whether these are of series.
+    of_series: bool,
     clock: Clock,
     /// Where the log ends, if it says so, or some expectation looks further than its records go.
     until_ns: Option<i64>,

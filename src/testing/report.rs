@@ -7,7 +7,7 @@ use super::Case;
 use super::judge::{Unmet, What};
 use super::run::Known;
 use super::wanted::{Expectation, Mode, Row, RowPattern, View, Wanted};
-use crate::explain::lanes;
+use crate::explain::{NotJudged, lanes};
 use crate::model::printable::printable;
 
 /// So many entities are drawn.
@@ -57,6 +57,18 @@ impl<'c> Rendered<'c> {
             Some(at) => format!("at {}", self.case.clock.told(at)),
             None => "at the end".to_owned(),
         }
+    }
+
+    /// Says which conditions cannot be judged of series, and what would help.
+    pub(super) fn unjudged(&mut self, errors: u64, all: &BTreeSet<NotJudged>) {
+        self.line(format_args!("  conditions could not be judged {errors} times"));
+        for NotJudged { what, text, reason } in all {
+            self.line(format_args!("  - {what}, `{text}`: {reason}"));
+        }
+        self.line(format_args!(
+            "  write what they ask for as `data` or `labels` of the series, or as `records`; or expect it: \
+             `counts: {{ condition_errors: {errors} }}`"
+        ));
     }
 
     /// Says what does not hold.

@@ -1,16 +1,16 @@
 //! A case, replayed: what was known at an instant, as rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use serde_json::Value;
 
 use super::wanted::{Row, View};
-use super::{Case, InMemory};
+use super::{Case, InMemory, Tested};
 use crate::alerts::latch::Latch;
 use crate::alerts::notification::Notification;
 use crate::alerts::{Destination, Routing, Told, Withheld};
-use crate::explain::{Retraced, Seen, fate_rows};
+use crate::explain::{NotJudged, Retraced, Seen, fate_rows, not_judged};
 use crate::model::episode::{Catalog, Episode};
 use crate::model::ledger::{Count, DeadLetter, Entry};
 use crate::model::silencing::Silencing;
@@ -87,6 +87,16 @@ pub(super) fn replay(
     }
     let summary = serde_json::to_value(&summary).expect("plain values encode");
     Ok(Known { clock_ns, rows, summary, retraced })
+}
+
+/// What of the records of a case could not be judged.
+pub(super) fn unjudged(case: &Case) -> Result<BTreeSet<NotJudged>, Failure> {
+    let Tested { rules, matcher } = &*case.rules;
+    let mut all = BTreeSet::new();
+    for (number, log) in case.logs.iter().enumerate() {
+        all.append(&mut not_judged(rules, matcher, log.open(number, rules)?)?);
+    }
+    Ok(all)
 }
 
 impl InMemory {

@@ -346,7 +346,12 @@ impl Reader {
         let arrival_ns = match tail.arrival {
             Some(Arrival::At(at)) => at,
             Some(Arrival::After(delay)) => time_ns.saturating_add(delay),
-            None => time_ns.saturating_add(self.delay_ns),
+            None => {
+                let arrival_ns = time_ns.saturating_add(self.delay_ns);
+                // What comes again does so after it came.
+                let before = self.items.last().filter(|_| item.again);
+                before.map_or(arrival_ns, |before| before.arrival_ns.max(arrival_ns))
+            }
         };
         if item.again && self.items.is_empty() {
             let message = "there is no record before that could come again".to_owned();

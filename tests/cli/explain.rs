@@ -181,6 +181,57 @@ fn what_was_kept_down_says_so() {
     "#]].assert_eq(&said);
 }
 
+/// What did not last, and would have been kept away if it had, says both; and one more of what is true.
+#[test]
+fn what_would_have_been_otherwise_is_all_it_takes() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { states: { up: data.x == 1, down: data.x == 0 } }, b: { value: data.y } }\n\
+           rules:\n  \
+           - { name: r, signal: a, hold: { up: 30s }, keep: { down: 60s }, absent: { after: 5m } }\n  \
+           - { name: damped, signal: a, faults: [down], flap_damping: { suppress: 900, max: 30m, test: true } }\n  \
+           - { name: t, signal: b, above: 0.9, recover: 0.7 }\n";
+    let log = r#"
+{"at":1000,"e":"h","x":0}
+{"at":1030,"e":"h","x":1}
+{"at":1050,"e":"h","x":0}
+{"at":1060,"e":"h","y":1}
+{"at":1070,"e":"h","y":0.52}
+{"at":1080,"e":"h","y":0.5}
+{"at":1500,"e":"h","x":0}
+"#;
+    let said = said_of(&rules, log, 1..=7);
+    expect![[r#"
+        l.ndjson:1, to rule r, begins a run: 1970-01-01T00:16:40.000Z down for 30s; announced at once (1 observation)
+        l.ndjson:1, to rule damped, begins a run: 1970-01-01T00:16:40.000Z down for 30s; announced at once (1 observation)
+        l.ndjson:2, to rule r, begins a run: 1970-01-01T00:17:10.000Z up for 20s; hold is 30s; over at 00:17:30.000Z (1 observation). Would have counted with hold <= 20s and keep < 20s
+        l.ndjson:2, to rule damped, begins a run: 1970-01-01T00:17:10.000Z up for 20s; announced at once (1 observation)
+        l.ndjson:3, to rule r, begins a run: 1970-01-01T00:17:30.000Z down for 5m; continues the episode since 00:16:40.000Z (1 observation)
+        l.ndjson:3, to rule damped, begins a run: 1970-01-01T00:17:30.000Z down since then; announced at once (2 observations)
+        l.ndjson:3, to rule damped: flap_damping in test mode: the penalty is 1000.0 of 900 (suppress), and decays to 750 (reuse) until 00:23:43.533749351Z. It passed; without test it would have been withheld, but for suppress >= 1000.0
+        l.ndjson:4, to rule t, begins a run: 1970-01-01T00:17:40.000Z above for 10s; announced at once (1 observation)
+        l.ndjson:4, to rule t: the reading is 1, above 0.9. Would not be above with above >= 1
+        l.ndjson:4: state up of signal a, `data.x == 1`, could not be judged: there is no data.x
+        l.ndjson:4: state down of signal a, `data.x == 0`, could not be judged: there is no data.x
+        l.ndjson:5, to rule t, begins a run: 1970-01-01T00:17:50.000Z normal since then; announced at once (2 observations)
+        l.ndjson:5, to rule t: the reading is 0.52, normal. Would be still above with recover < 0.52
+        l.ndjson:5: state up of signal a, `data.x == 1`, could not be judged: there is no data.x
+        l.ndjson:5: state down of signal a, `data.x == 0`, could not be judged: there is no data.x
+        l.ndjson:6, to rule t, is observation 2 of a run: 1970-01-01T00:17:50.000Z normal since then; announced at once (2 observations)
+        l.ndjson:6, to rule t: the reading is 0.5, normal. Would be above with above < 0.5
+        l.ndjson:6: state up of signal a, `data.x == 1`, could not be judged: there is no data.x
+        l.ndjson:6: state down of signal a, `data.x == 0`, could not be judged: there is no data.x
+        l.ndjson:7, to rule r, begins a run: 1970-01-01T00:25:00.000Z down since then; announced at once (1 observation)
+        l.ndjson:7, to rule damped, is observation 2 of a run: 1970-01-01T00:17:30.000Z down since then; announced at once (2 observations)
+    "#]].assert_eq(&said);
+    let place = Place::new();
+    place.write("r.yaml", rules.as_bytes());
+    place.write("l.ndjson", log.trim_start().as_bytes());
+    let ran = place.run("explain --rules r.yaml --log l.ndjson h");
+    let absent = "; last observed at 00:17:30.000Z, \
+                  after is 5m. Would not be absent with after >= 7m30s\n";
+    assert!(ran.said.contains(absent), "{}", ran.said);
+}
+
 /// The silence, too, counts for the hold; and both would have decided otherwise.
 #[test]
 fn what_expired_says_so() {

@@ -141,6 +141,76 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_is_run() {
     place.run("test missing.yaml").assert(66, &["missing.yaml"]);
 }
 
+/// A name that is mistyped where nothing shall be would hold for ever.
+#[test]
+fn what_no_row_can_say_is_refused() {
+    let place = Place::new();
+    for (expected, told) in [
+        ("fates: { none: { fate: blp } }", "unknown fate `blp`: did you mean `blip`?"),
+        ("fates: { none: { by: hodl } }", "unknown kind `hodl`: did you mean `hold`?"),
+        ("fates: { none: { by: aggregate } }", "unknown kind `aggregate`: known: `dedup`, `rate`"),
+        ("fates: { none: { would: dampin } }", "the only kind is `flap_damping`"),
+        ("fates: { none: { as: redy } }", "unknown state `redy`: did you mean `ready`?"),
+        ("fates: { none: { reason: no subjec } }", "did you mean `no subject`?"),
+        ("withheld: { none: { by: silnce } }", "unknown kind `silnce`: did you mean `silence`?"),
+        ("withheld: { none: { by: hold } }", "known: `silence`, `window`, `observe`"),
+        ("withheld: { none: { name: readines } }", "unknown rule or silence `readines`"),
+        ("episodes: { none: { reason: expird } }", "did you mean `expired`?"),
+        ("episodes: { none: { mode: obsrve } }", "did you mean `observe`?"),
+        ("episodes: { none: { labels: { zz: b } } }", "unknown label `zz`"),
+        ("episodes: { none: { annotations: { zz: b } } }", "unknown annotation `zz`"),
+        ("episodes: { none: { minority: { w: redy } } }", "unknown state `redy`"),
+        ("counts: { suppressed: { pod-readiness: { hodl: 0 } } }", "did you mean `hold`?"),
+        ("counts: { fates: { pod-readiness: { pendin: 0 } } }", "did you mean `pending`?"),
+        ("counts: { withheld: { silnce: { x: 0 } } }", "did you mean `silence`?"),
+        ("counts: { withheld: { observe: { x: 0 } } }", "unknown rule or silence `x`"),
+    ] {
+        let cases = format!(
+            "rules: rules.yaml\ncases:\n  - name: one\n    series: {{ cart-0: 0s ready }}\n    \
+             expect: {{ {expected} }}\n"
+        );
+        place.write("cases.yaml", cases.as_bytes());
+        let parts: Vec<_> = told.split(": ").collect();
+        place.run("test cases.yaml").assert(78, &[&["cases.yaml:5:"], &parts[..]].concat());
+    }
+    place.write(
+        "right.yaml",
+        b"rules: rules.yaml\ncases:\n  - name: one\n    records: nonsense\n    expect:\n\
+          \x20     - fates: { none: [{ fate: dead-letter, reason: no column }, { by: hold }] }\n\
+          \x20     - counts: { withheld: { observe: { pod-readiness: 0 } } }\n",
+    );
+    place.run("test right.yaml").assert(0, &[]);
+}
+
+/// A rule that sees nothing since a series has no such data passes no test by that.
+#[test]
+fn what_cannot_be_judged_of_a_series_fails_it() {
+    let place = Place::new();
+    let case = |series: &str, expected: &str| {
+        format!(
+            "rules:\n  signals: {{ h: [up, down] }}\n  rules: [{{ name: r, signal: h, where: data.zone == \"a\" }}]\n\
+             cases:\n  - name: one\n    series: {{ a: {series} }}\n    expect: {{ episodes: [], {expected} }}\n"
+        )
+    };
+    place.write("cases.yaml", case("\"0s up, 5s down\"", "fates: []").as_bytes());
+    let ran = place.run("test cases.yaml");
+    ran.assert(1, &[]);
+    for told in [
+        "conditions could not be judged 2 times\n",
+        "- the `where` of rule r, `data.zone == \"a\"`: there is no data.zone\n",
+        "as `data` or `labels` of the series",
+        "counts: { condition_errors: 2 }",
+    ] {
+        assert!(ran.said.contains(told), "no {told:?} in\n{}", ran.said);
+    }
+    let expected = case("\"0s up, 5s down\"", "counts: { condition_errors: 2 }");
+    place.write("cases.yaml", expected.as_bytes());
+    place.run("test cases.yaml").assert(0, &[]);
+    let given = case("{ values: \"0s up\", data: { zone: b } }", "counts: { used: 1 }");
+    place.write("cases.yaml", given.as_bytes());
+    place.run("test cases.yaml").assert(0, &[]);
+}
+
 #[test]
 fn a_group_is_named_where_it_may_be() {
     let place = Place::new();

@@ -12,7 +12,7 @@ use super::super::known::Known;
 use super::super::stages::{Stages, UNKNOWN};
 use super::super::template::Template;
 use super::super::yaml::Node;
-use super::super::{Aggregate, Dedup, Limit, Rule};
+use super::super::{Aggregate, Dedup, Limit, OBSERVE, Rule};
 use super::signal::ReadSignal;
 use super::thresholds::Places;
 use super::{Defaults, Named, Reader, SECOND_NS, fields};
@@ -52,7 +52,7 @@ pub(in crate::rules) const LIMIT_FIELDS: [&str; 3] = ["burst", "every", "by"];
 pub(in crate::rules) const AGGREGATE_FIELDS: [&str; 3] = ["by", "from", "within"];
 pub(in crate::rules) const CANARY_FIELDS: [&str; 3] = ["share", "by", "base"];
 /// What is done with what a rule finds.
-pub(in crate::rules) const MODES: [&str; 2] = ["deliver", "observe"];
+pub(in crate::rules) const MODES: [&str; 2] = ["deliver", OBSERVE];
 pub(in crate::rules) const DEDUP_FIELDS: [&str; 2] = ["by", "within"];
 
 /// So many entities may be remembered of what is similar.
@@ -175,7 +175,7 @@ impl Reader<'_> {
         if !MODES.contains(&text) {
             self.problems.unknown(&node.span, "mode", text, &MODES);
         }
-        MODES.contains(&text).then_some(text == MODES[1])
+        MODES.contains(&text).then_some(text == OBSERVE)
     }
 
     /// A canary; the number of its base is known when all rules are read.

@@ -7,9 +7,18 @@ use smol_str::SmolStr;
 use crate::model::detail::Ballot;
 use crate::model::duration::format_duration;
 use crate::model::lane::{LaneStory, Run, RunOutcome};
-use crate::model::ledger::{Counted, Disposition, Known, Staged, Unmatched};
+use crate::model::ledger::{Counted, Disposition, Known, Staged, Unmatched, by};
 use crate::model::time::format_rfc3339;
 use crate::rules::{Rule, Rules, weight_of};
+
+const FIRST: &str = "first";
+const REPEAT: &str = "repeat";
+const BLIP: &str = "blip";
+const SUPPRESSED: &str = "suppressed";
+const PENDING: &str = "pending";
+const MARKER: &str = "marker";
+/// All that a row says of what a rule made of an observation.
+pub(crate) const FATE_NAMES: [&str; 6] = [FIRST, REPEAT, BLIP, SUPPRESSED, PENDING, MARKER];
 
 /// What a rule made of an observation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,20 +234,20 @@ impl<'r> FateRow<'r> {
         let mut row = FateRow {
             rule: &rule.name,
             state: signal.state_name(state),
-            fate: "suppressed",
+            fate: SUPPRESSED,
             except: urgent,
             ..FateRow::default()
         };
         match fate {
             Fate::Repeated => {
-                row.by = Some("dedup");
+                row.by = Some(by::DEDUP);
                 row.within = rule.dedup.as_ref().map(|dedup| format_duration(dedup.within_ns));
             }
             Fate::Withheld(what) => row.by = Some(row.note(rule, what)),
             Fate::Marker(until_ns) => {
-                (row.fate, row.grace_until) = ("marker", Some(format_rfc3339(*until_ns)));
+                (row.fate, row.grace_until) = (MARKER, Some(format_rfc3339(*until_ns)));
             }
-            Fate::Waiting => row.fate = "pending",
+            Fate::Waiting => row.fate = PENDING,
             Fate::InRun { state: of, noted, .. } => {
                 row.counts_as = (*of != state).then(|| signal.state_name(*of).as_str());
                 for what in noted {
@@ -261,21 +270,21 @@ impl<'r> FateRow<'r> {
         self.episode = episode.map(|id| format!("{id:032x}"));
         match outcome {
             RunOutcome::Established => {
-                self.fate = if *first && *begins { "first" } else { "repeat" };
+                self.fate = if *first && *begins { FIRST } else { REPEAT };
                 return;
             }
-            RunOutcome::Pending => (self.fate, self.episode) = ("pending", None),
+            RunOutcome::Pending => (self.fate, self.episode) = (PENDING, None),
             RunOutcome::HeldDown => {
-                self.fate = if episode.is_some() { "blip" } else { "suppressed" };
-                self.by = Some("hold");
+                self.fate = if episode.is_some() { BLIP } else { SUPPRESSED };
+                self.by = Some(by::HOLD);
             }
             RunOutcome::KeptDown => {
-                self.fate = "blip";
-                self.by = Some("keep");
+                self.fate = BLIP;
+                self.by = Some(by::KEEP);
                 self.missed = kept.map(|(_, missed_ns)| format_rfc3339(missed_ns));
                 self.keep = kept.map(|(of, _)| format_duration(rule.keep_ns[usize::from(of)]));
             }
-            RunOutcome::Expired => (self.by, self.episode) = (Some("expired"), None),
+            RunOutcome::Expired => (self.by, self.episode) = (Some(by::EXPIRED), None),
         }
         self.since = Some(format_rfc3339(since_ns));
         self.until = until_ns.map(format_rfc3339);
@@ -290,21 +299,21 @@ impl<'r> FateRow<'r> {
                 self.value = Some(reading.get());
                 let smoothing = rule.stages.thresholds.and_then(|of| of.smoothing);
                 self.smoothed = number.filter(|_| smoothing.is_some()).map(|number| number.get());
-                "rate"
+                by::RATE
             }
             Staged::Counted(ref counted) => {
                 let Counted { weight, all, minority, .. } = &**counted;
                 self.votes = Some(weight_of(*weight));
                 self.all_votes = Some(weight_of(*all));
                 self.minority = minority.iter().map(BallotRow::from).collect();
-                "quorum"
+                by::QUORUM
             }
             Staged::Damped { penalty, until_ns, passed, .. } => {
-                self.would = passed.then_some("flap_damping");
+                self.would = passed.then_some(by::FLAP_DAMPING);
                 self.penalty = Some(penalty.get());
                 self.suppress = rule.stages.damping.map(|damping| damping.suppress);
                 self.suppressed_until = Some(format_rfc3339(until_ns));
-                "flap_damping"
+                by::FLAP_DAMPING
             }
             Staged::Marked { until_ns } => {
                 self.grace_until = Some(format_rfc3339(until_ns));
@@ -314,7 +323,7 @@ impl<'r> FateRow<'r> {
                 let since = if marked { &mut self.marked } else { &mut self.first_seen };
                 *since = Some(format_rfc3339(since_ns));
                 self.grace_until = Some(format_rfc3339(until_ns));
-                "grace"
+                by::GRACE
             }
             Staged::Grouped { changes } => {
                 self.changes = Some(changes.count);

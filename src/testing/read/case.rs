@@ -95,6 +95,7 @@ impl Reader<'_> {
             line: self.line(at),
             rules: input.tested?,
             logs: input.logs,
+            of_series: fields.get("series").is_some(),
             clock: Clock { start_ns, absolute },
             until_ns,
             expectations,

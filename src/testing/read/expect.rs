@@ -6,9 +6,14 @@ use super::super::series::Start;
 use super::super::wanted::{Check, Counted, Expectation, Mode, Reads, RowPattern, View, Wanted};
 use super::Reader;
 use super::case::Input;
+use crate::alerts::withholding;
+use crate::model::ledger::{Unmatched, by};
 use crate::rules::fields::{self, Fields};
 use crate::rules::yaml::{Node, Value};
-use crate::rules::{Kind, READING};
+use crate::rules::{Kind, OBSERVE, READING};
+use crate::sinks::fates::FATE_NAMES;
+use crate::sinks::json::REASONS;
+use crate::sinks::report::RuleFates;
 
 pub(in crate::testing) const EXPECT_FIELDS: [&str; 10] = [
     "at",
@@ -48,7 +53,8 @@ pub(in crate::testing) const COUNTS: [&str; 16] = [
     "would_suppress",
     "fates",
 ];
-const DISPOSITIONS: [&str; 5] = ["used", "late", "duplicate", "unmatched", "dead-letter"];
+const DISPOSITIONS: [&str; 5] = ["used", "late", "duplicate", "unmatched", DEAD_LETTER];
+const DEAD_LETTER: &str = "dead-letter";
 const STANDINGS: [&str; 3] = ["open", "closed", "withdrawn"];
 
 /// What is known of a case, for names and times.
@@ -57,6 +63,12 @@ struct Known<'i> {
     start: Start,
     entities: Option<&'i BTreeSet<String>>,
     until_ns: Option<i64>,
+    /// Whether reasons may be any: those of dead letters are.
+    any_reason: bool,
+}
+
+fn owned<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
 }
 
 impl Reader<'_> {
@@ -69,7 +81,7 @@ impl Reader<'_> {
         until_ns: Option<i64>,
     ) -> Option<(Vec<Expectation>, bool)> {
         let entities = input.and_then(|input| input.entities.as_ref());
-        let known = Known { start, entities, until_ns };
+        let known = Known { start, entities, until_ns, any_reason: false };
         let nodes = match &node.value {
             Value::Map(_) => std::slice::from_ref(node),
             _ => fields::items(node, "`expect`", &mut self.problems)?,
@@ -182,6 +194,9 @@ impl Reader<'_> {
             names.push("count");
         }
         let fields = Fields::open(node, &node.span, view.noun(), &names, &mut self.problems)?;
+        let is_dead = |name| fields.get(name).and_then(Node::text) == Some(DEAD_LETTER);
+        let any_reason = ["fate", "disposition"].into_iter().any(is_dead);
+        let known = Known { any_reason, ..known };
         let mut wanted = Vec::new();
         for (key, value) in fields::entries(node, view.noun(), &mut self.problems)? {
             let name = key.text().unwrap_or_default();
@@ -216,6 +231,7 @@ impl Reader<'_> {
                     .iter()
                     .map(|(key, node)| {
                         let text = node.text().unwrap_or_default();
+                        self.check_text(name, key, node);
                         (key.text().unwrap_or_default().to_owned(), text.to_owned())
                     })
                     .collect();
@@ -243,10 +259,19 @@ impl Reader<'_> {
                 Some(entities) => entities.iter().cloned().collect(),
                 None => return,
             },
-            ("kind", _) => Kind::NAMES.map(|(name, _)| name.to_owned()).to_vec(),
-            ("standing", _) => STANDINGS.map(str::to_owned).to_vec(),
-            ("disposition", _) => DISPOSITIONS.map(str::to_owned).to_vec(),
-            ("rule" | "signal" | "state" | "to", _) => match self.names(field) {
+            ("kind", _) => owned(Kind::NAMES.map(|(name, _)| name)),
+            ("standing", _) => owned(STANDINGS),
+            ("disposition", _) => owned(DISPOSITIONS),
+            ("fate", _) => owned(FATE_NAMES.into_iter().chain(DISPOSITIONS)),
+            ("by", View::Fates) => owned(by::ALL),
+            ("by", _) => owned(withholding()),
+            ("would", _) => owned([by::FLAP_DAMPING]),
+            ("reason", View::DeadLetters) => return,
+            ("reason", View::Fates) if known.any_reason => return,
+            ("reason", View::Fates) => owned(Unmatched::ALL.map(Unmatched::reason)),
+            ("reason", _) => owned(REASONS),
+            ("mode", _) => owned([OBSERVE]),
+            ("rule" | "signal" | "state" | "as" | "to" | "name", _) => match self.names(field) {
                 Some(names) => names,
                 None => return,
             },
@@ -256,23 +281,63 @@ impl Reader<'_> {
                 let message = format!("`{text}` is no number");
                 return self.problems.error(&node.span, message);
             }
-            ("latest" | "conflict" | "except", _) => ["true", "false"].map(str::to_owned).to_vec(),
+            ("latest" | "conflict" | "except", _) => owned(["true", "false"]),
             _ => return,
         };
-        if !names.iter().any(|known| known == text) {
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            let kind = if field == "to" { "sink" } else { field };
-            self.problems.unknown(&node.span, kind, text, &names);
+        let kind = match field {
+            "to" => "sink",
+            "as" => "state",
+            "by" | "would" => "kind",
+            "name" => "rule or silence",
+            _ => field,
+        };
+        self.check(kind, text, node, &names);
+    }
+
+    /// The same of a label or annotation, or of what a witness says.
+    fn check_text(&mut self, field: &str, name: &Node, node: &Node) {
+        let (kind, named) = match field {
+            "labels" => ("label", name),
+            "annotations" => ("annotation", name),
+            // A witness that says nothing is none of them.
+            _ if node.text() == Some("") => return,
+            _ => ("state", node),
+        };
+        if let (Some(names), Some(text)) = (self.names(kind), named.text()) {
+            self.check(kind, text, named, &names);
         }
     }
 
-    /// What rules, signals, states and sinks are called; not known where the rules are wrong.
+    fn check(&mut self, kind: &str, text: &str, node: &Node, names: &[String]) -> bool {
+        let is_known = names.iter().any(|known| known == text);
+        if !is_known {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            self.problems.unknown(&node.span, kind, text, &names);
+        }
+        is_known
+    }
+
+    /// What rules, signals, states, sinks and so on are called; not known where the rules are wrong.
     fn names(&self, field: &str) -> Option<Vec<String>> {
         let rules = &self.rules.as_ref()?.rules;
         let names: BTreeSet<&str> = match field {
             "rule" => rules.rules.iter().map(|rule| rule.name.as_str()).collect(),
             "signal" => rules.signals.iter().map(|signal| signal.name.as_str()).collect(),
             "to" => rules.sinks.iter().map(|sink| sink.name.as_str()).collect(),
+            "name" => {
+                let silences = rules.silences.iter().map(|silence| silence.name.as_str());
+                silences.chain(rules.rules.iter().map(|rule| rule.name.as_str())).collect()
+            }
+            "label" => {
+                let carried = rules.signals.iter().flat_map(|signal| &signal.labels);
+                let added = rules.rules.iter().flat_map(|rule| &rule.labels);
+                let carried = carried.map(|label| label.name.as_str());
+                carried.chain(added.map(|(name, _)| name.as_str())).collect()
+            }
+            "annotation" => {
+                let all = rules.rules.iter().flat_map(|rule| &rule.annotations);
+                all.map(|(name, _)| name.as_str()).collect()
+            }
             _ => {
                 let states = rules.signals.iter().flat_map(|signal| {
                     let reading = signal.is_measured().then(|| signal.state_name(READING));
@@ -298,17 +363,15 @@ impl Reader<'_> {
         let Some(entries) = fields::entries(node, "`counts`", &mut self.problems) else { return };
         for (key, node) in entries {
             let name = key.text().unwrap_or_default();
-            let is_rule = path.len() == 1 && path[0] != WITHHELD;
-            if path.is_empty() && !COUNTS.contains(&name) {
-                self.problems.unknown(&key.span, "count", name, &COUNTS);
-                continue;
-            }
-            if is_rule
-                && let Some(names) = self.names("rule")
-                && !names.iter().any(|known| known == name)
-            {
-                let names: Vec<_> = names.iter().map(String::as_str).collect();
-                self.problems.unknown(&key.span, "rule", name, &names);
+            let (kind, names) = match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [] => ("count", Some(owned(COUNTS))),
+                [WITHHELD] => ("kind", Some(owned(withholding()))),
+                [_] => ("rule", self.names("rule")),
+                [WITHHELD, _] => ("rule or silence", self.names("name")),
+                ["fates", _] => ("fate", Some(RuleFates::names())),
+                _ => ("kind", Some(owned(by::ALL))),
+            };
+            if names.is_some_and(|names| !self.check(kind, name, key, &names)) {
                 continue;
             }
             let by_rule = BY_RULE.contains(&path.first().map_or(name, |first| first));

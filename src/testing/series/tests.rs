@@ -42,8 +42,9 @@ fn what_people_write() {
         ("20s unready @+6s, ready x2 every 5s @ +1s", "20 unready @26|25 ready @26|30 ready @31"),
         (
             "20s unready, again @ 22s, again ready x2",
-            "20 unready|20 again @22|20 again ready|20 again ready",
+            "20 unready|20 again @22|20 again ready @22|20 again ready @22",
         ),
+        ("8s up @ 12s, again down", "8 up @12|8 again down @12"),
         (
             "0s ready {zone=a, tier=b} x2 every 1s",
             r#"0 ready [("zone", "a"), ("tier", "b")]|1 ready [("zone", "a"), ("tier", "b")]"#,

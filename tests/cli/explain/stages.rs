@@ -27,10 +27,10 @@ fn what_is_done_before_a_hold_says_so() {
         l.ndjson:2, to rule f, begins a run: 1970-01-01T00:16:44.000Z up for 1m36s; announced at once (1 observation)
         l.ndjson:3, to rule r, down was withheld: flap_damping: the penalty is 1000.0 of 900 (suppress), and decays to 750 (reuse) until 00:24:33.533749351Z. Would have passed with suppress >= 1000.0
         l.ndjson:3, to rule f, begins a run: 1970-01-01T00:18:20.000Z flapping since then; announced at once (2 observations)
-        l.ndjson:3, to rule f: it counts as flapping: the share of changes is 11.7 %, high is 5.9 and low is 0
+        l.ndjson:3, to rule f: it counts as flapping: the share of changes is 11.7 %, high is 5.9 and low is 0. Would not with high >= 11.7
         l.ndjson:4, to rule r, is observation 2 of a run: 1970-01-01T00:16:44.000Z up since then; announced at once (2 observations)
         l.ndjson:4, to rule f, is observation 2 of a run: 1970-01-01T00:18:20.000Z flapping since then; announced at once (2 observations)
-        l.ndjson:4, to rule f: it counts as flapping: the share of changes is 17.4 %, high is 5.9 and low is 0
+        l.ndjson:4, to rule f: it counts as flapping: the share of changes is 17.4 %, high is 5.9 and low is 0. Would not with high >= 17.4
     "#]].assert_eq(&said);
     let place = Place::new();
     place.write("r.yaml", rules.as_bytes());
