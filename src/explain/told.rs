@@ -145,7 +145,7 @@ fn why(rules: &Rules, catalog: &Catalog, notification: &Notification) -> Option<
     let name = catalog.rule_name(notification.episode.rule);
     let rule = rules.rules.iter().find(|rule| rule.name == name)?;
     if rule.observes {
-        return Some("with mode deliver it is told at once".to_owned())
+        return Some("with mode deliver only a group or the limit could withhold it".to_owned())
             .filter(|_| notification.kept_by.is_none());
     }
     match notification.kept_by.as_ref()? {
@@ -166,7 +166,9 @@ fn why(rules: &Rules, catalog: &Catalog, notification: &Notification) -> Option<
                 When::While { .. } => "while another episode holds".to_owned(),
                 When::Heard(_) => "as records say".to_owned(),
             };
-            Some(format!("{lasts}; without it it is told at once"))
+            Some(format!(
+                "{lasts}; without it only another silence, a group or the limit could withhold it"
+            ))
         }
         Keeper::Limit => {
             let Limit { burst, every_ns, .. } = rule.limit?;

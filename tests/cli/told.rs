@@ -64,8 +64,8 @@ fn who_was_told_is_explained_with_what_kept_others_from_it() {
         told pager of slow: down since 2026-01-01T00:00:20.000Z opened at 2026-01-01T01:00:15.000Z
         c: not told pager of outage: down since 2026-01-01T00:00:30.000Z opened at 2026-01-01T00:00:35.000Z: withheld by aggregate outage: one of {zone="n"} since 2026-01-01T00:00:25.000Z: 2 entities or more within 1m; within 10s or less it is told by itself
         not told pager of slow: down since 2026-01-01T00:00:30.000Z opened at 2026-01-01T00:00:35.000Z: withheld by limit slow: 1 at once and one more every 1h were told; with a burst of more it is told at once
-        d: not told pager of outage: down since 2026-01-01T00:00:40.000Z opened at 2026-01-01T00:00:45.000Z: withheld by silence told (4711): as records say; without it it is told at once
-        not told pager of slow: down since 2026-01-01T00:00:40.000Z opened at 2026-01-01T00:00:45.000Z: withheld by silence told (4711): as records say; without it it is told at once
+        d: not told pager of outage: down since 2026-01-01T00:00:40.000Z opened at 2026-01-01T00:00:45.000Z: withheld by silence told (4711): as records say; without it only another silence, a group or the limit could withhold it
+        not told pager of slow: down since 2026-01-01T00:00:40.000Z opened at 2026-01-01T00:00:45.000Z: withheld by silence told (4711): as records say; without it only another silence, a group or the limit could withhold it
         told pager of outage: down since 2026-01-01T00:00:40.000Z opened at 2026-01-01T00:10:00.000Z
         f: told pager of outage: down since 2026-01-01T00:06:40.000Z opened at 2026-01-01T00:06:45.000Z
         not told pager of slow: down since 2026-01-01T00:06:40.000Z opened at 2026-01-01T00:06:45.000Z: withheld by limit slow: 1 at once and one more every 1h were told; with a burst of more it is told at once
