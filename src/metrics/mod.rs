@@ -1,5 +1,5 @@
 //! What the engine measures of itself in every replay: how long its stages take, and how each rule
-//! tells. With [profiles](profile), also where workers spend their time, and what they keep.
+//! tells. With `--profile`, also where workers spend their time, and what they keep.
 //!
 //! Guarantees: nothing here comes into an output. A clock is read for a block, a batch or what was
 //! gathered at once, never for a record. State: a histogram of two digits for each stage and rule.
