@@ -195,7 +195,7 @@ fn no_record(rules: &Rules, log: &Log, wanted: u64) -> Result<String, Failure> {
     Ok(format!("{name}:{wanted}: no such record in this log, whose last line is {before}"))
 }
 
-/// What could not be judged of the records of a log, each once.
+/// What of the conditions that pass records over, each `where`, could not be judged of a log, once each.
 ///
 /// # Errors
 ///
@@ -209,7 +209,8 @@ pub(crate) fn not_judged(
     records(log, matcher, |seen| {
         if seen.record.is_ok_and(|record| record.subject.is_some()) {
             matcher.judge(source, &seen.view, &mut |asked, verdict, why| {
-                if verdict == Verdict::Error {
+                let passes_over = matches!(asked, Asked::Signal(_) | Asked::Rule(_));
+                if verdict == Verdict::Error && passes_over {
                     let (what, text) = asked_in_words(rules, asked);
                     all.insert(NotJudged { what, text, reason: why() });
                 }

@@ -89,7 +89,7 @@ pub(super) fn replay(
     Ok(Known { clock_ns, rows, summary, retraced })
 }
 
-/// What of the records of a case could not be judged.
+/// Which `where` could not be judged of the records of a case; an exception may ask for what few have.
 pub(super) fn unjudged(case: &Case) -> Result<BTreeSet<NotJudged>, Failure> {
     let Tested { rules, matcher } = &*case.rules;
     let mut all = BTreeSet::new();

@@ -9,7 +9,7 @@ use super::super::condition::Wanted;
 use super::super::diagnostics;
 use super::super::expression::{Labels, Sees};
 use super::super::known::Known;
-use super::super::stages::{Stages, UNKNOWN};
+use super::super::stages::Stages;
 use super::super::template::Template;
 use super::super::yaml::Node;
 use super::super::{Aggregate, Dedup, Limit, OBSERVE, Rule};
@@ -103,17 +103,6 @@ impl Reader<'_> {
         };
         let amend_within_ns = self.amend_within(&fields, defaults.lateness_ns);
         let expire_after_ns = self.expire_after(&fields, defaults.expire_after_ns);
-        if let (Some(states), Some(holds), Some(expire_after_ns)) =
-            (states, &holds, expire_after_ns)
-            && let Some(own) = read.and_then(|read| read.state_names.as_ref())
-            && let Some(unknown) = states.iter().skip(own.len()).position(|state| *state == UNKNOWN)
-            && let (hold_ns, Some(span)) = &holds[own.len() + unknown]
-            && *hold_ns >= expire_after_ns
-        {
-            let message = "an entity is forgotten before it is absent for so long";
-            let help = "the hold must be below `expire_after`: lower it, or raise the other";
-            self.problems.error_help(span, message, help);
-        }
         let version = match fields.get("version") {
             Some(node) => self.semantic_version(node, "the version of a rule").map(Some),
             None => Some(None),
