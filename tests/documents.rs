@@ -218,7 +218,7 @@ fn time_passes_within_a_line() {
         |seconds: i64, millis: i64| Some((START_S + seconds) * 1_000_000_000 + millis * 1_000_000);
     let (mut went_on, mut windows) = (0, 0);
     for (seed, in_turn) in [41, 410, 9_000].into_iter().enumerate() {
-        let one = OneLine::of(&one_line(120_000, in_turn));
+        let one = OneLine::of(&one_line(60_000, in_turn));
         let parts = one.parts();
         let whole = replayed(&one.rules, &one.options(&one.text, "whole")).0.unnamed();
         let options = Options { logs: parts, ..one.options(&one.text, "parts") };

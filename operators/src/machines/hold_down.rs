@@ -217,6 +217,7 @@ struct Run<S, B> {
     start: i64,
     last: i64,
     observations: u32,
+    /// How many runs began at that instant before it.
     nth: u32,
     state: S,
     established: bool,

@@ -61,7 +61,7 @@ const BLOCK_BYTES_MIN: usize = 16 << 10;
 /// As many threads can keep one worker busy.
 const DECODERS_MAX: usize = 2;
 /// What can be saved goes no further ahead than so many blocks of the partition that is behind.
-const BLOCKS_AHEAD_MAX: i64 = 16;
+const BLOCKS_AHEAD_MAX: i64 = 4;
 /// All partitions' unread rests together stay below this.
 const PARTITIONS_BYTES_MAX: usize = 32 << 20;
 
@@ -356,8 +356,9 @@ struct Reader<'f> {
     clock: Option<i64>,
     saver: Option<&'f dyn Saver>,
     metrics: &'f Metrics,
-    /// The logical time at which all is saved next, if that has been decided, and at which it last was.
+    /// The logical time at which all is saved next, if that has been decided.
     cut: Option<i64>,
+    /// The last one to which time has come.
     come_to_ns: i64,
     outcome: Outcome,
 }
@@ -451,8 +452,8 @@ impl Reader<'_> {
     /// Judges a decoded block, and those that waited for it, and hands them on.
     fn sequence(&mut self, index: usize, block: DecodedBlock) -> Result<(), ()> {
         let lane = &mut self.lanes[index];
-        if let Some(together) = &block.together {
-            lane.span_ns = together.arrival_ns.saturating_sub(together.first_arrival_ns);
+        if self.saver.is_some() && block.together.is_some() {
+            lane.span_ns = lane.sequencer.span_ns(&block);
         }
         lane.early.insert(block.number, block);
         self.judge_ready(index)
@@ -478,8 +479,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Up to when a partition may be judged: nothing can be saved before the last that has been,
-    /// and a few lines may be of a whole day. None if all of it may.
+    /// Up to when a partition may be judged, if not all of it: a cut is behind all that has been, and
+    /// one block may be of a whole day.
     fn comes_to_ns(&self, index: usize) -> Option<i64> {
         self.saver?;
         let others = self.lanes.iter().enumerate();

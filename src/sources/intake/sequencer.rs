@@ -121,19 +121,8 @@ impl Sequencer {
         if block.marks.is_empty() && last_ns < since_ns {
             return None;
         }
-        let Clockwork { from_ns, max_advance_ns, .. } = self.clockwork;
-        let mut clock_ns = self.arrival_ns;
-        let mut reaches = |arrival_ns: i64| {
-            if clock_ns.is_none() && from_ns.is_some_and(|from| arrival_ns < from) {
-                return false;
-            }
-            let at = clock_ns.map_or(arrival_ns, |at| at.max(arrival_ns));
-            if at.saturating_sub(clock_ns.unwrap_or(at)) > max_advance_ns {
-                return false;
-            }
-            clock_ns = Some(at);
-            at >= since_ns
-        };
+        let mut comes_to = self.accepting();
+        let mut reaches = |arrival_ns: i64| comes_to(arrival_ns).is_some_and(|at| at >= since_ns);
         let mut marks = 0;
         for heads in 0..=block.heads.len() {
             while let Some(mark) = block.marks.get(marks).filter(|mark| mark.head <= heads) {
@@ -147,6 +136,37 @@ impl Sequencer {
             }
         }
         None
+    }
+
+    /// How much time a block takes, by those of its records that would be accepted next.
+    pub(super) fn span_ns(&self, block: &DecodedBlock) -> i64 {
+        let Some(together) = block.together else { return 0 };
+        if self.admits(&together) {
+            return together.arrival_ns.saturating_sub(together.first_arrival_ns);
+        }
+        let mut comes_to = self.accepting();
+        let mut accepted = block.heads.iter().filter_map(|head| comes_to(head.arrival_ns));
+        let first = accepted.next();
+        let last = accepted.last().or(first);
+        last.zip(first).map_or(0, |(last, first)| last.saturating_sub(first))
+    }
+
+    /// What accepts one arrival after another, and says to when the clock comes; not of one before the
+    /// replay, or that is a jump.
+    fn accepting(&self) -> impl FnMut(i64) -> Option<i64> + use<> {
+        let Clockwork { from_ns, max_advance_ns, .. } = self.clockwork;
+        let mut clock_ns = self.arrival_ns;
+        move |arrival_ns| {
+            if clock_ns.is_none() && from_ns.is_some_and(|from| arrival_ns < from) {
+                return None;
+            }
+            let at = clock_ns.map_or(arrival_ns, |at| at.max(arrival_ns));
+            if at.saturating_sub(clock_ns.unwrap_or(at)) > max_advance_ns {
+                return None;
+            }
+            clock_ns = Some(at);
+            clock_ns
+        }
     }
 
     /// The largest arrival so far: the clock of this partition.
