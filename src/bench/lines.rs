@@ -9,8 +9,13 @@ const LIFE_MS: i64 = 3_600_000;
 
 /// Appends an event in the flat shape.
 pub(super) fn push_flat(out: &mut Vec<u8>, event: &Event, seed: u64) {
+    push_dated(out, event.time_ms as u64, event, seed);
+}
+
+/// Appends an event in the flat shape, with another time, in any unit.
+pub(super) fn push_dated(out: &mut Vec<u8>, time: u64, event: &Event, seed: u64) {
     out.extend_from_slice(b"{\"ts\":");
-    push_decimal(out, event.time_ms as u64);
+    push_decimal(out, time);
     out.extend_from_slice(b",\"source\":\"probe\",\"entity\":\"pod-");
     push_padded::<6>(out, event.entity);
     out.extend_from_slice(b"\",\"kind\":\"readiness\",\"state\":\"");

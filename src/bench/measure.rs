@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::process::{Command, Output};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,19 @@ pub(super) fn program(command: &mut Command) -> Result<(Cost, Output), Failure> 
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Nanoseconds since the Unix epoch, as far as this machine knows.
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+pub(super) fn unix_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Lets time pass.
+#[expect(clippy::disallowed_methods, reason = "a bench that is paced waits")]
+pub(super) fn pause(duration: Duration) {
+    thread::sleep(duration);
 }
 
 fn own_cpu_seconds() -> f64 {

@@ -7,6 +7,7 @@
 //! memory of whole replays. Results that were recorded can be compared with.
 
 mod against;
+mod latency;
 mod limit;
 mod lines;
 mod measure;
@@ -137,7 +138,11 @@ impl fmt::Display for Failure {
             Self::MemoryGrew(report) => write!(f, "memory grew\n{report}"),
             Self::NoSuchName(name) => {
                 write!(f, "no measurement has `{name}` in its name; there are: ")?;
-                write!(f, "{}, {SCALING}, {SOAK}", names().collect::<Vec<_>>().join(", "))
+                write!(
+                    f,
+                    "{}, {SCALING}, {LATENCY}, {SOAK}",
+                    names().collect::<Vec<_>>().join(", ")
+                )
             }
             Self::NoRecord(path, error) => {
                 let path = path.display();
@@ -173,9 +178,13 @@ fn names() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter().chain(memory::names()).chain(rules::names())
 }
 
-/// What takes a quarter of an hour is made only by its name, and alone.
+/// What takes minutes is made only by its name, and alone.
 const SOAK: &str = "soak";
 const SCALING: &str = "scaling";
+const LATENCY: &str = "latency";
+
+/// A measurement that is made alone: in a directory, on this machine, with what is said meanwhile.
+type Alone = fn(&Settings, &Path, Machine, &dyn Fn(&str)) -> Result<String, Failure>;
 
 /// Writes a workload to a file; `-` is standard output.
 ///
@@ -205,19 +214,21 @@ fn write_to(workload: &Workload, shape: Shape, out: &mut impl Write) -> io::Resu
 /// If a measurement cannot be made, or what it is to be compared with is not there: then there are no
 /// results at all.
 pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Result<String, Failure> {
-    let alone = [SOAK, SCALING].into_iter().find(|name| settings.only == [*name]);
+    let alone = [SOAK, SCALING, LATENCY].into_iter().find(|name| settings.only == [*name]);
     if let (Some(name), Some(_)) = (alone, &settings.against) {
         return Err(Failure::NotCompared(name));
     }
     // Before all else: nobody wants to be told after minutes.
     let recorded = settings.against.as_deref().map(Recorded::read).transpose()?;
-    if settings.only == [SOAK] {
+    let measure = match alone {
+        Some(SOAK) => Some(soak::run as Alone),
+        Some(SCALING) => Some(scaling::run as Alone),
+        Some(LATENCY) => Some(latency::run as Alone),
+        _ => None,
+    };
+    if let Some(measure) = measure {
         let place = Place::new(settings.keep.as_deref())?;
-        return soak::run(settings, &place.dir, Machine::here(), progress);
-    }
-    if settings.only == [SCALING] {
-        let place = Place::new(settings.keep.as_deref())?;
-        return scaling::run(settings, &place.dir, Machine::here(), progress);
+        return measure(settings, &place.dir, Machine::here(), progress);
     }
     let nothing = settings.only.iter().find(|only| !names().any(|name| name.contains(*only)));
     if let Some(only) = nothing {

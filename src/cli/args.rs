@@ -163,7 +163,9 @@ pub(super) enum Command {
         has 5 % more than the second. The log comes through a pipe; the outputs, 12 GB, are in the\n\
         temporary directory, or --keep.\n\n\
         `--only scaling` replays against workers, entities, rules and hours of history, each alone;\n\
-        --charts draws the curves.")]
+        --charts draws the curves.\n\n\
+        `--only latency` measures what a replay that follows its standard input takes at most, and then,\n\
+        at half of that, how long it is from a change to the row that tells it, at a tick of 10 ms.")]
     Bench(BenchArgs),
     /// Looks at a log and writes a first rule file for it to standard output.
     #[command(after_help = "Example:\n  limbeck init probes.ndjson.zst > rules.yaml && \\\n  \
