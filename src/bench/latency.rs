@@ -131,12 +131,10 @@ struct Replay {
     child: Child,
     out: PathBuf,
     looking: Looking,
-    /// What it says on standard error.
-    said: JoinHandle<String>,
 }
 
 impl Replay {
-    /// Starts one with a new log, and waits until it says where its updates are.
+    /// Starts one with a new log.
     fn start(rules: &Path, dir: &Path, workers: usize) -> Result<Self, Failure> {
         let (log, out) = (dir.join("latency-log"), dir.join("latency-out"));
         for left in [&log, &out] {
@@ -152,20 +150,7 @@ impl Replay {
         let mut child = command.spawn().map_err(program)?;
         let stderr =
             child.stderr.take().ok_or_else(|| program(io::ErrorKind::BrokenPipe.into()))?;
-        let mut lines = BufReader::new(stderr).lines();
-        let mut before = String::new();
-        let updates = loop {
-            let Some(line) = lines.next().transpose().map_err(program)? else {
-                return Err(Failure::Program(format!("the replay does not follow: {before}")));
-            };
-            if let Some((_, path)) = line.split_once(SO_FAR) {
-                break PathBuf::from(path);
-            }
-            before += &line;
-        };
-        let said = thread::spawn(move || lines.map_while(Result::ok).collect());
-        let file = File::open(&updates).map_err(Failure::file(&updates))?;
-        Ok(Self { child, out, looking: Looking::start(file), said })
+        Ok(Self { child, out, looking: Looking::start(stderr) })
     }
 
     /// Writes events, so many a second or as fast as can be.
@@ -180,7 +165,7 @@ impl Replay {
     /// Waits until it has ended and all rows are read.
     fn end(mut self, events: u64) -> Result<Told, Failure> {
         let status = self.child.wait().map_err(|error| Failure::Program(error.to_string()))?;
-        let said = self.said.join().expect("it only reads");
+        let (delays, said) = self.looking.end();
         if !status.success() {
             return Err(Failure::Program(format!("the replay ended with {status}: {said}")));
         }
@@ -188,7 +173,7 @@ impl Replay {
         let summary = fs::read(&path).map_err(Failure::file(&path))?;
         let summary: serde_json::Value =
             serde_json::from_slice(&summary).expect("a summary is JSON");
-        let delays = self.looking.end().map_err(Failure::file(&self.out))?;
+        let delays = delays.map_err(Failure::file(&self.out))?;
         if summary["records"] != events || summary["late"] != 0 || summary["dead_letters"] != 0 {
             return Err(Failure::RowsDiffer(format!("{events} events became {summary}")));
         }
@@ -233,21 +218,35 @@ struct Told {
     peak_rss_bytes: Option<u64>,
 }
 
-/// Looks at the updates as they come.
+/// Looks at the updates as they come, from where a replay says that they are.
 struct Looking {
-    thread: JoinHandle<io::Result<Histogram<u64>>>,
+    thread: JoinHandle<(io::Result<Histogram<u64>>, String)>,
     ended: Arc<AtomicBool>,
 }
 
 impl Looking {
-    fn start(file: File) -> Self {
+    /// `said` is what the replay says. It does not say it before the first event has come.
+    fn start(said: impl Read + Send + 'static) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let stops = Arc::clone(&ended);
-        Self { thread: thread::spawn(move || look(file, &stops)), ended }
+        let thread = thread::spawn(move || {
+            let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+            let mut before = String::new();
+            let path = lines.find_map(|line| {
+                before += &line;
+                line.split_once(SO_FAR).map(|(_, path)| PathBuf::from(path))
+            });
+            let delays = match path {
+                Some(path) => File::open(path).and_then(|file| look(file, &stops)),
+                None => Err(io::Error::other("it does not follow")),
+            };
+            (delays, lines.fold(before, |said, line| said + &line))
+        });
+        Self { thread, ended }
     }
 
-    /// What was seen; nothing more is written.
-    fn end(self) -> io::Result<Histogram<u64>> {
+    /// What was seen, now that nothing more is written; and what was said.
+    fn end(self) -> (io::Result<Histogram<u64>>, String) {
         self.ended.store(true, Ordering::Release);
         self.thread.join().expect("it only reads")
     }
@@ -354,8 +353,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("updates");
         fs::write(&path, rows.concat()).expect("it can be written");
-        let looking = Looking::start(File::open(&path).expect("it is there"));
-        let delays = looking.end().expect("it can be read");
+        let said = format!("limbeck: following; {SO_FAR}{}\nand more\n", path.display());
+        let (delays, said) = Looking::start(io::Cursor::new(said)).end();
+        assert!(said.ends_with("and more"), "{said}");
+        let delays = delays.expect("it can be read");
         assert_eq!(delays.len(), 1);
         assert!(delays.min() >= HOUR_NS.cast_unsigned() * 999 / 1000, "{}", delays.min());
     }
