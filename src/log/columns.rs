@@ -151,9 +151,16 @@ impl Columns {
         }
     }
 
+    /// The rows as they are.
+    pub(super) fn batch(self) -> RecordBatch {
+        let Self { fields, arrays, .. } = self;
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+            .expect("all columns have the rows of the segment")
+    }
+
     /// The file.
-    pub(super) fn write(self, layout: &Layout) -> Vec<u8> {
-        let Self { fields, arrays, encodings } = self;
+    pub(super) fn write(mut self, layout: &Layout) -> Vec<u8> {
+        let encodings = std::mem::take(&mut self.encodings);
         let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("a level of zstd");
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
@@ -162,7 +169,7 @@ impl Columns {
             .set_offset_index_disabled(true)
             .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
             .set_created_by(concat!("limbeck ", env!("CARGO_PKG_VERSION")).to_owned());
-        for (field, encoding) in fields.iter().zip(encodings) {
+        for (field, encoding) in self.fields.iter().zip(encodings) {
             let column = || ColumnPath::new(vec![field.name().clone()]);
             properties = match encoding {
                 Packing::Dictionary => properties,
@@ -178,8 +185,7 @@ impl Columns {
         let described = serde_json::to_string(layout).expect("plain values encode");
         let described = vec![KeyValue::new(KEY.to_owned(), described)];
         let properties = properties.set_key_value_metadata(Some(described)).build();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-            .expect("all columns have the rows of the segment");
+        let batch = self.batch();
         let write = || {
             let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
             writer.write(&batch)?;

@@ -136,7 +136,8 @@ impl Writer<'_> {
 
     /// Writes the rows there are as a segment.
     fn seal(&mut self) -> Result<(), OutputError> {
-        let Some(written) = self.sealer.finish() else { return Ok(()) };
+        let Some(built) = self.sealer.finish() else { return Ok(()) };
+        let written = built.write();
         let name = segment_name(self.number, self.into.next_segment());
         let mut file = self.dir.file(&name)?;
         file.put(&written.bytes)?;

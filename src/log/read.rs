@@ -20,7 +20,7 @@ use super::stored::{End, Stored};
 use crate::sources::{InputError, Interrupt};
 
 /// How often it is looked for what is appended, where nothing else is to do.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Reads a partition.
 pub(crate) struct Groups {
@@ -304,7 +304,7 @@ impl Tail {
     pub(super) fn next_segment(&mut self, rows: usize) -> Option<Result<Arc<Segment>, InputError>> {
         self.fill(rows);
         match self.sealer.as_mut().and_then(Sealer::finish) {
-            Some(written) => Some(Ok(Segment::of(&self.dir, &self.file, written))),
+            Some(built) => Some(Ok(Segment::of(&self.dir, &self.file, built))),
             None => self.damaged.pop_front().map(Err),
         }
     }

@@ -10,7 +10,7 @@ use super::frames::{Lines, Mark, What};
 use super::leaves::Leaf;
 use super::manifest::{self, Partition};
 use super::segment::checksum;
-use super::write::{Builder, LineForm, Place, Shape, Written};
+use super::write::{Builder, Built, LineForm, Place, Shape, Written};
 use crate::model::Scalar;
 use crate::model::ledger::DeadLetter;
 use crate::rules::{Attribute, FieldPath, Format, RecordView, Rules, Source, Text};
@@ -187,7 +187,7 @@ impl Sealer {
     }
 
     /// Makes a segment of the rows so far; none without any.
-    pub(super) fn finish(&mut self) -> Option<Written> {
+    pub(super) fn finish(&mut self) -> Option<Built> {
         if self.builder.is_empty() {
             return None;
         }

@@ -17,9 +17,10 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 
+use super::columns::GROUP_ROWS;
 use super::manifest;
 use super::schema::{KEY, Layout};
-use super::write::Written;
+use super::write::Built;
 use crate::sources::InputError;
 
 /// A segment in memory.
@@ -27,9 +28,16 @@ pub(crate) struct Segment {
     /// The log, and the file in it.
     log: String,
     file: String,
-    bytes: Bytes,
-    metadata: ArrowReaderMetadata,
+    columns: Columns,
     pub(super) layout: Layout,
+}
+
+/// The columns of a segment.
+enum Columns {
+    /// As in its file.
+    Written(Bytes, ArrowReaderMetadata),
+    /// As they were collected.
+    Collected(RecordBatch),
 }
 
 /// Some rows of a segment, that are read together.
@@ -54,19 +62,17 @@ impl Segment {
         let log = dir.display().to_string();
         let file = listed.file.clone();
         let parsed = Self::read(dir, listed).and_then(|bytes| Self::parse(bytes, listed.records));
-        parsed
-            .map(|(bytes, metadata, layout)| {
-                Arc::new(Self { log: log.clone(), file: file.clone(), bytes, metadata, layout })
-            })
-            .map_err(|detail| InputError::Segment { input: log, segment: file, detail })
+        match parsed {
+            Ok((columns, layout)) => Ok(Arc::new(Self { log, file, columns, layout })),
+            Err(detail) => Err(InputError::Segment { input: log, segment: file, detail }),
+        }
     }
 
     /// A segment that is in no file yet, of what stands in that of the log.
-    pub(super) fn of(log: &Path, file: &str, written: Written) -> Arc<Self> {
+    pub(super) fn of(log: &Path, file: &str, built: Built) -> Arc<Self> {
         let (log, file) = (log.display().to_string(), file.to_owned());
-        let parsed = Self::parse(Bytes::from(written.bytes), written.records);
-        let (bytes, metadata, layout) = parsed.expect("what was just written can be read");
-        Arc::new(Self { log, file, bytes, metadata, layout })
+        let columns = Columns::Collected(built.columns.batch());
+        Arc::new(Self { log, file, columns, layout: built.layout })
     }
 
     fn read(dir: &Path, listed: &manifest::Segment) -> Result<Bytes, String> {
@@ -85,7 +91,7 @@ impl Segment {
         Ok(Bytes::from(bytes))
     }
 
-    fn parse(bytes: Bytes, records: u64) -> Result<(Bytes, ArrowReaderMetadata, Layout), String> {
+    fn parse(bytes: Bytes, records: u64) -> Result<(Columns, Layout), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
             .map_err(|error| text(&error))?;
@@ -101,7 +107,7 @@ impl Segment {
         if layout.groups.len() != metadata.metadata().num_row_groups() {
             return Err("its layout has other groups of rows".to_owned());
         }
-        Ok((bytes, metadata, layout))
+        Ok((Columns::Written(bytes, metadata), layout))
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -110,11 +116,20 @@ impl Segment {
 
     /// How many rows a group has.
     pub(super) fn rows(&self, group: usize) -> usize {
-        self.metadata.metadata().row_group(group).num_rows() as usize
+        match &self.columns {
+            Columns::Written(_, metadata) => {
+                metadata.metadata().row_group(group).num_rows() as usize
+            }
+            Columns::Collected(batch) => GROUP_ROWS.min(batch.num_rows() - group * GROUP_ROWS),
+        }
     }
 
+    /// How long it is in its file; nothing if it is in none.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes.len() as u64
+        match &self.columns {
+            Columns::Written(bytes, _) => bytes.len() as u64,
+            Columns::Collected(_) => 0,
+        }
     }
 }
 
@@ -130,24 +145,41 @@ impl Group {
 
     /// The columns that are wanted, those that there are.
     pub(super) fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch, InputError> {
-        let metadata = &self.segment.metadata;
         let rows = self.segment.rows(self.number);
+        let batch = match &self.segment.columns {
+            Columns::Written(bytes, metadata) => self.decode(bytes, metadata, rows, wanted)?,
+            Columns::Collected(batch) => {
+                let fields = batch.schema_ref().fields().iter().enumerate();
+                let fields = fields.filter(|(_, field)| wanted(field.name()));
+                let places: Vec<usize> = fields.map(|(place, _)| place).collect();
+                let wanted = batch.project(&places).map_err(|error| self.unreadable(&error))?;
+                wanted.slice(self.number * GROUP_ROWS, rows)
+            }
+        };
+        Ok(match &self.part {
+            Some(part) => batch.slice(part.start, part.len()),
+            None => batch,
+        })
+    }
+
+    fn decode(
+        &self,
+        bytes: &Bytes,
+        metadata: &ArrowReaderMetadata,
+        rows: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<RecordBatch, InputError> {
         let schema = metadata.parquet_schema();
         let columns = schema.columns().iter().enumerate();
         let columns = columns.filter(|(_, column)| wanted(column.name())).map(|(place, _)| place);
         let mask = ProjectionMask::leaves(schema, columns);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            self.segment.bytes.clone(),
-            metadata.clone(),
-        );
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
         let reader = reader.with_row_groups(vec![self.number]).with_projection(mask);
         let reader = reader.with_batch_size(rows.max(1)).build();
         let mut reader = reader.map_err(|error| self.unreadable(&error))?;
         match reader.next() {
-            Some(Ok(batch)) if batch.num_rows() == rows => Ok(match &self.part {
-                Some(part) => batch.slice(part.start, part.len()),
-                None => batch,
-            }),
+            Some(Ok(batch)) if batch.num_rows() == rows => Ok(batch),
             Some(Err(error)) => Err(self.unreadable(&error)),
             _ => Err(self.unreadable(&"a group of rows has not the rows that it says")),
         }

@@ -269,7 +269,7 @@ impl Part {
             return Ok(());
         }
         let fresh = Builder::new(self.builder.shape().clone());
-        let written = std::mem::replace(&mut self.builder, fresh).finish();
+        let written = std::mem::replace(&mut self.builder, fresh).finish().write();
         let name = segment_name(self.number, self.into.next_segment());
         let mut file = dir.file(&name)?;
         file.put(&written.bytes)?;

@@ -86,6 +86,17 @@ pub(super) struct LineForm {
     bytes: usize,
 }
 
+/// A segment, before it is written.
+pub(super) struct Built {
+    pub(super) columns: Columns,
+    pub(super) layout: Layout,
+    records: u64,
+    dead_letters: u64,
+    marks: u64,
+    arrival: Option<Range>,
+    time: Option<Range>,
+}
+
 /// A segment, before it is in a file.
 pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
@@ -136,6 +147,15 @@ impl Held {
             Self::Text(_) => Some(Kind::Text),
             Self::Raw(_) => None,
         }
+    }
+}
+
+impl Built {
+    /// The segment as bytes of a file.
+    pub(super) fn write(self) -> Written {
+        let Self { columns, layout, records, dead_letters, marks, arrival, time } = self;
+        let bytes = columns.write(&layout);
+        Written { bytes, records, dead_letters, marks, arrival, time }
     }
 }
 
@@ -312,7 +332,7 @@ impl Builder {
     }
 
     /// Makes a segment of the rows.
-    pub(super) fn finish(self) -> Written {
+    pub(super) fn finish(self) -> Built {
         let planned = self.plan();
         let numbers: BTreeMap<(usize, Kind), usize> =
             (0..).zip(&planned).map(|(n, plan)| ((plan.path, plan.column.kind), n)).collect();
@@ -350,8 +370,9 @@ impl Builder {
             columns: planned.into_iter().map(|plan| plan.column).collect(),
             groups: arrivals.chunks(GROUP_ROWS).map(range).collect(),
         };
-        Written {
-            bytes: columns.write(&layout),
+        Built {
+            columns,
+            layout,
             records: self.rows as u64,
             dead_letters: self.dead_letters,
             marks: self.marks,

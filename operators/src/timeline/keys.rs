@@ -2,6 +2,7 @@
 
 use hashbrown::HashTable;
 
+use super::chunks::Chunks;
 use super::history::{History, Moment, Revised, Saved, Scratch};
 use super::journal::Journal;
 use super::wheel::Wheel;
@@ -115,12 +116,15 @@ struct Touched<M: Machine> {
     event: Option<M::Event>,
 }
 
+/// So many slots are made at once.
+const SLOTS: usize = 512;
+
 /// The timelines of the keys of one worker.
 pub(super) struct Keys<M: Machine> {
     machine: M,
     timing: Timing,
     table: HashTable<Numbered>,
-    slots: Vec<Option<Slot<M>>>,
+    slots: Chunks<Option<Slot<M>>, SLOTS>,
     free: Vec<u32>,
     wheel: Wheel,
     journal: Journal<M>,
@@ -140,7 +144,7 @@ impl<M: Machine> Keys<M> {
             machine,
             timing,
             table: HashTable::new(),
-            slots: Vec::new(),
+            slots: Chunks::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
             journal: Journal::new(),
@@ -418,7 +422,7 @@ impl<M: Machine> Keys<M> {
 
     /// How many keys there are, and the bytes of what is kept of all of them together.
     pub(super) fn footprint(&self) -> (usize, usize) {
-        let slots = self.slots.capacity() * size_of::<Option<Slot<M>>>();
+        let slots = self.slots.bytes();
         let free = self.free.capacity() * size_of::<u32>();
         let table = self.table.allocation_size();
         (self.table.len(), slots + free + table + self.wheel.bytes() + self.journal.bytes())
@@ -426,7 +430,6 @@ impl<M: Machine> Keys<M> {
 
     /// Makes room for so many keys more.
     pub(super) fn reserve(&mut self, keys: usize) {
-        self.slots.reserve(keys);
         self.table.reserve(keys, |numbered| Numbered::spread(numbered.half));
     }
 

@@ -45,6 +45,7 @@
 //! repeats the fold, checks that it says what it had said, tells nothing of it again, and goes on
 //! with the updates from that logical time on.
 
+mod chunks;
 mod history;
 mod journal;
 mod keys;

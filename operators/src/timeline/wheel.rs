@@ -8,17 +8,24 @@ const BITS: u32 = 6;
 const BUCKETS: usize = 1 << BITS;
 const LEVELS: usize = 11;
 
+use super::chunks::Chunks;
+
+/// A time, and the slot.
+type Timer = (u64, u32);
+/// So many timers of a bucket are kept in one place.
+const CHUNK: usize = 64;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     now: u64,
-    levels: Vec<[Vec<(u64, u32)>; BUCKETS]>,
+    levels: Vec<[Chunks<Timer, CHUNK>; BUCKETS]>,
     occupied: [u64; LEVELS],
 }
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        let levels = (0..LEVELS).map(|_| std::array::from_fn(|_| Vec::new())).collect();
+        let levels = (0..LEVELS).map(|_| std::array::from_fn(|_| Chunks::new())).collect();
         Self { now: 0, levels, occupied: [0; LEVELS] }
     }
 
@@ -36,8 +43,7 @@ impl Wheel {
 
     /// The bytes of its lists.
     pub(crate) fn bytes(&self) -> usize {
-        let timers: usize = self.levels.iter().flatten().map(Vec::capacity).sum();
-        timers * size_of::<(u64, u32)>()
+        self.levels.iter().flatten().map(Chunks::bytes).sum()
     }
 
     /// Moves now to `until` and takes out every timer before it.
@@ -56,20 +62,25 @@ impl Wheel {
             }
             self.now = self.now.max(start);
             self.occupied[level] &= !(1 << bucket);
-            let mut timers = std::mem::take(&mut self.levels[level][bucket]);
-            for (time, slot) in timers.drain(..) {
+            self.empty(level, bucket, |wheel, (time, slot)| {
                 if level == 0 || time < until {
                     expired.push((signed(time), slot));
                 } else {
-                    self.file(time, slot);
+                    wheel.file(time, slot);
                 }
-            }
-            if self.levels[level][bucket].is_empty() && timers.capacity() <= 1024 {
-                self.levels[level][bucket] = timers;
-            }
+            });
         }
         self.now = until;
         self.refile();
+    }
+
+    /// Takes the timers out of a bucket, and leaves it room for some.
+    fn empty(&mut self, level: usize, bucket: usize, mut each: impl FnMut(&mut Self, Timer)) {
+        let mut timers = std::mem::replace(&mut self.levels[level][bucket], Chunks::new());
+        timers.drain(|timer| each(self, timer));
+        if self.levels[level][bucket].is_empty() {
+            self.levels[level][bucket] = timers;
+        }
     }
 
     /// Buckets that now has entered hold timers of a lower level; puts them there.
@@ -78,9 +89,7 @@ impl Wheel {
             let bucket = (self.now >> (level as u32 * BITS)) as usize % BUCKETS;
             if self.occupied[level] & (1 << bucket) != 0 {
                 self.occupied[level] &= !(1 << bucket);
-                for (time, slot) in std::mem::take(&mut self.levels[level][bucket]) {
-                    self.file(time, slot);
-                }
+                self.empty(level, bucket, |wheel, (time, slot)| wheel.file(time, slot));
             }
         }
     }

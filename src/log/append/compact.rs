@@ -70,14 +70,14 @@ fn merge(log: &Shared, number: usize, run: Range<usize>) -> Result<(), Failure> 
             for row in 0..rows.len() {
                 let is_full = |builder: &Builder| *builder.shape() != shape || builder.is_full();
                 if let Some(full) = builder.take_if(|builder| is_full(builder)) {
-                    put(&full.finish())?;
+                    put(&full.finish().write())?;
                 }
                 let builder = builder.get_or_insert_with(|| Builder::new(shape.clone()));
                 builder.copy(&rows, row)?;
             }
         }
     }
-    builder.map_or(Ok(()), |builder| put(&builder.finish()))?;
+    builder.map_or(Ok(()), |builder| put(&builder.finish().write()))?;
     let files = |segments: &[Listed]| segments.iter().map(|of| of.file.clone()).collect::<Vec<_>>();
     if after.len() >= before.len() {
         // Their rows are too long to be held together.

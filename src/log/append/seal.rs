@@ -13,7 +13,7 @@ use super::super::import::segment_name;
 use super::super::manifest::{Instant, Partition, Segment};
 use super::super::seal::{Reading, Sealer};
 use super::super::stored::End;
-use super::super::write::Written;
+use super::super::write::{Built, Written};
 use super::{Shared, open_frames};
 use crate::sinks::OutputError;
 
@@ -47,7 +47,7 @@ pub(super) fn seal(log: &Shared, number: u64) -> Result<(), OutputError> {
         end.pass(&frame.what);
         sealer.take_frame(frame.what, last_line);
         if sealer.is_full() {
-            let written = sealer.finish();
+            let written = sealer.finish().map(Built::write);
             written.map_or(Ok(()), |written| put(log, partition, made, &written))?;
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn seal(log: &Shared, number: u64) -> Result<(), OutputError> {
         return Err(failed(&format!("it is damaged at byte {}, and not sealed", file.at())));
     }
     for (partition, Sealing { sealer, made, .. }) in &mut sealing {
-        let written = sealer.finish();
+        let written = sealer.finish().map(Built::write);
         written.map_or(Ok(()), |written| put(log, *partition, made, &written))?;
     }
     let point = |name: &str| log.disk.point(name).map_err(|error| failed(&error));
