@@ -163,18 +163,27 @@ impl<M: Machine> History<M> {
         self.unfinal(horizon, journal).insert(event, diff, horizon);
     }
 
-    /// Whether what may be amended stands in the journal, all of it. No event before the horizon
-    /// will come any more.
-    pub(super) fn is_straight(&mut self, horizon: i64) -> bool {
-        let Some(unfinal) = &mut self.unfinal else { return true };
+    /// Whether something is remembered that may be amended, beside the journal.
+    pub(super) fn has_unfinal(&self) -> bool {
+        self.unfinal.is_some()
+    }
+
+    /// Forgets what is final. No event before the horizon will come any more.
+    pub(super) fn forget_final(&mut self, horizon: i64) {
+        let Some(unfinal) = &mut self.unfinal else { return };
         if unfinal.stale.is_none() {
             unfinal.compact(horizon);
         }
-        let straight = unfinal.is_blank();
-        if straight {
+        if unfinal.is_blank() {
             self.unfinal = None;
         }
-        straight
+    }
+
+    /// Whether what may be amended stands in the journal, all of it. No event before the horizon
+    /// will come any more.
+    pub(super) fn is_straight(&mut self, horizon: i64) -> bool {
+        self.forget_final(horizon);
+        self.unfinal.is_none()
     }
 
     /// Folds an event onto the head of a straight key and tells what it says, if that is all there

@@ -1,5 +1,7 @@
 //! All keys of one worker: the pure structure beneath the operator.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashTable;
 
 use super::chunks::Chunks;
@@ -70,6 +72,14 @@ impl<M: Machine> Slot<M> {
         followed.is_some()
     }
 
+    /// Has the key be looked at when all that it remembers is final, if nothing else will by then.
+    #[inline]
+    fn age(&self, timing: Timing, logical: i64, index: u32, aging: &mut VecDeque<(i64, u32)>) {
+        if self.history.has_unfinal() && self.due > logical.saturating_add(timing.lateness) {
+            aging.push_back((logical, index));
+        }
+    }
+
     /// Sets a timer if the key is due before the one it has.
     #[inline]
     fn arm(&mut self, timing: Timing, index: u32, wheel: &mut Wheel) {
@@ -119,6 +129,9 @@ struct Touched<M: Machine> {
 /// So many slots are made at once.
 const SLOTS: usize = 512;
 
+/// Room for so many keys that age is kept.
+const AGING_KEPT: usize = 1 << 14;
+
 /// The timelines of the keys of one worker.
 pub(super) struct Keys<M: Machine> {
     machine: M,
@@ -128,6 +141,8 @@ pub(super) struct Keys<M: Machine> {
     free: Vec<u32>,
     wheel: Wheel,
     journal: Journal<M>,
+    /// Keys with what was not final at that logical time; nearly in order of that.
+    aging: VecDeque<(i64, u32)>,
     touched: Vec<Touched<M>>,
     /// The logical time at which those are to be settled.
     touched_at: i64,
@@ -148,6 +163,7 @@ impl<M: Machine> Keys<M> {
             free: Vec::new(),
             wheel: Wheel::new(),
             journal: Journal::new(),
+            aging: VecDeque::new(),
             touched: Vec::new(),
             touched_at: i64::MIN,
             spare: Vec::new(),
@@ -229,7 +245,7 @@ impl<M: Machine> Keys<M> {
     ) {
         let index = *index;
         let moment = self.moment(at, at);
-        let Self { machine, timing, journal, scratch, wheel, .. } = self;
+        let Self { machine, timing, journal, scratch, wheel, aging, .. } = self;
         let Some(slot) = &mut self.slots[index as usize] else { return };
         slot.history.touched = 0;
         if let Some(event) = event {
@@ -248,6 +264,7 @@ impl<M: Machine> Keys<M> {
             slot.history.insert(event.clone(), 1, horizon, journal);
         }
         slot.evaluate(machine, *timing, moment, (journal, scratch), tell);
+        slot.age(*timing, moment.logical, index, aging);
         slot.arm(*timing, index, wheel);
         if slot.history.is_blank() {
             self.forget(index);
@@ -274,7 +291,21 @@ impl<M: Machine> Keys<M> {
     pub(super) fn advance(&mut self, frontier: i64, tell: &mut impl Tell<M>) {
         self.settle(frontier, tell);
         self.wake(frontier, |keys, index| keys.catch_up(index, frontier, tell));
-        self.journal.forget(frontier.saturating_sub(self.timing.lateness));
+        let horizon = frontier.saturating_sub(self.timing.lateness);
+        self.journal.forget(horizon);
+        self.forget_final(horizon);
+    }
+
+    /// Forgets what was not final of keys that have been silent since.
+    fn forget_final(&mut self, horizon: i64) {
+        while let Some((_, index)) = self.aging.pop_front_if(|(logical, _)| *logical < horizon) {
+            if let Some(slot) = &mut self.slots[index as usize] {
+                slot.history.forget_final(horizon);
+            }
+        }
+        if self.aging.capacity() > AGING_KEPT && self.aging.len() < self.aging.capacity() / 8 {
+            self.aging.shrink_to(AGING_KEPT);
+        }
     }
 
     /// Lets time pass to its end: every deadline until then passes, also in the tick it lies in.
@@ -344,6 +375,7 @@ impl<M: Machine> Keys<M> {
         let Some(slot) = &mut self.slots[index as usize] else { return };
         let buffers = (&self.journal, &mut self.scratch);
         slot.evaluate(&self.machine, self.timing, moment, buffers, tell);
+        slot.age(self.timing, moment.logical, index, &mut self.aging);
     }
 
     /// Looks a key up, ahead of its insertion.
@@ -425,7 +457,9 @@ impl<M: Machine> Keys<M> {
         let slots = self.slots.bytes();
         let free = self.free.capacity() * size_of::<u32>();
         let table = self.table.allocation_size();
-        (self.table.len(), slots + free + table + self.wheel.bytes() + self.journal.bytes())
+        let aging = self.aging.capacity() * size_of::<(i64, u32)>();
+        let lists = free + table + aging + self.wheel.bytes() + self.journal.bytes();
+        (self.table.len(), slots + lists)
     }
 
     /// Makes room for so many keys more.
@@ -454,6 +488,7 @@ impl<M: Machine> Keys<M> {
             let slot = self.slots[index as usize].as_mut().expect("added above");
             slot.history = history;
             slot.due = due.unwrap_or(i64::MAX);
+            slot.age(self.timing, last, index, &mut self.aging);
             slot.arm(self.timing, index, &mut self.wheel);
         }
         Ok(())
