@@ -38,8 +38,8 @@ const WARM_UP_NS: i64 = 2_000_000_000;
 /// How long before an event is due it has happened.
 const AGE_NS: i64 = 20_000_000;
 /// How often what is due is written, and the updates are looked at.
-const WRITE_EVERY: Duration = Duration::from_millis(1);
-const LOOK_EVERY: Duration = Duration::from_micros(500);
+const WRITE_EVERY: Duration = Duration::from_micros(500);
+const LOOK_EVERY: Duration = Duration::from_micros(250);
 const CHUNK_BYTES: usize = 1 << 16;
 /// Of the delays, in nanoseconds: a quantile is off by one in a thousand at most.
 const DIGITS: u8 = 3;

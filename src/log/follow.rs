@@ -1,7 +1,7 @@
 //! What is appended to a log while it is read.
 //!
 //! Guarantee: what is given of a partition, and when it ends, is what the log has of it. Frames are
-//! found by looking for them, every few milliseconds where nothing else is to do. State: where the
+//! found by looking for them, every half a millisecond where nothing else is to do. State: where the
 //! frames are that no reader has taken yet.
 
 use std::collections::VecDeque;
@@ -76,7 +76,7 @@ impl Follower {
             }
             while let Some(file) = &mut self.file {
                 let place = file.clone();
-                let Some(frame) = file.next()? else { break };
+                let Some(frame) = file.pass()? else { break };
                 match self.partitions.get_mut(frame.partition as usize) {
                     None => self.outgrown = true,
                     Some((frames, end)) => {

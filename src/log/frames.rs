@@ -172,9 +172,11 @@ impl Frame {
         header[16..].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    fn decode(payload: &[u8]) -> Option<Self> {
+    fn decode(payload: &[u8], with_text: bool) -> Option<Self> {
         let (mut frame, text): (Self, _) = postcard::take_from_bytes(payload).ok()?;
-        if let What::Lines(lines) = &mut frame.what {
+        if let What::Lines(lines) = &mut frame.what
+            && with_text
+        {
             let length =
                 usize::try_from(lines.text_bytes).ok().filter(|n| *n <= FRAME_BYTES_MAX)?;
             lines.text = match lines.is_compressed {
@@ -260,6 +262,15 @@ impl FrameFile {
 
     /// The next frame, if it is whole.
     pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
+        self.read(true)
+    }
+
+    /// The next frame without its text, if it is whole.
+    pub(crate) fn pass(&mut self) -> io::Result<Option<Frame>> {
+        self.read(false)
+    }
+
+    fn read(&mut self, with_text: bool) -> io::Result<Option<Frame>> {
         let mut header = [0; HEADER_BYTES];
         if !self.read_exact(&mut header, self.at)? {
             return Ok(None);
@@ -273,7 +284,7 @@ impl FrameFile {
         if !self.read_exact(&mut payload, start)? || !header.admits(&payload) {
             return Ok(None);
         }
-        let frame = Frame::decode(&payload);
+        let frame = Frame::decode(&payload, with_text);
         self.at = if frame.is_some() { start + header.length as u64 } else { self.at };
         Ok(frame)
     }

@@ -20,7 +20,7 @@ use super::stored::{End, Stored};
 use crate::sources::{InputError, Interrupt};
 
 /// How often it is looked for what is appended, where nothing else is to do.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// Reads a partition.
 pub(crate) struct Groups {

@@ -218,7 +218,7 @@ impl Active {
     ) -> io::Result<()> {
         loop {
             let mut place = file.clone();
-            while let Some(frame) = file.next()? {
+            while let Some(frame) = file.pass()? {
                 self.take(std::mem::replace(&mut place, file.clone()), &frame);
             }
             let rest = file.rest()?;

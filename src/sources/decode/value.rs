@@ -4,6 +4,7 @@
 //! hold is empty in it: half of a surrogate pair, a number beyond all doubles, what is nested too
 //! deeply, and the object that has such a key. State: nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -27,7 +28,8 @@ fn in_parts(text: &str, depth_max: usize) -> Value {
     let text = text.trim_start();
     let parts = match text.as_bytes().first() {
         Some(b'{') => serde_json::from_str(text).ok().map(|Members(members)| {
-            let members = members.into_iter().map(|(key, member)| (key, part(member)));
+            let members = members.into_iter();
+            let members = members.map(|(key, member)| (key.into_owned(), part(member)));
             first_wins(members)
         }),
         Some(b'[') => serde_json::from_str(text)
@@ -115,7 +117,11 @@ impl<'de> Visitor<'de> for WholeVisitor {
 }
 
 /// The members of an object as they are written, repeated ones too.
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A key, borrowed where it stands as it is.
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -134,8 +140,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        while let Some((Key(key), member)) = map.next_entry()? {
+            members.push((key, member));
         }
         Ok(Members(members))
     }

@@ -42,7 +42,8 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str, part: &'a str) -> Resu
 /// The members of an object, as they are written.
 pub(super) fn members(text: &str) -> Result<Vec<(String, &str)>, Fault> {
     let Members(members) = read(text, text)?;
-    Ok(members.into_iter().map(|(key, value)| (key, value.get())).collect())
+    let members = members.into_iter();
+    Ok(members.map(|(key, value)| (key.into_owned(), value.get())).collect())
 }
 
 /// An object while it is written.
