@@ -518,6 +518,41 @@ mod tests {
         }
     }
 
+    struct Untold;
+
+    impl<M: Machine> Tell<M> for Untold {
+        fn output(&mut self, _: &M::Key, _: Revised<M::Output>, _: i64, _: isize) {}
+        fn rejected(&mut self, _: Rejected<M::Key, M::Event>, _: i64, _: isize) {}
+    }
+
+    #[test]
+    fn silent_keys_remember_nothing_but_a_state() {
+        const HOLD: i64 = 30;
+        let timing = Timing { lateness: 10, tick: 1 };
+        let mut keys = Keys::new(HoldDown::uniform(HOLD), timing);
+        let insert = |keys: &mut Keys<_>, at, key: u64, event: Seen| {
+            let place = keys.look_up(&key);
+            keys.insert(at, (&key, &event), 1, place, &mut Untold);
+        };
+        let unfinal = |keys: &Keys<HoldDown<u64, Seen, Uniform>>| {
+            keys.slots.iter().flatten().filter(|slot| slot.history.has_unfinal()).count()
+        };
+        for key in 0..100 {
+            insert(&mut keys, 1, key, Seen(1, 7));
+            // Out of order, so that it is not for the journal.
+            insert(&mut keys, 4, key, Seen(4, 8));
+            insert(&mut keys, 6, key, Seen(3, 9));
+        }
+        keys.advance(7, &mut Untold);
+        assert_eq!(unfinal(&keys), 100);
+        // The deadline passes at 34, and may be amended for as long as an event of then may come.
+        keys.advance(4 + HOLD + 1, &mut Untold);
+        assert_eq!(unfinal(&keys), 100);
+        keys.advance(4 + HOLD + 10 + 1, &mut Untold);
+        assert_eq!(unfinal(&keys), 0);
+        assert_eq!(keys.aging.len(), 0);
+    }
+
     #[test]
     fn a_key_of_four_words_takes_two_cache_lines() {
         type Slots = Option<Slot<HoldDown<[u64; 4], Seen, Uniform>>>;
