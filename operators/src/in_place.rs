@@ -6,8 +6,6 @@
 //! takes longer than all else that is done to make them. Here there is room before the value is made,
 //! nothing can fail after, and it is made in its place.
 
-use std::collections::VecDeque;
-
 /// Adds what is made to the end of a list.
 #[inline(always)]
 pub fn push<T>(list: &mut Vec<T>, make: impl FnOnce() -> T) {
@@ -21,29 +19,10 @@ pub fn push<T>(list: &mut Vec<T>, make: impl FnOnce() -> T) {
     list.push(value);
 }
 
-/// Adds what is made to the end of a queue.
-#[inline(always)]
-pub fn push_back<T>(queue: &mut VecDeque<T>, make: impl FnOnce() -> T) {
-    if queue.len() == queue.capacity() {
-        grow_queue(queue);
-    }
-    let value = make();
-    if queue.len() == queue.capacity() {
-        no_room();
-    }
-    queue.push_back(value);
-}
-
 #[cold]
 #[inline(never)]
 fn grow<T>(list: &mut Vec<T>) {
     list.reserve(1);
-}
-
-#[cold]
-#[inline(never)]
-fn grow_queue<T>(queue: &mut VecDeque<T>) {
-    queue.reserve(1);
 }
 
 /// Never called, since room was made. That it cannot unwind, as a panic does, is what keeps the value out
@@ -60,15 +39,10 @@ mod tests {
 
     #[test]
     fn a_list_grows_as_it_is_added_to() {
-        let (mut list, mut queue) = (Vec::new(), VecDeque::new());
+        let mut list = Vec::new();
         for number in 0..1000 {
             push(&mut list, || vec![number]);
-            push_back(&mut queue, || vec![number]);
-            if number % 3 == 0 {
-                queue.pop_front();
-            }
         }
         assert!(list.iter().map(|one| one[0]).eq(0..1000));
-        assert!(queue.iter().map(|one| one[0]).eq(334..1000));
     }
 }

@@ -5,10 +5,8 @@
 //! are written and forgotten one after the other, wherever the keys are; those of one key are
 //! chained. A key that is amended takes its notes out, and keeps what is unfinal itself.
 
-use std::collections::VecDeque;
-
 use super::history::Revised;
-use crate::in_place;
+use super::queue::Queue;
 use crate::machine::{Event, Machine};
 
 /// An event that was folded in order.
@@ -22,21 +20,21 @@ pub(super) struct Note<M: Machine> {
     told: u64,
 }
 
-/// Room for so many notes is kept when they are forgotten: those of some batches.
-const KEPT: usize = 1 << 14;
+/// So many notes, or outputs, are kept in one place.
+const CHUNK: usize = 256;
 
 /// The notes of all keys, numbered from 1.
 pub(super) struct Journal<M: Machine> {
-    notes: VecDeque<Note<M>>,
+    notes: Queue<Note<M>, CHUNK>,
     /// How many notes were forgotten, and how many outputs.
     forgotten: u64,
     forgotten_told: u64,
-    told: VecDeque<Revised<M::Output>>,
+    told: Queue<Revised<M::Output>, CHUNK>,
 }
 
 impl<M: Machine> Journal<M> {
     pub(super) fn new() -> Self {
-        Self { notes: VecDeque::new(), forgotten: 0, forgotten_told: 0, told: VecDeque::new() }
+        Self { notes: Queue::new(), forgotten: 0, forgotten_told: 0, told: Queue::new() }
     }
 
     /// The number of what will be noted next.
@@ -59,7 +57,7 @@ impl<M: Machine> Journal<M> {
     #[inline]
     pub(super) fn note(&mut self, event: &M::Event, before: &M::State, previous: u64) -> u64 {
         let told = self.next_told();
-        in_place::push_back(&mut self.notes, || {
+        self.notes.push(|| {
             let (event, before) = (event.clone(), before.clone());
             Note { event, before, previous, told }
         });
@@ -68,17 +66,17 @@ impl<M: Machine> Journal<M> {
 
     /// The state before the last event that was noted.
     pub(super) fn before(&self) -> Option<&M::State> {
-        self.notes.back().map(|note| &note.before)
+        self.notes.last().map(|note| &note.before)
     }
 
     /// Takes the last note back; nothing was told with it. Gives the state before it.
     pub(super) fn take_back(&mut self) -> Option<M::State> {
-        self.notes.pop_back().map(|note| note.before)
+        self.notes.pop().map(|note| note.before)
     }
 
     /// Adds to the last note what its event made the key say.
     pub(super) fn tell(&mut self, told: Revised<M::Output>) {
-        self.told.push_back(told);
+        self.told.push(|| told);
     }
 
     /// The notes of a key that are not final yet, from the last one back, with what they told.
@@ -93,15 +91,14 @@ impl<M: Machine> Journal<M> {
             let note = self.notes.get(index).filter(|note| note.event.time() >= horizon)?;
             at = note.previous;
             let until = self.notes.get(index + 1).map_or(self.next_told(), |next| next.told);
-            let told = |number: u64| (number - self.forgotten_told) as usize;
-            Some((note, self.told.range(told(note.told)..told(until))))
+            let told = |number: u64| self.told.get((number - self.forgotten_told) as usize);
+            Some((note, (note.told..until).map_while(told)))
         })
     }
 
     /// The bytes of its lists.
     pub(super) fn bytes(&self) -> usize {
-        self.notes.capacity() * size_of::<Note<M>>()
-            + self.told.capacity() * size_of::<Revised<M::Output>>()
+        self.notes.bytes() + self.told.bytes()
     }
 
     /// Forgets what nothing can precede any more, up to the first note of which that is not so.
@@ -110,15 +107,10 @@ impl<M: Machine> Journal<M> {
         if are_final == 0 {
             return;
         }
-        self.notes.drain(..are_final);
+        self.notes.pass(are_final);
         self.forgotten += are_final as u64;
-        let told = self.notes.front().map_or(self.next_told(), |first| first.told);
-        self.told.drain(..(told - self.forgotten_told) as usize);
+        let told = self.notes.get(0).map_or(self.next_told(), |first| first.told);
+        self.told.pass((told - self.forgotten_told) as usize);
         self.forgotten_told = told;
-        // What a rush has left behind is given back.
-        if self.notes.capacity() > KEPT && self.notes.len() < self.notes.capacity() / 8 {
-            self.notes.shrink_to(KEPT);
-            self.told.shrink_to(KEPT);
-        }
     }
 }

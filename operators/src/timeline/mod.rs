@@ -49,6 +49,7 @@ mod chunks;
 mod history;
 mod journal;
 mod keys;
+mod queue;
 mod wheel;
 
 use std::sync::Arc;

@@ -43,6 +43,9 @@ use crate::sources::{Block, InputError, Interrupter};
 
 /// The file that whoever appends has locked; it says which process that is.
 const LOCK: &str = ".lock";
+/// How far the sealer stands back.
+#[cfg(target_os = "linux")]
+const SEALER_NICE: i32 = 10;
 /// So many requests wait to be written.
 const REQUESTS_MAX: usize = 64;
 
@@ -203,6 +206,9 @@ impl Appender {
         let sealer = spawn("sealer", {
             let log = Arc::clone(&log);
             move || {
+                // Whoever follows waits for the committer, and nobody for this. On Linux a thread can yield alone.
+                #[cfg(target_os = "linux")]
+                let _ = rustix::process::nice(SEALER_NICE);
                 let done = sealed.iter().try_for_each(|number| seal::seal(&log, number));
                 done.inspect_err(|_| log.stop())
             }
