@@ -12,7 +12,7 @@
 //!
 //! - **At one instant**, deadlines of what follows pass before those of the stage: what had lasted by
 //!   then counts, whatever the stage makes of that instant. What the stage hands on at a deadline comes
-//!   before the observations of that instant.
+//!   before the observations of that instant. A stage that [waits one out](Stage::waits_out) does so when it is over.
 //! - **What begins where a deadline made something** counts only when that instant is over: a state
 //!   that is observed in that very instant follows what was made, which has no length then, and never
 //!   counts.
@@ -22,6 +22,8 @@
 //! - **A [marker](Observation::is_marker)** is told to the stages that ask for one, and hands on nothing. It is no
 //!   observation: no other stage knows of it, and no key is remembered for it for longer than such a stage does. If it
 //!   [shows a state](Observation::is_observed) as well, it is taken as a marker first.
+//! - **What is withheld was observed.** The machine behind a stage hears of it (`Observer::touch`), so that a key
+//!   that is observed is not forgotten, whatever is made of that.
 //! - **A stage that does not know a key** ([`Stage::expire_after`]) passes all and remembers nothing.
 //!   One that does forgets it that long after its last observation, its own deadlines of that instant
 //!   first; what follows then knows it as it was.
@@ -84,6 +86,9 @@ pub trait Observer: Machine<Event: Observation> {
         out: &mut Vec<Self::Output>,
     );
 
+    /// Hears that the key was observed, of which nothing is handed on.
+    fn touch(&self, key: &Self::Key, state: &mut Self::State, time: i64);
+
     /// Takes a marker.
     fn mark(
         &self,
@@ -141,6 +146,12 @@ pub trait Stage<K, E: Observation>: 'static {
         seen: Seen<'e, E>,
         step: &mut impl FnMut(Step<'e, E, Self::Note>),
     );
+
+    /// Whether a deadline passes when its instant is over, so that what is observed in that comes in time. What
+    /// is made is of that instant, all the same.
+    fn waits_out(&self) -> bool {
+        false
+    }
 
     /// When [`elapse`](Self::elapse) is wanted next, if nothing comes before.
     fn deadline(&self, key: &K, state: &Self::State) -> Option<i64> {
@@ -205,6 +216,12 @@ where
         deadline.checked_add(i64::from(both.made_at == Some(deadline)))
     }
 
+    /// When a deadline of the stage passes.
+    fn stage_deadline(&self, key: &M::Key, both: &Both<A::State, M::State>) -> Option<i64> {
+        let deadline = self.stage.deadline(key, &both.stage)?;
+        deadline.checked_add(i64::from(self.stage.waits_out()))
+    }
+
     fn expires_at(&self, key: &M::Key, both: &Both<A::State, M::State>) -> Option<i64> {
         if !self.stage.remembers(&both.stage) {
             return None;
@@ -229,7 +246,12 @@ where
         both.made_at = both.made_at.filter(|at| *at == seen.time);
         let observed = seen.by.is_some().then_some(seen.time);
         let Both { stage, then, last, .. } = both;
-        let mut step = stepping(&self.then, key, then, out);
+        let mut passed = false;
+        let mut stepping = stepping(&self.then, key, then, out);
+        let mut step = |done| {
+            passed |= matches!(done, Step::Pass(_));
+            stepping(done);
+        };
         if self.stage.expire_after(key).is_none() {
             step(Step::Pass(seen));
             return;
@@ -240,9 +262,20 @@ where
         } else {
             self.stage.observe(key, stage, seen, &mut step);
         }
+        drop(stepping);
+        if let Some(time) = observed.filter(|_| !passed) {
+            self.then.touch(key, then, time);
+        }
         if let (Some(time), true) = (observed, self.stage.remembers(stage)) {
             *last = time;
         }
+    }
+
+    fn touch(&self, key: &M::Key, both: &mut Self::State, time: i64) {
+        if self.stage.remembers(&both.stage) {
+            both.last = time;
+        }
+        self.then.touch(key, &mut both.then, time);
     }
 
     fn mark(
@@ -306,19 +339,23 @@ where
     }
 
     fn deadline(&self, key: &M::Key, both: &Self::State) -> Option<i64> {
-        let stage = self.stage.deadline(key, &both.stage);
+        let stage = self.stage_deadline(key, both);
         let expires = self.expires_at(key, both);
         stage.into_iter().chain(expires).chain(self.then_deadline(key, both)).min()
     }
 
     fn elapse(&self, key: &M::Key, both: &mut Self::State, at: i64, out: &mut Vec<Self::Output>) {
-        if self.then_deadline(key, both) == Some(at) {
+        let stage_is_due = self.stage_deadline(key, both) == Some(at);
+        // What it makes is of an instant that is over.
+        let stage_is_first = stage_is_due && self.stage.waits_out();
+        if !stage_is_first && self.then_deadline(key, both) == Some(at) {
             let deadline = self.then.deadline(key, &both.then).unwrap_or(at);
             let mut said = Vec::new();
             self.then.elapse(key, &mut both.then, deadline, &mut said);
             out.extend(said.into_iter().map(Told::Passed));
             both.made_at = None;
-        } else if self.stage.deadline(key, &both.stage) == Some(at) {
+        } else if stage_is_due {
+            let at = at - i64::from(self.stage.waits_out());
             let Both { stage, then, made_at, .. } = both;
             let mut made = false;
             let mut step = stepping(&self.then, key, then, out);

@@ -24,7 +24,7 @@ use limbeck_operators::timeline::Timing;
 use naive::quorum::{Ballot, Voting, votings};
 use naive::{
     Item, Noted, PerState, Reading, accepted, build, histories, hold_down, holds, insert, observed,
-    rules, timings, without,
+    overtaken, rules, timings, without,
 };
 use proptest::prelude::*;
 
@@ -249,8 +249,8 @@ impl Setup {
         for (at, item) in items.iter().enumerate() {
             let made = item.time + after;
             let next = items.get(at + 1).map(|next| next.time);
-            let missed = next.is_none_or(|next| next >= made && next > item.time);
-            if missed && made <= clock && after <= self.rule.expire_after {
+            let missed = next.is_none_or(|next| next > made);
+            if missed && made < clock && after < self.rule.expire_after {
                 insert(&mut passed, Item::made(made, Misses::absent(self, &0)));
             }
         }
@@ -268,8 +268,7 @@ impl Setup {
     fn damped(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
         let Some(damping) = self.damping else { return items.to_vec() };
         let (mut withheld, mut made) = (Vec::new(), Vec::new());
-        for life in observed(items, self.rule.expire_after) {
-            let last = life[life.len() - 1].1.time;
+        for (life, last) in observed(items, self.rule.expire_after) {
             let (mut penalty, mut peak, mut at, mut until) = (0.0, 0.0f64, 0, None);
             let mut passed: Option<Noted> = None;
             for (index, (place, item, event)) in life.iter().enumerate() {
@@ -279,7 +278,8 @@ impl Setup {
                     && before.time < item.time
                 {
                     (until, peak) = (None, 0.0);
-                    made.extend(reused(over, before, &mut passed));
+                    let reused = reused(over, before, &mut passed);
+                    made.extend(reused.filter(|_| !overtaken(items, life[index - 1].0, over)));
                 }
                 if let Some(before) = before.filter(|before| !before.state.is(&item.state)) {
                     let add = match (before.state.state == FAULT, item.state.state == FAULT) {
@@ -314,12 +314,13 @@ impl Setup {
                     _ => passed = Some(item.state),
                 }
             }
-            let end = life[life.len() - 1].1.clone();
+            let Some((place, end, _)) = life.last() else { continue };
             if let Some(over) = until
                 && over <= clock
                 && over <= last + self.rule.expire_after
             {
-                made.extend(reused(over, &end, &mut passed));
+                let reused = reused(over, end, &mut passed);
+                made.extend(reused.filter(|_| !overtaken(items, *place, over)));
             }
         }
         if damping.observes {
@@ -331,7 +332,7 @@ impl Setup {
     fn detected(&self, items: &[Item], out: &mut Vec<Out>) -> Vec<Item> {
         let Some(detection) = self.detection else { return items.to_vec() };
         let mut passed = items.to_vec();
-        for life in observed(items, self.rule.expire_after) {
+        for (life, _) in observed(items, self.rule.expire_after) {
             let mut flaps = false;
             let mut since: Vec<i64> = Vec::new();
             for (index, (place, item, event)) in life.iter().enumerate() {
@@ -387,11 +388,10 @@ impl Setup {
             Out::Spared(Spared { event, since, until, by: Begun::Marker })
         }));
         let (mut withheld, mut made) = (Vec::new(), Vec::new());
-        for life in observed(items, self.rule.expire_after) {
-            let first = Some(&life[0].2).filter(|_| at_first);
-            let last = life[life.len() - 1].1.time;
+        for (life, last) in observed(items, self.rule.expire_after) {
+            let first = life.first().map(|(.., event)| event).filter(|_| at_first);
             // The last observation of each grace, by its end.
-            let mut waits: BTreeMap<i64, Option<Noted>> = BTreeMap::new();
+            let mut waits: BTreeMap<i64, (usize, Option<Noted>)> = BTreeMap::new();
             for (place, item, event) in &life {
                 let marker = markers.iter().rfind(|marker| *marker <= event);
                 let began = match (first, marker) {
@@ -415,11 +415,12 @@ impl Setup {
                         until = later.time + grace;
                     }
                 }
-                waits.insert(until, is_fault.then_some(item.state));
+                waits.insert(until, (*place, is_fault.then_some(item.state)));
             }
-            for (until, state) in waits {
+            for (until, (place, state)) in waits {
                 let remembered = until <= last + self.rule.expire_after;
-                let state = state.filter(|_| until <= clock && remembered);
+                let waits = remembered && !overtaken(items, place, until);
+                let state = state.filter(|_| until <= clock && waits);
                 made.extend(state.map(|state| Item::made(until, state)));
             }
         }
@@ -432,13 +433,14 @@ impl Setup {
     fn grouped(&self, items: &[Item], clock: i64, out: &mut Vec<Out>) -> Vec<Item> {
         let Some(Grouping { gap, least }) = self.grouping else { return items.to_vec() };
         let (mut passed, mut made) = (items.to_vec(), Vec::new());
-        for life in observed(items, self.rule.expire_after) {
+        for (life, ended) in observed(items, self.rule.expire_after) {
             let mut changes: Vec<i64> = Vec::new();
-            let mut before: Option<&Item> = None;
-            let mut end = |changes: &mut Vec<i64>, last: &Item, until: i64| {
+            let mut before: Option<(usize, &Item)> = None;
+            let mut end = |changes: &mut Vec<i64>, (place, last): (usize, &Item), until: i64| {
                 let over = changes.last().map(|last| last + gap);
                 if let Some(over) = over.filter(|over| *over <= until) {
                     let is_session = changes.len() >= least as usize;
+                    let is_session = is_session && !overtaken(items, place, over);
                     made.extend(is_session.then(|| Item::made(over, last.state)));
                     changes.clear();
                 }
@@ -446,11 +448,11 @@ impl Setup {
             for (place, item, event) in &life {
                 if let Some(before) = before {
                     end(&mut changes, before, item.time);
-                    if !before.state.is(&item.state) {
+                    if !before.1.state.is(&item.state) {
                         changes.push(item.time);
                     }
                 }
-                before = Some(item);
+                before = Some((*place, item));
                 if changes.len() >= least as usize && !item.urgent {
                     let (count, first) = (changes.len() as u32, changes[0]);
                     let changes = Changes { count, first, last: changes[changes.len() - 1] };
@@ -460,8 +462,9 @@ impl Setup {
                     passed[*place].state = Groups::in_session(self, &0, &item.state, changes);
                 }
             }
-            let last = before.expect("a life has observations");
-            end(&mut changes, last, clock.min(last.time + self.rule.expire_after));
+            if let Some(last) = before {
+                end(&mut changes, last, clock.min(ended + self.rule.expire_after));
+            }
         }
         made.into_iter().for_each(|made| insert(&mut passed, made));
         passed

@@ -139,6 +139,8 @@ impl Setup {
                     level = Some(now);
                     let state = Noted { state: self::number(now), ..item.state };
                     passed.push(Item { state, ..item.clone() });
+                } else {
+                    passed.push(Item { withheld: true, ..item.clone() });
                 }
             }
         }

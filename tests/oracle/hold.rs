@@ -32,6 +32,8 @@ pub(crate) struct Observation {
     pub(crate) minority: Vec<Ballot>,
     /// The bits of its reading, if it has one.
     pub(crate) reading: u64,
+    /// Whether a stage has not handed it on: it was observed, all the same.
+    pub(crate) withheld: bool,
 }
 
 impl Observation {
@@ -236,7 +238,7 @@ pub(crate) fn without_repeats(
 }
 
 /// Splits observations where none came for as long as `expire_after`; each part with its last one. What
-/// was made is none, unless a part begins with it.
+/// was made is none, unless a part begins with it, and what is withheld begins no part.
 pub(crate) fn lives(
     observations: &[Observation],
     expire_after: i64,
@@ -249,12 +251,22 @@ pub(crate) fn lives(
             lives.push((&observations[from..at], ended));
             (from, last) = (at, None);
         }
+        if observation.withheld && last.is_none() {
+            continue;
+        }
         if !observation.made || last.is_none() {
             last = Some(observation.time);
         }
     }
     lives.extend(last.map(|last| (&observations[from..], last)));
     lives
+}
+
+/// The same, without what is withheld.
+fn passed(observations: &[Observation], expire_after: i64) -> Vec<(Vec<Observation>, i128)> {
+    let lives = lives(observations, expire_after).into_iter();
+    let passed = |life: &[Observation]| life.iter().filter(|one| !one.withheld).cloned().collect();
+    lives.map(|(life, last)| (passed(life), last)).collect()
 }
 
 fn runs<'a>(history: &'a [Observation], last: i128, waits: Waits<'_>) -> Vec<Run<'a>> {
@@ -344,8 +356,9 @@ fn judge(
 
 /// The episodes of these observations (in order, all known) when the clock stands at `clock`.
 pub(crate) fn spans(observations: &[Observation], waits: Waits<'_>, clock: i128) -> Vec<Span> {
-    let histories = lives(observations, waits.expire_after_ns).into_iter();
-    histories.flat_map(|history| judge(history, waits, clock, |_, _, _| ())).collect()
+    let histories = passed(observations, waits.expire_after_ns).into_iter();
+    let spans = |(history, last): (Vec<_>, _)| judge((&history, last), waits, clock, |_, _, _| ());
+    histories.flat_map(spans).collect()
 }
 
 /// The runs that may be established yet, or might have been, of another state than the episode that they are
@@ -353,8 +366,8 @@ pub(crate) fn spans(observations: &[Observation], waits: Waits<'_>, clock: i128)
 pub(crate) fn candidates(observations: &[Observation], waits: Waits<'_>, clock: i128) -> Vec<Span> {
     let mut candidates = Vec::new();
     let reached = observations.partition_point(|observation| observation.time <= clock);
-    for (history, last) in lives(&observations[..reached], waits.expire_after_ns) {
-        judge((history, last), waits, clock, |run, kept, open| {
+    for (history, last) in passed(&observations[..reached], waits.expire_after_ns) {
+        judge((&history, last), waits, clock, |run, kept, open| {
             let takes = run.takes(kept);
             let holds = open.is_some_and(|span| span.state == run.state());
             if holds || run.is_established(clock, takes) {
@@ -389,8 +402,8 @@ pub(crate) fn suppressed(
     let mut suppressed = Suppressed::default();
     let Some(end) = end.map(i128::from) else { return suppressed };
     let reached = observations.partition_point(|observation| observation.time <= end);
-    for history in lives(&observations[..reached], waits.expire_after_ns) {
-        judge(history, waits, end, |run, kept, _| {
+    for (history, last) in passed(&observations[..reached], waits.expire_after_ns) {
+        judge((&history, last), waits, end, |run, kept, _| {
             let takes = run.takes(kept);
             let count = run.observed();
             match run.contrary() {
@@ -419,9 +432,9 @@ pub(crate) fn transitions(
     let end = i128::from(end);
     let mut transitions = Vec::new();
     let reached = observations.partition_point(|observation| observation.time <= end);
-    for history in lives(&observations[..reached], waits.expire_after_ns) {
+    for (history, last) in passed(&observations[..reached], waits.expire_after_ns) {
         let mut before = None;
-        judge(history, waits, end, |run, kept, _| {
+        judge((&history, last), waits, end, |run, kept, _| {
             let takes = run.takes(kept);
             let fate = match run.contrary() {
                 _ if run.is_established(end, takes) => "lasted",

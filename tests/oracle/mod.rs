@@ -277,6 +277,7 @@ pub(crate) fn histories(spec: &Spec, used: &[Used]) -> Histories {
                 id: record.id.clone(),
                 raw: *raw,
                 made: false,
+                withheld: false,
                 changes: None,
                 minority: Vec::new(),
                 marks,

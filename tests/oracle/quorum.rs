@@ -113,10 +113,10 @@ impl Quorum {
         let all = passed.observations.clone();
         let (mut made, mut withheld) = (Vec::new(), Vec::new());
         let lives = observed(&all, expire_after);
-        for (number, life) in lives.iter().enumerate() {
+        for (number, (life, last)) in lives.iter().enumerate() {
             let from = life[0].0;
-            let next = lives.get(number + 1).map_or(all.len(), |life| life[0].0);
-            let expires = life[life.len() - 1].1.time + i128::from(expire_after);
+            let next = lives.get(number + 1).map_or(all.len(), |(life, _)| life[0].0);
+            let expires = last + i128::from(expire_after);
             let until = from + all[from..next].partition_point(|one| one.time < expires);
             let mut holds = None;
             for place in from..=until {

@@ -141,15 +141,12 @@ impl Thresholds {
             }
         }
         let mut judged = judged.into_iter();
-        passed.observations.retain_mut(|observation| {
-            if observation.made {
-                return true;
-            }
+        for observation in passed.observations.iter_mut().filter(|one| !one.made) {
             let state = judged.next().expect("each has been judged");
             observation.state = state.unwrap_or(READING);
             passed.unrated += usize::from(state.is_none());
-            state.is_some()
-        });
+            observation.withheld = state.is_none();
+        }
     }
 
     fn state(&self, number: f64, before: Option<usize>) -> usize {

@@ -141,16 +141,16 @@ impl Stages {
         self.faults.contains(&state)
     }
 
-    /// Where nothing follows an observation in time.
+    /// Where nothing follows an observation in time, the last instant of which is in time.
     fn absent(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
-        let Some(after) = self.absent_after_ns.filter(|after| *after <= expire_after) else {
+        let Some(after) = self.absent_after_ns.filter(|after| *after < expire_after) else {
             return;
         };
         let seen = passed.observations.clone();
         for (at, observation) in seen.iter().enumerate() {
             let made = observation.time + i128::from(after);
             let next = seen.get(at + 1).map(|next| next.time);
-            if made <= clock && next.is_none_or(|next| next >= made) {
+            if made < clock && next.is_none_or(|next| next > made) {
                 let nobody = Observation { source: String::new(), ..observation.clone() };
                 insert(&mut passed.observations, made_of(&nobody, made, UNKNOWN));
             }
@@ -160,13 +160,15 @@ impl Stages {
     fn damp(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
         let Some(damping) = self.damping else { return };
         let (mut withheld, mut made) = (Vec::new(), Vec::new());
-        for life in observed(&passed.observations, expire_after) {
+        let all = &passed.observations;
+        for (life, last) in observed(all, expire_after) {
             let mut damp = Damp { damping, penalty: 0.0, at: 0, until: None, passed: None };
-            let mut before: Option<&Observation> = None;
+            let mut before: Option<(usize, &Observation)> = None;
             for (place, observation) in &life {
-                if let Some(before) = before {
+                if let Some((at, before)) = before {
                     let instant_begins = before.time < observation.time;
-                    made.extend(damp.reuse(before, observation.time).filter(|_| instant_begins));
+                    let reused = damp.reuse((all, at), observation.time);
+                    made.extend(reused.filter(|_| instant_begins));
                     if before.state != observation.state {
                         let add =
                             match (self.is_fault(before.state), self.is_fault(observation.state)) {
@@ -183,10 +185,11 @@ impl Stages {
                     }
                     _ => damp.passed = Some(observation.state),
                 }
-                before = Some(observation);
+                before = Some((*place, observation));
             }
-            let last = before.expect("a life has observations");
-            made.extend(damp.reuse(last, clock.min(last.time + i128::from(expire_after))));
+            if let Some((at, _)) = before {
+                made.extend(damp.reuse((all, at), clock.min(last + i128::from(expire_after))));
+            }
         }
         if damping.test {
             passed.would_damp = withheld.len();
@@ -199,7 +202,7 @@ impl Stages {
     fn detect(&self, passed: &mut Passed, expire_after: i64) {
         let Some(Detection { nagios, high, low }) = self.detection else { return };
         let mut turned = Vec::new();
-        for life in observed(&passed.observations, expire_after) {
+        for (life, _) in observed(&passed.observations, expire_after) {
             let mut flaps = false;
             let mut since: Vec<i128> = Vec::new();
             for (index, (place, observation)) in life.iter().enumerate() {
@@ -237,11 +240,12 @@ impl Stages {
     fn spare(&self, passed: &mut Passed, markers: &[Observation], expire_after: i64, clock: i128) {
         let Some(Grace { for_ns, after_first, .. }) = &self.grace else { return };
         let (grace, mut withheld, mut made) = (i128::from(*for_ns), Vec::new(), Vec::new());
-        for life in observed(&passed.observations, expire_after) {
-            let first = Some(life[0].1.time).filter(|_| *after_first);
-            let expires = life[life.len() - 1].1.time + i128::from(expire_after);
+        let all = &passed.observations;
+        for (life, ended) in observed(all, expire_after) {
+            let first = life.first().map(|(_, one)| one.time).filter(|_| *after_first);
+            let expires = ended + i128::from(expire_after);
             // The last observation of each grace, by its end.
-            let mut last: BTreeMap<i128, &Observation> = BTreeMap::new();
+            let mut last: BTreeMap<i128, (usize, &Observation)> = BTreeMap::new();
             for (place, observation) in &life {
                 let before = markers.iter().filter(|one| one.place() <= observation.place());
                 let begun = before.map(|marker| marker.time).chain(first).max();
@@ -255,10 +259,11 @@ impl Stages {
                 for later in markers.iter().filter(|one| one.place() > observation.place()) {
                     over = if later.time < over { later.time + grace } else { over };
                 }
-                last.insert(over, observation);
+                last.insert(over, (*place, observation));
             }
-            for (over, observation) in last {
-                if self.is_fault(observation.state) && over <= clock && over <= expires {
+            for (over, (place, observation)) in last {
+                let waits = self.is_fault(observation.state) && !overtaken(all, place, over);
+                if waits && over <= clock && over <= expires {
                     made.push(made_of(observation, over, observation.state));
                 }
             }
@@ -272,9 +277,10 @@ impl Stages {
     fn group(&self, passed: &mut Passed, expire_after: i64, clock: i128) {
         let Some((gap, least)) = self.session else { return };
         let mut made = Vec::new();
-        for life in observed(&passed.observations, expire_after) {
+        let all = passed.observations.clone();
+        for (life, last) in observed(&all, expire_after) {
             let mut changes: Vec<i128> = Vec::new();
-            let expires = life[life.len() - 1].1.time + i128::from(expire_after);
+            let expires = last + i128::from(expire_after);
             for (at, (place, observation)) in life.iter().enumerate() {
                 let before = at.checked_sub(1).map(|before| &life[before].1);
                 if before.is_some_and(|before| before.state != observation.state) {
@@ -290,7 +296,7 @@ impl Stages {
                 };
                 let next = life.get(at + 1).map(|(_, next)| next.time);
                 if next.is_none_or(|next| next >= over) && over <= clock.min(expires) {
-                    let is_session = changes.len() >= least;
+                    let is_session = changes.len() >= least && !overtaken(&all, *place, over);
                     made.extend(is_session.then(|| made_of(observation, over, observation.state)));
                     changes.clear();
                 }
@@ -322,17 +328,24 @@ impl Damp {
         }
     }
 
-    /// What is handed on where a suppression ends until `time`, if anything.
-    fn reuse(&mut self, last: &Observation, time: i128) -> Option<Observation> {
+    /// What is handed on where a suppression ends until `time`, if anything; the last observation by its place.
+    fn reuse(&mut self, (all, at): (&[Observation], usize), time: i128) -> Option<Observation> {
         let until = self.until.filter(|until| *until <= time)?;
         self.until = None;
+        let last = &all[at];
         let waits = self.passed.replace(last.state) != Some(last.state);
+        let waits = waits && !overtaken(all, at, until);
         waits.then(|| made_of(last, until, last.state))
     }
 }
 
 pub(super) fn made_of(of: &Observation, time: i128, state: usize) -> Observation {
     Observation { time, state, made: true, urgent: false, ..of.clone() }
+}
+
+/// Whether a deadline made something behind an observation and before an instant.
+fn overtaken(observations: &[Observation], place: usize, before: i128) -> bool {
+    observations[place + 1..].iter().any(|one| one.made && one.time < before)
 }
 
 /// Puts what a deadline makes before all that comes then or later.
@@ -346,19 +359,25 @@ pub(super) fn replace(
     withheld: &[usize],
     made: Vec<Observation>,
 ) {
-    let mut place = 0..;
-    observations.retain(|_| !withheld.contains(&place.next().expect("without end")));
+    for place in withheld {
+        observations[*place].withheld = true;
+    }
     made.into_iter().for_each(|made| insert(observations, made));
 }
 
-/// What was observed, not made, with its place; split where nothing was for `expire_after`.
+/// What was observed, not made, and is not withheld, with its place; split where nothing was observed for
+/// `expire_after`, with the last that was.
 pub(super) fn observed(
     observations: &[Observation],
     expire_after: i64,
-) -> Vec<Vec<(usize, Observation)>> {
+) -> Vec<(Vec<(usize, Observation)>, i128)> {
     let seen: Vec<_> = observations.iter().cloned().enumerate().filter(|(_, o)| !o.made).collect();
     let only: Vec<_> = seen.iter().map(|(_, o)| o.clone()).collect();
     let mut seen = seen.into_iter();
     let lives = lives(&only, expire_after).into_iter();
-    lives.map(|(life, _)| seen.by_ref().take(life.len()).collect()).collect()
+    let life = |(life, last): (&[Observation], i128)| {
+        let life = seen.by_ref().take(life.len());
+        (life.filter(|(_, one)| !one.withheld).collect(), last)
+    };
+    lives.map(life).collect()
 }

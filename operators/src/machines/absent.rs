@@ -3,8 +3,8 @@
 //! # Meaning
 //!
 //! A key that is observed at an instant and not again for `after` is *absent* from the end of that
-//! time on, until it is observed again. The state of an absent key is handed on when it begins; an
-//! observation in that very instant comes in time. A key that was never observed, or is forgotten, is
+//! time on, until it is observed again. The state of an absent key is handed on when that instant is
+//! over: an observation in it comes in time. A key that was never observed, or is forgotten, is
 //! not absent. All observations pass.
 //!
 //! # Cost
@@ -72,6 +72,10 @@ impl<K, E: Observation, A: Misses<K, E::State>> Stage<K, E> for Absent<A> {
             *presence = Presence { last: Some(seen.time), absent: false };
         }
         step(Step::Pass(seen));
+    }
+
+    fn waits_out(&self) -> bool {
+        true
     }
 
     fn deadline(&self, key: &K, presence: &Presence) -> Option<i64> {

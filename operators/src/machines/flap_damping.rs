@@ -12,7 +12,7 @@
 //! decayed to `reuse`; a change meanwhile adds to it as ever. So it lasts no longer than `max` after
 //! the last change. While a key is suppressed, observations are withheld, but for those of the state
 //! that passed last: they say nothing new. When it is over, the state that was observed last is handed
-//! on, if that is another; it begins then. The instant is rounded up to a whole unit.
+//! on, if that is another, and no deadline has made one since; it begins then. The instant is rounded up to a whole unit.
 //!
 //! A damping that only [`observes`](Damping::observes) (the test mode of RFC 7196) says what it would
 //! withhold, and passes it.
@@ -116,6 +116,8 @@ pub struct Damped<E> {
 pub struct Damp<S> {
     /// The state that was observed last, and the one that passed last.
     states: Option<(S, S)>,
+    /// Whether a deadline has made another since.
+    overtaken: bool,
     /// The penalty, as of an instant.
     penalty: Finite,
     at: i64,
@@ -129,6 +131,7 @@ impl<S> Default for Damp<S> {
     fn default() -> Self {
         Self {
             states: None,
+            overtaken: false,
             penalty: Finite::default(),
             at: 0,
             until: None,
@@ -179,8 +182,10 @@ impl<K, E: Observation, D: Damps<K, E::State>> Stage<K, E> for FlapDamping<D> {
         step: &mut impl FnMut(Step<'e, E, Damped<E>>),
     ) {
         let (Some(damping), Some(event)) = (self.0.damping(key), seen.by) else {
+            damp.overtaken = damp.states.is_some();
             return step(Step::Pass(seen));
         };
+        damp.overtaken = false;
         let Some((last, passed)) = damp.states.take() else {
             damp.states = Some((seen.state.clone(), seen.state.clone()));
             return step(Step::Pass(seen));
@@ -221,7 +226,8 @@ impl<K, E: Observation, D: Damps<K, E::State>> Stage<K, E> for FlapDamping<D> {
         let Some((last, passed)) = &mut damp.states else { return };
         if !last.is(passed) {
             passed.clone_from(last);
-            if self.0.damping(key).is_some_and(|damping| !damping.observes) {
+            let is_damped = self.0.damping(key).is_some_and(|damping| !damping.observes);
+            if is_damped && !damp.overtaken {
                 step(Step::Pass(Seen::made(at, last.clone())));
             }
         }

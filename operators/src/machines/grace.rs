@@ -6,7 +6,8 @@
 //! [marker](Observation::is_marker), for as long as the stage says, the end not included; one that begins while another
 //! lasts takes its place. A key that was forgotten is seen for the first time again. Faults that are observed
 //! meanwhile are withheld, other states pass. When it is over, the state that was observed last is handed on, if it was withheld: it
-//! begins then. What a deadline made passes, and what had passed before is left as it is.
+//! begins then. What a deadline made passes, and takes the place of what is withheld; what had passed before is left
+//! as it is.
 //!
 //! A marker is no observation: a grace that it began lasts whether the key is known or not, and is all that
 //! is remembered for it. At one instant markers and observations count in the order of events.
@@ -135,6 +136,7 @@ impl<K, E: Observation, G: Graces<K, E::State>> Stage<K, E> for Grace<G> {
         step: &mut impl FnMut(Step<'e, E, Spared<E>>),
     ) {
         let (Some(event), Some(grace)) = (seen.by, self.0.grace(key)) else {
+            since.withheld = None;
             return step(Step::Pass(seen));
         };
         if !since.seen {

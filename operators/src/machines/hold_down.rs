@@ -421,6 +421,12 @@ impl<K: Key, E: Observation, H: Holds<K, E::State>> Observer for HoldDown<K, E, 
     ) {
         self.fold(key, held, (time, state), (by.is_some(), urgent), out);
     }
+
+    fn touch(&self, _: &K, held: &mut Self::State, time: i64) {
+        if let Some(run) = &mut held.run {
+            run.last = time;
+        }
+    }
 }
 
 impl<K: Key, E: Observation, H: Holds<K, E::State>> Machine for HoldDown<K, E, H> {

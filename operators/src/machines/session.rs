@@ -6,14 +6,15 @@
 //! than `gap` after the one before are a *session*, as soon as there are `least` of them. From the one that
 //! makes it a session on, observations pass as the state of a key that is in one, whatever they say, until no
 //! change has come for `gap`; then the state that was observed last is handed on, and begins there. A
-//! change just then is the first of others. What a deadline made passes as it is, and is no change.
+//! change just then is the first of others. What a deadline made passes as it is, and is no change; if nothing was
+//! observed since, it stays when the session is over.
 //!
 //! What passes as a session tells its changes so far: how many, the first and the last. The state of an
 //! episode is [renewed](State::renew) by them, so that it tells them all.
 //!
 //! # Cost
 //!
-//! A state and 32 bytes a key, one deadline; constant time per observation.
+//! A state and 40 bytes a key, one deadline; constant time per observation.
 
 use std::fmt::Debug;
 
@@ -79,6 +80,8 @@ pub struct Grouped<E> {
 pub struct Flow<S> {
     /// The state that was observed last.
     last: Option<S>,
+    /// Whether a deadline has made another state since.
+    overtaken: bool,
     /// Changes that are close to one another, if the last is.
     changes: Option<Changes>,
 }
@@ -86,7 +89,7 @@ pub struct Flow<S> {
 // Derived, it would ask for a default state.
 impl<S> Default for Flow<S> {
     fn default() -> Self {
-        Self { last: None, changes: None }
+        Self { last: None, overtaken: false, changes: None }
     }
 }
 
@@ -106,12 +109,13 @@ impl<K, E: Observation, G: Groups<K, E::State>> Stage<K, E> for Session<G> {
         step: &mut impl FnMut(Step<'e, E, Grouped<E>>),
     ) {
         let (Some(grouping), Some(event)) = (self.groups.grouping(key), seen.by) else {
+            flow.overtaken = flow.last.is_some();
             return step(Step::Pass(seen));
         };
         if flow.last.as_ref().is_some_and(|last| !last.is(&seen.state)) {
             flow.changes.get_or_insert(Changes::none(seen.time)).add(seen.time);
         }
-        flow.last = Some(seen.state.clone());
+        (flow.last, flow.overtaken) = (Some(seen.state.clone()), false);
         if let Some(changes) = flow.changes.filter(|of| of.count >= grouping.least) {
             seen.state = self.groups.in_session(key, &seen.state, changes);
             if self.tells {
@@ -134,7 +138,7 @@ impl<K, E: Observation, G: Groups<K, E::State>> Stage<K, E> for Session<G> {
     ) {
         let least = self.groups.grouping(key).map_or(0, |grouping| grouping.least);
         let was_session = flow.changes.take().is_some_and(|changes| changes.count >= least);
-        if let (Some(last), true) = (&flow.last, was_session) {
+        if let (Some(last), true) = (&flow.last, was_session && !flow.overtaken) {
             step(Step::Pass(Seen::made(at, last.clone())));
         }
     }

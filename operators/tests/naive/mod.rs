@@ -145,6 +145,8 @@ pub(crate) struct Item {
     pub(crate) state: Noted,
     pub(crate) by: Option<Reading>,
     pub(crate) urgent: bool,
+    /// Whether it was observed, and is not handed on.
+    pub(crate) withheld: bool,
 }
 
 impl Item {
@@ -154,11 +156,12 @@ impl Item {
             state: event.state(),
             by: Some(event.clone()),
             urgent: event.urgent,
+            withheld: false,
         }
     }
 
     pub(crate) fn made(time: i64, state: Noted) -> Self {
-        Self { time, state, by: None, urgent: false }
+        Self { time, state, by: None, urgent: false, withheld: false }
     }
 }
 
@@ -210,8 +213,8 @@ impl Judged {
     }
 }
 
-/// Splits items where nothing was observed for as long as `expire_after`; each part with its last
-/// observation, or its beginning if it has none.
+/// Splits items where nothing was observed for as long as `expire_after`; each part, from what is not
+/// withheld on, with its last observation, or its beginning if it has none.
 pub(crate) fn lives(items: &[Item], expire_after: i64) -> Vec<(&[Item], i64)> {
     let mut lives = Vec::new();
     let (mut from, mut last) = (0, None);
@@ -219,6 +222,9 @@ pub(crate) fn lives(items: &[Item], expire_after: i64) -> Vec<(&[Item], i64)> {
         if let Some(ended) = last.filter(|last| item.time >= last + expire_after) {
             lives.push((&items[from..at], ended));
             (from, last) = (at, None);
+        }
+        if item.withheld && last.is_none() {
+            continue;
         }
         if item.by.is_some() || last.is_none() {
             last = Some(item.time);
@@ -259,6 +265,7 @@ fn of_life(
     tells_runs: bool,
 ) -> Vec<Decision<Noted>> {
     let mut out = Vec::new();
+    let life: Vec<Item> = life.iter().filter(|item| !item.withheld).cloned().collect();
     let expires = last + rule.expire_after;
     let runs: Vec<&[Item]> = life.chunk_by(|a, b| a.state.is(&b.state)).collect();
     let mut holding: Option<Sustained<Noted>> = None;
@@ -329,8 +336,12 @@ fn of_life(
     out
 }
 
-/// The observations among items, with their places, by the lives of what remembers observations alone.
-pub(crate) fn observed(items: &[Item], expire_after: i64) -> Vec<Vec<(usize, Item, Reading)>> {
+/// The observations among items that are not withheld, with their places, by the lives of what remembers
+/// observations alone; each life with its last, withheld or not.
+pub(crate) fn observed(
+    items: &[Item],
+    expire_after: i64,
+) -> Vec<(Vec<(usize, Item, Reading)>, i64)> {
     let seen = items.iter().enumerate().filter_map(|(at, item)| {
         let by = item.by.clone()?;
         Some((at, item.clone(), by))
@@ -339,7 +350,16 @@ pub(crate) fn observed(items: &[Item], expire_after: i64) -> Vec<Vec<(usize, Ite
     let only: Vec<Item> = seen.iter().map(|(_, item, _)| item.clone()).collect();
     let mut rest = seen.into_iter();
     let lives = lives(&only, expire_after);
-    lives.into_iter().map(|(life, _)| rest.by_ref().take(life.len()).collect()).collect()
+    let life = |(life, last): (&[Item], i64)| {
+        let life = rest.by_ref().take(life.len());
+        (life.filter(|(_, item, _)| !item.withheld).collect(), last)
+    };
+    lives.into_iter().map(life).collect()
+}
+
+/// Whether a deadline made something behind an item and before an instant.
+pub(crate) fn overtaken(items: &[Item], place: usize, before: i64) -> bool {
+    items[place + 1..].iter().any(|item| item.by.is_none() && item.time < before)
 }
 
 /// Puts what a deadline makes before all that comes then or later.
@@ -348,10 +368,12 @@ pub(crate) fn insert(items: &mut Vec<Item>, made: Item) {
     items.insert(at, made);
 }
 
-/// Takes some items out, by their places, and puts in what deadlines made.
+/// Withholds some items, by their places, and puts in what deadlines made.
 pub(crate) fn without(items: &[Item], withheld: &[usize], made: Vec<Item>) -> Vec<Item> {
-    let kept = items.iter().enumerate().filter(|(at, _)| !withheld.contains(at));
-    let mut passed: Vec<Item> = kept.map(|(_, item)| item.clone()).collect();
+    let mut passed = items.to_vec();
+    for place in withheld {
+        passed[*place].withheld = true;
+    }
     made.into_iter().for_each(|made| insert(&mut passed, made));
     passed
 }

@@ -87,10 +87,10 @@ impl Voting {
         let mut passed = items.to_vec();
         let (mut said, mut withheld, mut made) = (Vec::new(), Vec::new(), Vec::new());
         let lives = observed(items, expire_after);
-        for (number, life) in lives.iter().enumerate() {
+        for (number, (life, last)) in lives.iter().enumerate() {
             let from = life[0].0;
-            let until = lives.get(number + 1).map_or(items.len(), |next| next[0].0);
-            let expires = life[life.len() - 1].1.time + expire_after;
+            let until = lives.get(number + 1).map_or(items.len(), |(next, _)| next[0].0);
+            let expires = last + expire_after;
             let entries = items[from..until].iter().take_while(|item| item.time < expires);
             let entries: Vec<Item> = entries.cloned().collect();
             let mut holds: Option<u8> = None;
