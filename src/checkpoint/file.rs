@@ -17,7 +17,7 @@ use crate::sinks::report::SavedOutputs;
 use crate::sources::intake::SavedIntake;
 
 /// How the file begins; the last is its version.
-const MAGIC: &[u8; 20] = b"limbeck checkpoint 6";
+const MAGIC: &[u8; 20] = b"limbeck checkpoint 7";
 const NUMBER_BYTES: usize = size_of::<u64>();
 
 /// A checkpoint that is not what was written.
