@@ -55,8 +55,9 @@ pub(crate) struct Span {
     pub(crate) until: Option<i128>,
     pub(crate) decided: i128,
     pub(crate) expired: bool,
-    /// The source of the observation it began with.
+    /// The source of the observation it began with, and its reading.
     pub(crate) source: String,
+    pub(crate) reading: u64,
     /// As of the last observation of it.
     pub(crate) changes: Option<Changes>,
     /// As of the first.
@@ -339,6 +340,7 @@ fn judge(
             decided: takes.decided(),
             expired: false,
             source: run.observations[0].source.clone(),
+            reading: run.observations[0].reading,
             changes: last,
             minority: run.observations[0].minority.clone(),
         });
@@ -384,6 +386,7 @@ pub(crate) fn candidates(observations: &[Observation], waits: Waits<'_>, clock: 
                     decided: takes.decided(),
                     expired,
                     source: run.observations[0].source.clone(),
+                    reading: run.observations[0].reading,
                     changes: None,
                     minority: run.observations[0].minority.clone(),
                 });

@@ -150,6 +150,8 @@ pub(crate) struct Episode {
     pub(crate) expired: bool,
     /// The label, where there is one.
     pub(crate) label: Option<String>,
+    /// The bits of the reading it began with, if it is of readings.
+    pub(crate) value: Option<u64>,
     /// Of a session, how many changes it has, the first and the last.
     pub(crate) changes: Option<(u32, i64, i64)>,
     /// The votes against it: who says which state, and when.
@@ -327,6 +329,8 @@ pub(crate) fn view(spec: &Spec, histories: &Histories, at: i128, end: Option<i64
                             (who, stages::name(&signal.states, state), nanos(time))
                         })
                         .collect(),
+                    value: Some(span.reading)
+                        .filter(|reading| signal.states.is_empty() && *reading != 0),
                     label: Some(span.source).filter(|source| spec.labelled && !source.is_empty()),
                 }
             }));

@@ -30,6 +30,7 @@ pub(crate) fn episode(event: &Value) -> Episode {
         minority: (data["minority"].as_array().into_iter().flatten())
             .map(|of| (text(&of["witness"]), text(&of["state"]), instant(&of["time"])))
             .collect(),
+        value: data["value"].as_f64().map(f64::to_bits),
         label: data["labels"]["by"].as_str().map(str::to_owned),
     }
 }

@@ -151,7 +151,8 @@ impl Stages {
             let made = observation.time + i128::from(after);
             let next = seen.get(at + 1).map(|next| next.time);
             if made < clock && next.is_none_or(|next| next > made) {
-                let nobody = Observation { source: String::new(), ..observation.clone() };
+                let nobody =
+                    Observation { source: String::new(), reading: 0, ..observation.clone() };
                 insert(&mut passed.observations, made_of(&nobody, made, UNKNOWN));
             }
         }
