@@ -336,12 +336,12 @@ fn of_life(
     out
 }
 
+/// An observation, with its place.
+pub(crate) type Seen = (usize, Item, Reading);
+
 /// The observations among items that are not withheld, with their places, by the lives of what remembers
 /// observations alone; each life with its last, withheld or not.
-pub(crate) fn observed(
-    items: &[Item],
-    expire_after: i64,
-) -> Vec<(Vec<(usize, Item, Reading)>, i64)> {
+pub(crate) fn observed(items: &[Item], expire_after: i64) -> Vec<(Vec<Seen>, i64)> {
     let seen = items.iter().enumerate().filter_map(|(at, item)| {
         let by = item.by.clone()?;
         Some((at, item.clone(), by))
