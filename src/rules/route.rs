@@ -177,7 +177,7 @@ impl Matcher {
     }
 
     /// Reads `NAME OPERATOR VALUE`; the value may be in double quotes.
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let fault = |place: Range<usize>, message: String, help: &str| Fault {
             place,
             message,

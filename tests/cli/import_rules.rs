@@ -68,6 +68,10 @@ fn what_is_left_is_told_and_what_is_wrong_is_refused() {
     place.write("wrong.yml", b"a: [\n");
     place.run("import-rules alerts.yml").assert(1, &["alerts.yml:4:15", "`rate` computes"]);
     place.run("import-rules wrong.yml").assert(78, &["wrong.yml"]);
+    place.write("wrong.yml", b"groups:\n  - name: x\n    rules: 5\n");
+    let ran = place.run("import-rules alerts.yml wrong.yml");
+    ran.assert(78, &["wrong.yml:3:12", "`rules` is a list, `- item`, not text"]);
+    assert_eq!(ran.said, "");
     place.run("import-rules no.yml").assert(66, &["no.yml"]);
     place.run("import-rules").assert(2, &[]);
 }

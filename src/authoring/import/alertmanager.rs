@@ -1,8 +1,8 @@
 //! What Alertmanager inhibits becomes silences that last as long as an episode, and what it mutes windows.
 
 use super::prometheus::{NAME, TAKEN, is_label};
-use super::{Node, Reader, entries, get, items, quoted, text, unused};
-use crate::rules::{Matcher, Pattern, Rules};
+use super::{Node, Reader, fields, get, given, quoted, unused};
+use crate::rules::{Matcher, Pattern, Rules, suggestion};
 
 /// Parts of its configuration that say other things than when who is told.
 const OTHERS: [(&str, &str); 4] = [
@@ -11,46 +11,70 @@ const OTHERS: [(&str, &str); 4] = [
     ("templates", "texts stand in the `annotations` of rules"),
     ("route", "say with `routes` who is told of what; only the times of its routes are converted"),
 ];
+const INHIBIT_FIELDS: [&str; 8] = [
+    "name",
+    "source_match",
+    "source_match_re",
+    "source_matchers",
+    "target_match",
+    "target_match_re",
+    "target_matchers",
+    "equal",
+];
 const FIRING: &str = "state = firing";
 
 impl Reader<'_> {
     pub(super) fn alertmanager(&mut self, root: &Node) {
-        for (key, _) in entries(root) {
+        for (key, _) in fields::entries(root, "a configuration", self.problems).unwrap_or_default()
+        {
             let name = key.text().unwrap_or_default();
             if let Some((_, help)) = OTHERS.iter().find(|(other, _)| *other == name) {
                 self.leave(&key.span, format!("`{name}` is not converted"), *help);
             }
         }
-        for rule in items(get(root, "inhibit_rules")) {
+        for rule in self.items(root, "inhibit_rules") {
             self.inhibit(rule);
         }
-        let intervals: Vec<&Node> = ["time_intervals", "mute_time_intervals"]
-            .iter()
-            .flat_map(|name| items(get(root, name)))
-            .collect();
-        if let Some(route) = get(root, "route") {
+        let mut intervals = Vec::new();
+        for node in ["time_intervals", "mute_time_intervals"] {
+            for node in self.items(root, node) {
+                fields::entries(node, "a time interval", self.problems);
+                self.items(node, "time_intervals");
+                intervals.extend(self.field(node, "name").map(|name| (name, node)));
+            }
+        }
+        if let Some(route) = given(root, "route") {
             self.route(route, &[], &intervals);
         }
     }
 
     fn inhibit(&mut self, node: &Node) {
+        let entries = fields::entries(node, "an inhibition", self.problems);
+        for (key, _) in entries.unwrap_or_default() {
+            let name = key.text().unwrap_or_default();
+            if !INHIBIT_FIELDS.contains(&name) {
+                let message =
+                    format!("an inhibition with `{name}`, which is not known, is not converted");
+                let help = suggestion("field", name, &INHIBIT_FIELDS);
+                return self.leave(&key.span, message, help);
+            }
+        }
+        if entries.is_none() {
+            return;
+        }
         let side = |reader: &mut Self, side: &str| -> Option<Vec<String>> {
             let mut matchers = vec![FIRING.to_owned()];
-            for (name, operator) in [("match", "="), ("match_re", "=~")] {
-                for (key, value) in get(node, &format!("{side}_{name}")).map_or(&[][..], entries) {
-                    let (name, value) = (key.text()?, quoted(value.text().unwrap_or_default()));
-                    matchers.extend(reader.matcher(key, &format!("{name} {operator} {value}"))?);
-                }
-            }
-            matchers.extend(reader.matchers(get(node, &format!("{side}_matchers")))?);
+            matchers.extend(reader.compared(node, &format!("{side}_"))?);
+            matchers.extend(reader.matchers(node, &format!("{side}_matchers"))?);
             Some(matchers)
         };
         let (Some(source), Some(target)) = (side(self, "source"), side(self, "target")) else {
             return;
         };
         let mut equal = Vec::new();
-        for item in items(get(node, "equal")) {
-            match self.label(item, item.text().unwrap_or_default()) {
+        for item in self.items(node, "equal") {
+            let name = self.text(item, "a label in `equal`");
+            match name.and_then(|name| self.label(item, name)) {
                 Some(name) => equal.push(name),
                 None => return,
             }
@@ -66,7 +90,7 @@ impl Reader<'_> {
             true => String::new(),
             false => format!(", equal: [{}]", equal.join(", ")),
         };
-        let name = text(node, "name").filter(|name| !name.contains(char::is_whitespace));
+        let name = self.field(node, "name").filter(|name| !name.contains(char::is_whitespace));
         let used = |name: &str| self.found.silences.iter().any(|(known, _)| known == name);
         let name = unused(name.unwrap_or("inhibited"), used);
         let (target, source) = (list(&target), list(&source));
@@ -75,21 +99,14 @@ impl Reader<'_> {
     }
 
     /// Windows of what a route, or one below it, mutes.
-    fn route(&mut self, node: &Node, above: &[String], intervals: &[&Node]) {
-        let mut all = above.to_vec();
-        for (name, operator) in [("match", "="), ("match_re", "=~")] {
-            for (key, value) in get(node, name).map_or(&[][..], entries) {
-                let (name, value) =
-                    (key.text().unwrap_or_default(), value.text().unwrap_or_default());
-                match self.matcher(key, &format!("{name} {operator} {}", quoted(value))) {
-                    Some(matcher) => all.extend(matcher),
-                    None => return,
-                }
-            }
+    fn route(&mut self, node: &Node, above: &[String], intervals: &[(&str, &Node)]) {
+        if fields::entries(node, "a route", self.problems).is_none() {
+            return;
         }
-        match self.matchers(get(node, "matchers")) {
-            Some(matchers) => all.extend(matchers),
-            None => return,
+        let mut all = above.to_vec();
+        match (self.compared(node, ""), self.matchers(node, "matchers")) {
+            (Some(compared), Some(matchers)) => all.extend(compared.into_iter().chain(matchers)),
+            _ => return,
         }
         if let Some(active) = get(node, "active_time_intervals") {
             self.leave(
@@ -98,18 +115,19 @@ impl Reader<'_> {
                 "write the other times as `time_intervals` of a window",
             );
         }
-        let mutes = get(node, "mute_time_intervals");
-        if let Some(mutes) = mutes.filter(|_| !items(get(node, "routes")).is_empty()) {
+        let routes = self.items(node, "routes");
+        let mutes = self.items(node, "mute_time_intervals");
+        if let Some(mutes) = given(node, "mute_time_intervals").filter(|_| !routes.is_empty()) {
             self.leave(
                 &mutes.span,
                 "what routes below this one take is muted by its window, too",
                 "exclude it by matchers, as severity != \"page\"",
             );
         }
-        for item in items(mutes) {
-            let name = item.text().unwrap_or_default();
-            match intervals.iter().find(|interval| text(interval, "name") == Some(name)) {
-                Some(interval) => self.window(name, &all, interval),
+        for item in mutes {
+            let Some(name) = self.text(item, "a name in `mute_time_intervals`") else { continue };
+            match intervals.iter().find(|(known, _)| *known == name) {
+                Some((_, interval)) => self.window(name, &all, interval),
                 None => self.leave(
                     &item.span,
                     format!("there is no time interval `{name}`"),
@@ -118,7 +136,7 @@ impl Reader<'_> {
             }
         }
         let mut before = false;
-        for route in items(get(node, "routes")) {
+        for route in routes {
             let mutes = get(route, "mute_time_intervals").filter(|_| before);
             if let Some(mutes) = mutes {
                 self.leave(
@@ -127,16 +145,17 @@ impl Reader<'_> {
                     "exclude it by matchers, as severity != \"page\"",
                 );
             }
-            before |= text(route, "continue") != Some("true");
+            before |= self.field(route, "continue") != Some("true");
             self.route(route, &all, intervals);
         }
     }
 
     fn window(&mut self, name: &str, matchers: &[String], interval: &Node) {
         let mut out = String::new();
-        for each in items(get(interval, "time_intervals")) {
-            let mut fields = Vec::new();
-            for (key, value) in entries(each) {
+        for each in self.items(interval, "time_intervals") {
+            let mut written = Vec::new();
+            let entries = fields::entries(each, "an item of `time_intervals`", self.problems);
+            for (key, value) in entries.unwrap_or_default() {
                 let field = key.text().unwrap_or_default();
                 if field == "location" && value.text() == Some("Local") {
                     let message =
@@ -147,26 +166,29 @@ impl Reader<'_> {
                         "write an IANA name, as Europe/Berlin",
                     );
                 }
-                let one =
-                    |node: &Node| quoted(&node.text().unwrap_or_default().to_ascii_lowercase());
-                let value = match field {
-                    "times" => {
-                        let times = items(Some(value)).iter().map(|times| {
+                if field == "location" {
+                    let place = self.text(value, "`location`").unwrap_or_default();
+                    written.push(format!("{field}: {}", quoted(place)));
+                    continue;
+                }
+                let mut ranges = Vec::new();
+                for range in self.items(each, field) {
+                    ranges.push(match field {
+                        "times" => {
+                            fields::entries(range, "an item of `times`", self.problems);
                             let [start, end] = ["start_time", "end_time"]
-                                .map(|field| quoted(text(times, field).unwrap_or_default()));
+                                .map(|end| quoted(self.field(range, end).unwrap_or_default()));
                             format!("{{ start_time: {start}, end_time: {end} }}")
-                        });
-                        format!("[{}]", times.collect::<Vec<_>>().join(", "))
-                    }
-                    "location" => quoted(value.text().unwrap_or_default()),
-                    _ => {
-                        let ranges = items(Some(value)).iter().map(one);
-                        format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
-                    }
-                };
-                fields.push(format!("{field}: {value}"));
+                        }
+                        _ => {
+                            let range = self.text(range, &format!("an item of `{field}`"));
+                            quoted(&range.unwrap_or_default().to_ascii_lowercase())
+                        }
+                    });
+                }
+                written.push(format!("{field}: [{}]", ranges.join(", ")));
             }
-            out += &format!("      - {{ {} }}\n", fields.join(", "));
+            out += &format!("      - {{ {} }}\n", written.join(", "));
         }
         // What Alertmanager refuses, too, or reads more generously.
         let trial = format!(
@@ -189,14 +211,29 @@ impl Reader<'_> {
         self.found.windows.push((name, block));
     }
 
-    /// Matchers, one in each item or several with commas between; `None` if some cannot be converted.
-    fn matchers(&mut self, node: Option<&Node>) -> Option<Vec<String>> {
+    /// What labels are compared with in `match` and `match_re`; `None` if some of it cannot be converted.
+    fn compared(&mut self, node: &Node, side: &str) -> Option<Vec<String>> {
         let mut all = Vec::new();
-        for item in node.map_or(&[][..], |node| match &node.value {
-            super::Value::Seq(items) => items,
-            _ => std::slice::from_ref(node),
-        }) {
-            let written = item.text().unwrap_or_default().trim();
+        for (name, operator) in [("match", "="), ("match_re", "=~")] {
+            let field = format!("{side}{name}");
+            for (key, value) in self.entries(node, &field) {
+                let name = key.text().unwrap_or_default();
+                let value = quoted(self.text(value, &format!("`{name}` of `{field}`"))?);
+                all.extend(self.matcher(key, &format!("{name} {operator} {value}"))?);
+            }
+        }
+        Some(all)
+    }
+
+    /// Matchers, one in each item or several with commas between; `None` if some cannot be converted.
+    fn matchers(&mut self, node: &Node, field: &str) -> Option<Vec<String>> {
+        let items = match given(node, field) {
+            Some(one) if one.text().is_some() => std::slice::from_ref(one),
+            _ => self.items(node, field),
+        };
+        let mut all = Vec::new();
+        for item in items {
+            let written = self.text(item, &format!("an item of `{field}`"))?.trim();
             let written =
                 written.strip_prefix('{').and_then(|w| w.strip_suffix('}')).unwrap_or(written);
             for matcher in split(written) {
@@ -210,18 +247,21 @@ impl Reader<'_> {
     /// be converted.
     fn matcher(&mut self, node: &Node, written: &str) -> Option<Option<String>> {
         let written = written.trim();
+        let matcher = match Matcher::parse(written) {
+            Ok(matcher) => matcher,
+            Err(fault) => {
+                let mut message = format!("`{written}` is no matcher here");
+                if fault.place.start > 0 {
+                    message += &format!(": {}", fault.message);
+                }
+                self.leave(&node.span, message, fault.help);
+                return None;
+            }
+        };
         let end =
             written.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(written.len());
         let called = self.label(node, &written[..end])?;
         let converted = format!("{called} {}", written[end..].trim());
-        let Ok(matcher) = converted.parse::<Matcher>() else {
-            self.leave(
-                &node.span,
-                format!("`{written}` is no matcher here"),
-                "patterns are those of docs.rs/regex",
-            );
-            return None;
-        };
         if let (NAME, Pattern::Text(name)) = (&written[..end], &matcher.value)
             && !self.found.alerts.is_empty()
             && self.found.alerts.iter().all(|alert| alert.called != *name)

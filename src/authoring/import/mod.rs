@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::draft::yaml::{escaped, scalar};
+use crate::rules::fields;
 use crate::rules::yaml::{self, Node, Value};
 use crate::rules::{Diagnostic, Diagnostics, Problems, with_room};
 
@@ -42,7 +43,7 @@ struct Found {
 /// Converts files, each with the name that messages call it.
 ///
 /// # Errors
-/// What is wrong with a file that is not YAML, or none of these tools.
+/// What is wrong with a file that is not YAML, none of these tools, or not as they read it.
 pub fn import(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> {
     with_room(|| convert(files)).unwrap_or_else(|error| {
         let mut problems = Problems::default();
@@ -66,15 +67,19 @@ fn convert(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> {
         root.as_ref().is_none_or(|root| get(root, "groups").is_none())
     });
     for (name, text, root, mut problems) in read {
-        let mut reader = Reader { found: &mut found, left: Vec::new() };
-        if let Some(root) = root.filter(|_| problems.0.is_empty())
+        let root = root.filter(|_| problems.0.is_empty());
+        let mut reader = Reader { found: &mut found, problems: &mut problems, left: Vec::new() };
+        if let Some(root) = root
             && !reader.file(&root)
         {
             let help = "a rule file of Prometheus has `groups`, one of Alertmanager a `route`";
-            problems.error_help(&root.span, "nothing here is a rule of these tools", help);
+            reader.problems.error_help(&root.span, "nothing here is a rule of these tools", help);
         }
         left.extend(Diagnostics::warnings(name, text, reader.left));
         if !problems.0.is_empty() {
+            // What is used twice is read twice.
+            problems.0.sort_by_key(|wrong| wrong.span.start);
+            problems.0.dedup();
             wrong.push(Diagnostics::errors(name, text, problems.0));
         }
     }
@@ -83,6 +88,8 @@ fn convert(files: &[(String, String)]) -> Result<Imported, Vec<Diagnostics>> {
 
 struct Reader<'f> {
     found: &'f mut Found,
+    /// What the tools would refuse, too.
+    problems: &'f mut Problems,
     /// What is left, and why.
     left: Vec<Diagnostic>,
 }
@@ -91,11 +98,35 @@ impl Reader<'_> {
     /// Whether a file is one of these tools.
     fn file(&mut self, root: &Node) -> bool {
         match (get(root, "groups"), is_alertmanager(root)) {
-            (Some(groups), _) => self.groups(groups),
+            (Some(_), _) => self.groups(root),
             (None, true) => self.alertmanager(root),
             (None, false) => return false,
         }
         true
+    }
+
+    /// The items of a list that is given.
+    fn items<'n>(&mut self, node: &'n Node, name: &str) -> &'n [Node] {
+        let list = given(node, name);
+        let items = list.and_then(|list| fields::items(list, &format!("`{name}`"), self.problems));
+        items.unwrap_or_default()
+    }
+
+    /// The entries of a mapping that is given.
+    fn entries<'n>(&mut self, node: &'n Node, name: &str) -> &'n [(Node, Node)] {
+        let map = given(node, name);
+        let entries = map.and_then(|map| fields::entries(map, &format!("`{name}`"), self.problems));
+        entries.unwrap_or_default()
+    }
+
+    /// The text of a field that is given.
+    fn field<'n>(&mut self, node: &'n Node, name: &str) -> Option<&'n str> {
+        fields::text(given(node, name)?, &format!("`{name}`"), self.problems)
+    }
+
+    /// A text, of which nothing may be written; `None` if it is something else.
+    fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        if node.is_null() { Some("") } else { fields::text(node, what, self.problems) }
     }
 
     /// Tells that something is left, why, and what to do instead.
@@ -111,26 +142,13 @@ fn is_alertmanager(root: &Node) -> bool {
 
 /// A field of a mapping.
 fn get<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-    entries(node).iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
 }
 
-fn entries(node: &Node) -> &[(Node, Node)] {
-    match &node.value {
-        Value::Map(entries) => entries,
-        _ => &[],
-    }
-}
-
-fn items(node: Option<&Node>) -> &[Node] {
-    match node.map(|node| &node.value) {
-        Some(Value::Seq(items)) => items,
-        _ => &[],
-    }
-}
-
-/// The text of a field, if it has one.
-fn text<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
-    get(node, name)?.text()
+/// The same, if something is written in it.
+fn given<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    get(node, name).filter(|value| !value.is_null())
 }
 
 /// A text in quotes, as YAML reads it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::promql::{Comparison, LabelMatcher, comparison, quoted as cel};
-use super::{Node, Reader, entries, entry, get, items, quoted, unused};
+use super::{Node, Reader, entry, fields, get, given, quoted, unused};
 use crate::model::duration::{format_duration, parse_duration};
 
 /// For so long Prometheus takes the last sample of a series for what it is.
@@ -33,9 +33,10 @@ pub(super) struct Alert {
 }
 
 impl Reader<'_> {
-    pub(super) fn groups(&mut self, groups: &Node) {
-        for group in items(Some(groups)) {
-            for (key, _) in entries(group) {
+    pub(super) fn groups(&mut self, root: &Node) {
+        for group in self.items(root, "groups") {
+            let Some(entries) = fields::entries(group, "a group", self.problems) else { continue };
+            for (key, _) in entries {
                 match key.text().unwrap_or_default() {
                     "name" | "rules" => {}
                     "interval" | "query_offset" => self.leave(
@@ -55,13 +56,14 @@ impl Reader<'_> {
                     ),
                 }
             }
-            for rule in items(get(group, "rules")) {
+            for rule in self.items(group, "rules") {
                 self.rule(rule);
             }
         }
     }
 
     fn rule(&mut self, node: &Node) {
+        let Some(entries) = fields::entries(node, "a rule", self.problems) else { return };
         if let Some(record) = get(node, "record") {
             return self.leave(
                 &record.span,
@@ -69,22 +71,22 @@ impl Reader<'_> {
                 "leave it to Prometheus, and read what it records",
             );
         }
-        let (Some(alert), Some(expr)) = (get(node, "alert"), get(node, "expr")) else {
+        let (Some(alert), Some(expr)) = (given(node, "alert"), given(node, "expr")) else {
             return self.leave(
                 &node.span,
                 "this is no alerting rule",
                 "it has an `alert` and an `expr`",
             );
         };
-        for (key, _) in entries(node)
-            .iter()
-            .filter(|(key, _)| !RULE_FIELDS.contains(&key.text().unwrap_or_default()))
+        for (key, _) in
+            entries.iter().filter(|(key, _)| !RULE_FIELDS.contains(&key.text().unwrap_or_default()))
         {
             let message = format!("`{}` of a rule is not known", key.text().unwrap_or_default());
             self.leave(&key.span, message, "remove it");
         }
-        let name = alert.text().unwrap_or_default();
-        let asked = match comparison(expr.text().unwrap_or_default()) {
+        let (name, written) = (self.field(node, "alert"), self.field(node, "expr"));
+        let (Some(name), Some(written)) = (name, written) else { return };
+        let asked = match comparison(written) {
             Ok(asked) => asked,
             Err((why, help)) => {
                 return self.leave(
@@ -101,8 +103,8 @@ impl Reader<'_> {
             return self.leave(&expr.span, message, "patterns are those of docs.rs/regex");
         };
         let mut duration = |field: &str| -> Result<Option<String>, ()> {
-            let Some(node) = get(node, field) else { return Ok(None) };
-            let text = node.text().unwrap_or_default();
+            let Some(node) = given(node, field) else { return Ok(None) };
+            let text = fields::text(node, &format!("`{field}`"), self.problems).ok_or(())?;
             match parse_duration(text) {
                 Some(0) => Ok(None),
                 Some(nanos) => Ok(Some(format_duration(nanos))),
@@ -116,10 +118,10 @@ impl Reader<'_> {
         };
         let (Ok(hold), Ok(keep)) = (duration("for"), duration("keep_firing_for")) else { return };
         let mut shown = BTreeSet::new();
-        let mut labels = self.texts(get(node, "labels"), name, &mut shown);
+        let mut labels = self.texts((node, "labels"), name, &mut shown);
         // In Prometheus it is the name of the alert, whatever is written.
         labels.retain(|(label, _)| label != NAME);
-        let annotations = self.texts(get(node, "annotations"), name, &mut shown);
+        let annotations = self.texts((node, "annotations"), name, &mut shown);
         let plain: String = name
             .chars()
             .map(|c| {
@@ -150,14 +152,16 @@ impl Reader<'_> {
     /// Texts by name, but for those with what texts cannot say.
     fn texts(
         &mut self,
-        node: Option<&Node>,
+        (node, field): (&Node, &str),
         alert: &str,
         shown: &mut BTreeSet<String>,
     ) -> Vec<(String, String)> {
         let mut texts = Vec::new();
-        for (key, value) in node.map_or(&[][..], entries) {
-            let (name, written) =
-                (key.text().unwrap_or_default(), value.text().unwrap_or_default());
+        for (key, value) in self.entries(node, field) {
+            let name = key.text().unwrap_or_default();
+            let Some(written) = self.text(value, &format!("`{name}` of `{field}`")) else {
+                continue;
+            };
             if !is_label(name) {
                 self.leave(
                     &key.span,

@@ -263,7 +263,7 @@ fn what_is_of_alerts_without_a_rule_is_left() {
         "1:30: there is no rule of the alert `Rate`, of which alone this is",
         "4:21: there is no rule of the alert `Gone`",
         "5:58: there is no rule of the alert `Rate`",
-        "6:23: `alertname =~ \"(\"` is no matcher here",
+        "6:23: `alertname =~ \"(\"` is no matcher here: not a valid pattern: unclosed group; a regular",
     ] {
         assert!(left.contains(wanted), "{wanted}: {left}");
     }
@@ -310,5 +310,97 @@ fn what_is_of_neither_tool_is_refused() {
     for text in ["a: 1", "[]", "groups: [", "x: &a 1", ""] {
         let files = [("x.yml".to_owned(), text.to_owned())];
         assert!(import(&files).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_matcher_says_what_is_missing() {
+    for (matcher, told) in [
+        ("a", "1:37: `a` is no matcher here; write NAME = \"VALUE\", or !=, =~, !~\n"),
+        ("= a", "1:37: `= a` is no matcher here; write NAME = \"VALUE\", or !=, =~, !~\n"),
+        ("a = \"b", "1:37: `a = \"b` is no matcher here: the value's quotes do not fit; end it"),
+        ("a =~ (", "1:37: `a =~ (` is no matcher here: not a valid pattern: unclosed group; a reg"),
+    ] {
+        let manager = format!("inhibit_rules: [{{ source_matchers: ['{matcher}'] }}]");
+        let (text, left) = imported(&[("m.yml", &manager)]);
+        assert!(left.starts_with(told), "{left}");
+        assert_eq!(text, "");
+    }
+    let (text, left) = imported(&[("m.yml", "inhibit_rules: [{ source_matcher: [a = b] }]")]);
+    assert!(left.starts_with("1:19: an inhibition with `source_matcher`, which is"), "{left}");
+    assert!(left.contains("did you mean `source_matchers`?"), "{left}");
+    assert_eq!(text, "");
+}
+
+/// What the tools would refuse, too; nothing of it is passed over.
+#[test]
+fn what_is_of_another_type_is_refused() {
+    const RULE: &str = "groups: [{ name: g, rules: [{ alert: A, expr: a > 1, ";
+    const ROUTE: &str = "time_intervals: [{ name: w, time_intervals: [{ weekdays: [monday] }] }]\n\
+        route: { mute_time_intervals: [w], ";
+    for (text, at, told) in [
+        ("groups: 5".to_owned(), (1, 9), "`groups` is a list, `- item`, not text"),
+        ("groups: [5]".to_owned(), (1, 10), "a group is a mapping, `key: value`, not text"),
+        ("groups: [~]".to_owned(), (1, 10), "a group is empty, and must be a mapping"),
+        ("groups: [{ name: x, rules: 5 }]".to_owned(), (1, 28), "`rules` is a list"),
+        ("groups: [{ rules: [5] }]".to_owned(), (1, 20), "a rule is a mapping"),
+        ("groups: [{ rules: [{ alert: [A], expr: a > 1 }] }]".to_owned(), (1, 29), "`alert` is te"),
+        ("groups: [{ rules: [{ alert: A, expr: [] }] }]".to_owned(), (1, 38), "`expr` is text"),
+        (format!("{RULE}for: [5m] }}] }}]"), (1, 59), "`for` is text, not a list"),
+        (format!("{RULE}labels: 7 }}] }}]"), (1, 62), "`labels` is a mapping"),
+        (format!("{RULE}labels: {{ x: [] }} }}] }}]"), (1, 67), "`x` of `labels` is text"),
+        (format!("{RULE}annotations: [] }}] }}]"), (1, 67), "`annotations` is a mapping"),
+        ("inhibit_rules: 5".to_owned(), (1, 16), "`inhibit_rules` is a list"),
+        ("inhibit_rules: [5]".to_owned(), (1, 17), "an inhibition is a mapping"),
+        ("inhibit_rules: [{ equal: 5 }]".to_owned(), (1, 26), "`equal` is a list"),
+        ("inhibit_rules: [{ equal: [[]] }]".to_owned(), (1, 27), "a label in `equal` is text"),
+        ("inhibit_rules: [{ source_match: 5 }]".to_owned(), (1, 33), "`source_match` is a mapping"),
+        (
+            "inhibit_rules: [{ target_match: { a: [] } }]".to_owned(),
+            (1, 38),
+            "`a` of `target_match`",
+        ),
+        (
+            "inhibit_rules: [{ target_matchers: { a: b } }]".to_owned(),
+            (1, 36),
+            "`target_matchers` is",
+        ),
+        (
+            "inhibit_rules: [{ target_matchers: [[]] }]".to_owned(),
+            (1, 37),
+            "an item of `target_mat",
+        ),
+        ("route: 5".to_owned(), (1, 8), "a route is a mapping"),
+        (format!("{ROUTE}routes: 5 }}"), (2, 44), "`routes` is a list"),
+        (format!("{ROUTE}routes: [5] }}"), (2, 45), "a route is a mapping"),
+        (format!("{ROUTE}matchers: {{}} }}"), (2, 46), "`matchers` is a list"),
+        (
+            "route: { mute_time_intervals: w }".to_owned(),
+            (1, 31),
+            "`mute_time_intervals` is a list",
+        ),
+        ("time_intervals: 5".to_owned(), (1, 17), "`time_intervals` is a list"),
+        ("time_intervals: [5]".to_owned(), (1, 18), "a time interval is a mapping"),
+        ("time_intervals: [{ name: [] }]".to_owned(), (1, 26), "`name` is text"),
+        (
+            ROUTE.replace("[{ w", "[5, { w") + "}",
+            (1, 46),
+            "an item of `time_intervals` is a mapping",
+        ),
+        (ROUTE.replace("[monday]", "monday") + "}", (1, 58), "`weekdays` is a list"),
+        (ROUTE.replace("[monday]", "[[]]") + "}", (1, 59), "an item of `weekdays` is text"),
+        (ROUTE.replace("weekdays: [monday]", "times: [5]") + "}", (1, 56), "an item of `times` is"),
+    ] {
+        let files = [("x.yml".to_owned(), text.clone())];
+        let Err(wrong) = import(&files) else { panic!("{text}") };
+        let [wrong] = &wrong[..] else { panic!("{text}: {wrong:?}") };
+        let [first] = &wrong.iter().collect::<Vec<_>>()[..] else { panic!("{text}: {wrong}") };
+        assert_eq!(wrong.position(first), at, "{text}: {wrong}");
+        assert!(first.message.starts_with(told), "{text}: {wrong}");
+    }
+    // Where nothing is written there is nothing, as in these tools.
+    for text in ["groups:", "groups: [{ name: g, rules: }]", "inhibit_rules: ", "route: {}"] {
+        let (text, _) = imported(&[("x.yml", text)]);
+        assert_eq!(text, "");
     }
 }
