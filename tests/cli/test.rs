@@ -182,6 +182,33 @@ fn what_no_row_can_say_is_refused() {
     place.run("test right.yaml").assert(0, &[]);
 }
 
+#[test]
+fn nothing_is_expected_only_where_nothing_is_given() {
+    let place = Place::new();
+    let nothing = "nothing is expected";
+    for (expected, errors, told) in [
+        ("counts: { usedd: 1 }", 1, "did you mean `used`?"),
+        ("counts: { used: many }", 1, "a count is a whole number, not `many`"),
+        ("counts: { used: !one 1 }", 1, "YAML tags are not supported"),
+        ("counts: 7", 1, "`counts` is a mapping"),
+        ("counts: { fates: { pod-readiness: { pendin: 0 } } }", 1, "did you mean `pending`?"),
+        ("episodes: { contain: [] }", 2, "write a list of all there are"),
+        ("counts: {}", 1, nothing),
+        ("counts: { fates: {} }", 1, nothing),
+        ("at: 1s", 1, nothing),
+        ("at: soon, counts: {}", 2, nothing),
+    ] {
+        let cases = format!(
+            "rules: rules.yaml\ncases:\n  - name: one\n    series: {{ cart-0: 0s ready }}\n    \
+             expect: {{ {expected} }}\n"
+        );
+        place.write("cases.yaml", cases.as_bytes());
+        let ran = place.run("test cases.yaml");
+        let count = format!("\n{errors} error");
+        ran.assert(78, &[told, &count]);
+    }
+}
+
 /// A rule that sees nothing since a series has no such data passes no test by that.
 #[test]
 fn what_cannot_be_judged_of_a_series_fails_it() {

@@ -136,7 +136,13 @@ impl Reader<'_> {
                 self.problems.error_help(&node.span, message, "write them as one of their own");
             }
         }
-        if checks.is_empty() && counts.is_empty() {
+        let is_wrong =
+            |node: &Node| self.problems.0.iter().any(|wrong| node.span.contains(&wrong.span.start));
+        let mut given = View::ALL.iter().map(|view| view.name()).chain(["counts"]);
+        if checks.is_empty()
+            && counts.is_empty()
+            && !given.any(|name| fields.get(name).is_some_and(is_wrong))
+        {
             let views = View::ALL.map(View::name).join("`, `");
             let help = format!("add one of `{views}`, `counts`");
             self.problems.error_help(&node.span, "nothing is expected", help);
