@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use limbeck_operators::machines::flap_detection::Weights;
 use limbeck_operators::machines::quorum::{Asks, WHOLE};
-use limbeck_operators::machines::smoothing::Smoothing;
+use limbeck_operators::machines::smoothing::{Readings, Smoothing};
 use limbeck_operators::machines::threshold::{Bound, Level};
 
 use super::{Announced, Explained, Explanation, Observed, Reason, Run};
@@ -428,7 +428,7 @@ pub(super) fn staged_in_words(
             measured_in_words(rule, (state, what), (reading.get(), number.get()))
         }
         Staged::Measured { reading, number: None, before_ns } => {
-            unrated_in_words(time, reading.get(), before_ns)
+            unrated_in_words(rule, (time, what), reading.get(), before_ns)
         }
         Staged::Counted(ref counted) => counted_in_words(rule, (time, state), counted),
         Staged::Damped { penalty, peak, until_ns, passed } => {
@@ -646,19 +646,54 @@ fn tenth_above(number: f64) -> f64 {
     if near < number { near + 0.1 } else { near }
 }
 
-/// Why a reading has no rate.
-fn unrated_in_words(time: i64, reading: f64, before: Option<i64>) -> String {
-    match before.map(|before| time - before) {
-        None => format!("the reading is {reading}, the first: there is no rate yet"),
-        Some(0) => format!("the reading is {reading}, in the instant of the one before: no rate"),
-        Some(since) => {
-            let since = format_duration(since);
-            format!(
-                "the reading is {reading}, and the one before was {since} earlier: there is no rate. \
-                 Would have one with rate > {since}"
-            )
-        }
+/// Why a reading has no rate, and with which it would have one.
+fn unrated_in_words(
+    rule: &Explained,
+    (time, what): (i64, &Staged),
+    reading: f64,
+    before: Option<i64>,
+) -> String {
+    let (over, per) = match rule.stages.thresholds.and_then(|of| of.smoothing) {
+        Some(Smoothing::Rate { over, per }) => (over, per),
+        _ => (0, 1),
+    };
+    let is_large = reading.abs() >= 1e16;
+    let reading = if is_large { format!("{reading:e}") } else { reading.to_string() };
+    let seen = looked_at(rule, what).into_iter();
+    let measured = seen.flat_map(|seen| seen.noted.iter().map(|noted| (seen.time, noted)));
+    let measured = measured.filter_map(|(at, noted)| match noted {
+        Staged::Measured { reading, before_ns, .. } => Some((at, *reading, *before_ns)),
+        _ => None,
+    });
+    let measured: Vec<_> = measured.collect();
+    // Several may be of its instant.
+    let of_instant = measured.iter().filter(|(at, ..)| *at == time);
+    let earlier = of_instant.filter_map(|(.., before)| before.filter(|before| *before < time));
+    if earlier.max().is_some_and(|earlier| time - earlier < over) {
+        let over = format_duration(over);
+        return format!(
+            "the reading is {reading}, and the rate in {over} is beyond what a double holds: there \
+             is none"
+        );
     }
+    let Some(before) = before else {
+        return format!("the reading is {reading}, the first: there is no rate yet");
+    };
+    if before == time {
+        return format!("the reading is {reading}, in the instant of the one before: no rate");
+    }
+    let since = time - before;
+    let mut readings = Readings::default();
+    let with_both = Smoothing::Rate { over: since.saturating_add(1), per };
+    let rates = measured.into_iter().map(|(at, reading, _)| readings.add(with_both, at, reading));
+    let since = format_duration(since);
+    let otherwise = match rates.last().flatten() {
+        Some(_) => format!(". Would have one with rate > {since}"),
+        None => String::new(),
+    };
+    format!(
+        "the reading is {reading}, and the one before was {since} earlier: there is no rate{otherwise}"
+    )
 }
 
 /// Below which `keep` the state before would have been over by the end of a run that did not last; none

@@ -106,6 +106,31 @@ fn what_is_done_before_a_hold_says_so() {
     .assert_eq(plan);
 }
 
+/// A counter that grows by more than a double holds has no rate, whatever else there is.
+#[test]
+fn what_grows_too_fast_has_no_rate_and_no_rule_gives_it_one() {
+    let rules = source("source: { const: z }")
+        + "signals: { a: { value: data.x } }\n\
+           rules: [{ name: rate, signal: a, smooth: { rate: 1m }, below: 1 }]\n";
+    let log = r#"
+{"at":1000,"e":"h","x":-1.7e308}
+{"at":1001,"e":"h","x":1.7e308}
+{"at":1001,"e":"h","x":1.71e308}
+{"at":1100,"e":"h","x":-1.7e308}
+{"at":1160,"e":"h","x":1.7e308}
+{"at":1240,"e":"h","x":5}
+"#;
+    expect![[r#"
+        l.ndjson:1, to rule rate, reading was withheld: the reading is -1.7e308, the first: there is no rate yet
+        l.ndjson:2, to rule rate, reading was withheld: the reading is 1.7e308, and the rate in 1m is beyond what a double holds: there is none
+        l.ndjson:3, to rule rate, reading was withheld: the reading is 1.71e308, and the rate in 1m is beyond what a double holds: there is none
+        l.ndjson:4, to rule rate, reading was withheld: the reading is -1.7e308, and the one before was 1m39s earlier: there is no rate. Would have one with rate > 1m39s
+        l.ndjson:5, to rule rate, reading was withheld: the reading is 1.7e308, and the one before was 1m earlier: there is no rate
+        l.ndjson:6, to rule rate, reading was withheld: the reading is 5, and the one before was 1m20s earlier: there is no rate. Would have one with rate > 1m20s
+    "#]]
+    .assert_eq(&said_of(&rules, log, 1..=6));
+}
+
 /// What readings came to, and what would have changed that.
 #[test]
 fn what_is_made_of_readings_says_so() {
