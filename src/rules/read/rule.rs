@@ -1,5 +1,6 @@
 //! Rules: what makes episodes of states.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use smol_str::SmolStr;
@@ -278,12 +279,24 @@ impl Reader<'_> {
     pub(super) fn find_bases(&mut self, nodes: &[Node], rules: &mut [Option<Rule>]) {
         let name = |node: &Node| fields::get(node, "name").and_then(Node::text).map(str::to_owned);
         let names: Vec<_> = nodes.iter().map(|node| name(node).unwrap_or_default()).collect();
+        // By base: the number of its canary, and where that names it.
+        let mut canaries = BTreeMap::new();
         for (number, node) in nodes.iter().enumerate() {
             let base = fields::get(node, "canary").and_then(|canary| fields::get(canary, "base"));
-            if let Some(node) = base
-                && let Some(base) = self.base(node, &names, number, rules)
-                && let Some(canary) = rules[number].as_mut().and_then(|rule| rule.canary.as_mut())
-            {
+            let Some(node) = base else { continue };
+            let Some(base) = self.base(node, &names, number, rules) else { continue };
+            let (first, at) = *canaries.entry(base).or_insert((number, node.span.start));
+            if first != number {
+                let line = self.text[..at].matches('\n').count() + 1;
+                let message = format!(
+                    "the rule `{}` is the base of `{}` in line {line}, too: units that both canaries \
+                     see would be told twice",
+                    names[base], names[first]
+                );
+                let help = "a base has one canary: try one after the other";
+                self.problems.error_help(&node.span, message, help);
+            }
+            if let Some(canary) = rules[number].as_mut().and_then(|rule| rule.canary.as_mut()) {
                 canary.base = base;
             }
         }

@@ -20,6 +20,7 @@ fn what_is_wrong_with_trials_is_pointed_at() {
   - { name: c7, signal: health, version: 2.0.0, canary: { share: 0.001%, base: old@1.0.0 } }
   - { name: c8, signal: health, canary: { share: 10%, base: c7@2.0.0 } }
   - { name: c9, signal: health, canary: { shar: 10% } }
+  - { name: c10, signal: health, canary: { share: 60%, base: old@1.0.0 } }
 "#,
     );
     let text = text.replace("rules:\n", "  other: { states: { x: data.x } }\nrules:\n");
@@ -64,7 +65,7 @@ fn what_is_wrong_with_trials_is_pointed_at() {
             26 |   - { name: c1, signal: health, canary: { share: 10, by: zon, base: nobody@1.0.0 } }
                |                                                                     ^^^^^^^^^^^^
                |
-               = help: known: `r`, `plain`, `old`, `far`, `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7`, `c8`, `c9`
+               = help: known: `r`, `plain`, `old`, `far`, `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7`, `c8`, `c9`, `c10`
 
             error: `0%` is no share
               --> rules.yaml:27:50
@@ -154,7 +155,15 @@ fn what_is_wrong_with_trials_is_pointed_at() {
                |
                = help: did you mean `share`?
 
-            16 errors
+            error: the rule `old` is the base of `c7` in line 32, too: units that both canaries see would be told twice
+              --> rules.yaml:35:62
+               |
+            35 |   - { name: c10, signal: health, canary: { share: 60%, base: old@1.0.0 } }
+               |                                                              ^^^^^^^^^
+               |
+               = help: a base has one canary: try one after the other
+
+            17 errors
         "#]],
     );
 }
