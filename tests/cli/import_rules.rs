@@ -58,6 +58,49 @@ fn what_is_converted_judges_samples_as_prometheus_does() {
     }
 }
 
+/// Samples a minute: a `for` and a `keep_firing_for` end at one.
+#[test]
+fn what_is_converted_holds_and_keeps_as_prometheus_does() {
+    let place = Place::new();
+    // When each fires, by `promtool test rules` 2.42.
+    for (values, held, kept) in [
+        ("75 75 10 10 10 10 10 10 10", "", "1-4"),
+        ("75 75 75 10 10 10 10 10 10", "2-3", "1-5"),
+        ("75 75 75 10 75 10 10 10 10", "2-3", "1-7"),
+        ("75 75 10 10 75 10 10 10 10", "", "1-7"),
+        ("75 75 10 10 10 75 75 10 10", "", "1-4 6-9"),
+    ] {
+        let samples = values.split(' ').enumerate();
+        let samples = samples.map(|(minute, value)| format!("[{}, \"{value}\"]", minute * 60));
+        let samples = samples.collect::<Vec<_>>().join(", ");
+        let document = format!(
+            "{{\"status\":\"success\",\"data\":{{\"resultType\":\"matrix\",\"result\":[\
+             {{\"metric\":{{\"__name__\":\"load\"}},\"values\":[{samples}]}}]}}}}\n"
+        );
+        place.write("samples.json", document.as_bytes());
+        for (times, fires) in [("for: 2m", held), ("for: 1m, keep_firing_for: 2m", kept)] {
+            let alert = format!("alert: A, expr: load > 50, {times}");
+            let text = format!("groups: [{{ name: g, rules: [{{ {alert} }}] }}]");
+            place.write("alerts.yml", text.as_bytes());
+            let converted = place.run("import-rules alerts.yml");
+            converted.assert(0, &[]);
+            place.write("rules.yaml", converted.said.as_bytes());
+            let replay = "replay --rules rules.yaml --log samples.json --out out";
+            place.run(&format!("{replay} --until 1970-01-01T00:09:30Z")).assert(0, &[]);
+            let episodes = fs::read(place.path("out/episodes.ndjson")).expect("there are outputs");
+            let minute = |time: &serde_json::Value| {
+                let time = time.as_str().expect("a time");
+                time.strip_prefix("1970-01-01T00:0").expect("a minute")[..1].to_owned()
+            };
+            let rows = rows(&episodes).into_iter().map(|row| row["data"].clone());
+            let firing = rows.filter(|data| data["state"] == "firing");
+            let firing = firing
+                .map(|data| format!("{}-{}", minute(&data["decided"]), minute(&data["until"])));
+            assert_eq!(firing.collect::<Vec<_>>().join(" "), fires, "{times}: {values}");
+        }
+    }
+}
+
 #[test]
 fn what_is_left_is_told_and_what_is_wrong_is_refused() {
     let place = Place::new();

@@ -6,6 +6,9 @@ use super::promql::{Comparison, LabelMatcher, comparison, quoted as cel};
 use super::{Node, Reader, entry, fields, get, given, quoted, unused};
 use crate::model::duration::{format_duration, parse_duration};
 
+/// A sample exactly at the end of `for` is in time in Prometheus, and at the end of `hold` is not: it
+/// lasts as much longer as instants of Prometheus are apart.
+const INSTANT_NS: i64 = 1_000_000;
 /// For so long Prometheus takes the last sample of a series for what it is.
 const LOOKBACK: &str = "5m";
 /// What matchers of Limbeck call something else.
@@ -23,8 +26,8 @@ pub(super) struct Alert {
     pub(super) called: String,
     asked: Comparison,
     conditions: Vec<String>,
-    hold: Option<String>,
-    keep: Option<String>,
+    for_ns: Option<i64>,
+    keep_ns: Option<i64>,
     /// Names with texts.
     labels: Vec<(String, String)>,
     annotations: Vec<(String, String)>,
@@ -102,12 +105,12 @@ impl Reader<'_> {
             let message = format!("the alert `{name}` is not converted: a pattern is none here");
             return self.leave(&expr.span, message, "patterns are those of docs.rs/regex");
         };
-        let mut duration = |field: &str| -> Result<Option<String>, ()> {
+        let mut duration = |field: &str| -> Result<Option<i64>, ()> {
             let Some(node) = given(node, field) else { return Ok(None) };
             let text = fields::text(node, &format!("`{field}`"), self.problems).ok_or(())?;
             match parse_duration(text) {
                 Some(0) => Ok(None),
-                Some(nanos) => Ok(Some(format_duration(nanos))),
+                Some(nanos) => Ok(Some(nanos)),
                 None => {
                     let message =
                         format!("`{text}` is no time: the alert `{name}` is not converted");
@@ -116,7 +119,9 @@ impl Reader<'_> {
                 }
             }
         };
-        let (Ok(hold), Ok(keep)) = (duration("for"), duration("keep_firing_for")) else { return };
+        let (Ok(for_ns), Ok(keep_ns)) = (duration("for"), duration("keep_firing_for")) else {
+            return;
+        };
         let mut shown = BTreeSet::new();
         let mut labels = self.texts((node, "labels"), name, &mut shown);
         // In Prometheus it is the name of the alert, whatever is written.
@@ -141,8 +146,8 @@ impl Reader<'_> {
             called: name.to_owned(),
             asked,
             conditions,
-            hold,
-            keep,
+            for_ns,
+            keep_ns,
             labels,
             annotations,
             shown,
@@ -254,10 +259,15 @@ impl Alert {
     pub(super) fn rule(&self, keeps_name: bool) -> String {
         let name = super::scalar(&self.name);
         let mut out = format!("  - name: {name}\n    signal: {name}\n");
-        for (field, duration) in [("hold", &self.hold), ("keep", &self.keep)] {
-            if let Some(duration) = duration {
-                out += &format!("    {field}: {{ firing: {duration} }}\n");
-            }
+        if let Some(for_ns) = self.for_ns {
+            let hold = format_duration(for_ns.saturating_add(INSTANT_NS));
+            let written = format_duration(for_ns);
+            out += &format!(
+                "    hold: {{ firing: {hold} }}   # for {written}; what comes at its very end still counts\n"
+            );
+        }
+        if let Some(keep_ns) = self.keep_ns {
+            out += &format!("    keep: {{ firing: {} }}\n", format_duration(keep_ns));
         }
         out += &format!(
             "    expire_after: {LOOKBACK}   # as Prometheus does with series that have ended\n"

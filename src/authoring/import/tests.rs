@@ -126,7 +126,7 @@ fn what_maps_is_converted_and_the_rest_is_told() {
             rules:
               - name: HighLoad
                 signal: HighLoad
-                hold: { firing: 10m }
+                hold: { firing: 10m1ms }   # for 10m; what comes at its very end still counts
                 keep: { firing: 5m }
                 expire_after: 5m   # as Prometheus does with series that have ended
                 labels:
