@@ -22,6 +22,12 @@
 //! leaves no room for what is to be opened: it waits for the next. What is one of many similar ones is
 //! told within a group, and so is all that becomes of it.
 //!
+//! Of what is due at one instant the first in the order of rule, entity, beginning and state is asked
+//! first, and takes the first token. What is silenced is due again when that may be over: at the end
+//! of what has silenced it, or at the logical time at which silences or the episode changed. What waits for a
+//! token is due when there is one, whatever changes meanwhile: so silences that have nobody
+//! change nothing. What becomes known late, or is not over after all, has been due since it was to be opened.
+//!
 //! What keeps an episode from being told is asked in this order: whether its rule is observed only
 //! (then nothing else counts), silences, whether it is told within a group, and the limit, of which
 //! the beginning of a group takes a token and what it takes in does not.
@@ -35,7 +41,7 @@
 //!
 //! Per open episode two versions of it; of one that was closed the same, until nothing amends it
 //! any more: the lateness, or `amend_within` of its rule, after its end is decided. Where an episode
-//! by which silences last changes, all that wait are asked about again.
+//! by which silences last changes, all that are silenced are asked about again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -96,8 +102,10 @@ struct Held {
 /// An episode of which nobody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kept {
-    /// Until an instant, when it is asked again.
+    /// Until an instant, when it is asked again, whatever changes before.
     Until(i64),
+    /// Until an instant, or until silences, or what they see of it, change.
+    Silenced(i64),
     /// It is over.
     Over,
     /// What is said of it is said of a group, by its number.
@@ -130,8 +138,8 @@ pub struct Latch {
     aggregator: Aggregator,
     /// What records say of silences, by logical times that are not over.
     to_hear: VecDeque<Update<Silencing>>,
-    /// What is kept from being opened.
-    waiting: BTreeSet<Key>,
+    /// What silences keep from being opened.
+    silenced: BTreeSet<Key>,
 }
 
 /// What is said of an episode that is to be opened.
@@ -174,7 +182,7 @@ impl Latch {
             limiter: Limiter::new(rules, catalog),
             aggregator: Aggregator::new(rules, catalog),
             to_hear: VecDeque::new(),
-            waiting: BTreeSet::new(),
+            silenced: BTreeSet::new(),
         }
     }
 
@@ -193,7 +201,7 @@ impl Latch {
             let has_heard = self.listen(at_ns);
             self.moment(moment, out);
             if has_heard {
-                self.reconsider(self.waiting.clone());
+                self.reconsider(self.silenced.clone());
             }
         }
     }
@@ -206,7 +214,7 @@ impl Latch {
             self.pass(at_ns, out);
             self.now_ns = self.now_ns.max(at_ns);
             self.listen(at_ns);
-            self.reconsider(self.waiting.clone());
+            self.reconsider(self.silenced.clone());
         }
         self.pass(before_ns, out);
     }
@@ -235,6 +243,10 @@ impl Latch {
         // Time ends within the last tick, and no record is of a later one.
         let last_ns = self.to_hear.back().map(|(_, at_ns, _)| at_ns.saturating_add(1));
         last_ns.into_iter().for_each(|last_ns| self.advance(last_ns, out));
+        if clock_ns < self.now_ns {
+            // What is to be asked at the end of the tick is asked where time ends.
+            self.ask_silenced(self.silenced.clone(), clock_ns);
+        }
         self.elapse(|due_ns| due_ns <= clock_ns, clock_ns, out);
     }
 
@@ -294,9 +306,9 @@ impl Latch {
         self.now_ns = snapshot.now_ns;
         let due = |(key, held): &(Key, Held)| Some((held.due_ns?, key.clone()));
         self.due = snapshot.held.iter().filter_map(due).collect();
-        let waits = |held: &Held| matches!(held.kept, Some(Kept::Until(_)));
-        let waiting = snapshot.held.iter().filter(|(_, held)| waits(held));
-        self.waiting = waiting.map(|(key, _)| key.clone()).collect();
+        let is_silenced = |held: &Held| matches!(held.kept, Some(Kept::Silenced(_)));
+        let silenced = snapshot.held.iter().filter(|(_, held)| is_silenced(held));
+        self.silenced = silenced.map(|(key, _)| key.clone()).collect();
         self.held = snapshot.held.into_iter().collect();
         self.limiter.restore(snapshot.buckets);
         self.aggregator.restore(snapshot.groups);
@@ -353,7 +365,8 @@ impl Latch {
         self.reconsider(changed);
     }
 
-    /// Has asked again about what has changed, and if silences last by that, about all that waits.
+    /// Has asked again about what has changed, and if silences last by that, about all that is
+    /// silenced.
     fn reconsider(&mut self, mut changed: BTreeSet<Key>) {
         if let Some(silencer) = &mut self.silencer {
             let mut is_any = false;
@@ -362,20 +375,24 @@ impl Latch {
                 is_any |= silencer.note(key, episode);
             }
             if is_any {
-                changed.extend(self.waiting.iter().cloned());
+                changed.extend(self.silenced.iter().cloned());
             }
         }
-        for key in changed {
+        for key in &changed {
+            if let Some(held) = self.held.get_mut(key).filter(|of| of.kept == Some(Kept::Over)) {
+                held.kept = Some(Kept::Until(i64::MIN));
+                self.set_due(key);
+            }
+        }
+        self.ask_silenced(changed, self.now_ns);
+    }
+
+    /// Has asked again at an instant, at the latest, about those of these that are silenced.
+    fn ask_silenced(&mut self, of: BTreeSet<Key>, at_ns: i64) {
+        for key in of {
             let kept = self.held.get_mut(&key).and_then(|held| held.kept.as_mut());
-            // For a token it need not be asked before there is one.
-            let is_asked = |kept: &Kept| match kept {
-                Kept::Over => true,
-                Kept::Until(_) => self.silencer.is_some(),
-                Kept::Within(_) => false,
-            };
-            if let Some(kept) = kept.filter(|kept| is_asked(kept)) {
-                *kept = Kept::Until(i64::MIN);
-                self.waiting.insert(key.clone());
+            if let Some(Kept::Silenced(until_ns)) = kept {
+                *until_ns = at_ns.min(*until_ns);
                 self.set_due(&key);
             }
         }
@@ -388,7 +405,7 @@ impl Latch {
             self.due.remove(&(due_ns, key.clone()));
         }
         let Some(Held { said, kept, .. }) = self.held.remove(key) else { return };
-        self.waiting.remove(key);
+        self.silenced.remove(key);
         let Some(said) = said else { return };
         if let Some(Kept::Within(group)) = kept {
             let change = if said.closed { Change::WithdrawnEnded } else { Change::Withdrawn };
@@ -481,7 +498,7 @@ impl Latch {
             };
             if !matches!(spoken, Spoken::Kept(_) | Spoken::Nothing) {
                 held.said = Some(Said { episode: episode.clone(), closed });
-                self.waiting.remove(&key);
+                self.silenced.remove(&key);
             }
             match spoken {
                 Spoken::Told => {
@@ -531,19 +548,17 @@ impl Latch {
         let ended_ns = self.end_decided_ns(key, episode);
         let ended_ns = ended_ns.map(|ended_ns| ended_ns.saturating_add(self.timing.lateness));
         let is_over = kept.is_some() && ended_ns.is_some_and(|ended_ns| ended_ns <= at_ns);
-        let now = match is_over {
-            true => Err((None, Kept::Over)),
-            false => self
-                .open(episode, at_ns)
-                .map_err(|(by, until_ns)| (Some(by), Kept::Until(until_ns))),
-        };
-        let (by, now) = match now {
-            Ok(spoken) => return spoken,
-            Err(now) => now,
+        let (by, now) = match is_over {
+            true => (None, Kept::Over),
+            false => match self.open(episode, at_ns) {
+                Ok(spoken) => return spoken,
+                Err((by @ Keeper::Silence(..), until_ns)) => (Some(by), Kept::Silenced(until_ns)),
+                Err((by, until_ns)) => (Some(by), Kept::Until(until_ns)),
+            },
         };
         match now {
-            Kept::Over => self.waiting.remove(key),
-            _ => self.waiting.insert(key.clone()),
+            Kept::Silenced(_) => self.silenced.insert(key.clone()),
+            _ => self.silenced.remove(key),
         };
         self.held.entry(key.clone()).and_modify(|held| held.kept = Some(now));
         by.filter(|_| kept.is_none()).map_or(Spoken::Nothing, Spoken::Kept)
@@ -613,7 +628,7 @@ impl Latch {
         match (&held.said, held.kept) {
             (Some(Said { closed: true, .. }), _) | (None, Some(Kept::Over)) => forgotten_ns(),
             (Some(Said { closed: false, .. }), _) => final_ns(),
-            (None, Some(Kept::Until(until_ns))) => {
+            (None, Some(Kept::Until(until_ns) | Kept::Silenced(until_ns))) => {
                 let opens_ns = opens_ns.max(until_ns);
                 let due_ns = final_ns().map_or(opens_ns, |final_ns| opens_ns.min(final_ns));
                 Some(due_ns).filter(|due_ns| *due_ns < i64::MAX)

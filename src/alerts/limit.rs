@@ -5,8 +5,8 @@
 //! Each unit of a rule (an entity, or all that have one value of a label) has a bucket of `burst`
 //! tokens, which is full at first. What is opened, and wanted by some route, takes one. They come back
 //! evenly, one in each `every`. Where there is none the episode waits for the next, as it does for
-//! the end of a silence. Of those that wait for one instant the first in the order of entity, beginning
-//! and state takes it.
+//! the end of a silence. Of those that are due at one instant the first in the order of entity, beginning
+//! and state takes it; [when they are](super::latch) is not for this to say.
 //!
 //! This is the generic cell rate algorithm (ITU-T I.371, A.1) in whole nanoseconds: a bucket is the
 //! instant at which it is full again.

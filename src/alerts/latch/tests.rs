@@ -43,8 +43,13 @@ struct Case {
     silences: Vec<(usize, i64, i64)>,
     /// The same as records say it, each of a silence by its number, with when it came.
     heard: Vec<(usize, (usize, i64, i64), i64)>,
+    /// When records tell of a silence that has nobody; if they do, others that have nobody are there,
+    /// too.
+    of_nobody: Vec<i64>,
     /// Of each entity, how many are told at once, and after how long one more.
     limit: Option<(u32, i64)>,
+    /// Whether the limit is of all entities together.
+    shares_limit: bool,
     /// From how many entities within which time they are told as one.
     aggregate: Option<(usize, i64)>,
 }
@@ -76,7 +81,8 @@ fn cases(amends: bool) -> impl Strategy<Value = Case> {
             seen.dedup_by_key(|seen| (seen.entity, seen.time));
             let amend_within = lateness + if amends { more } else { 0 };
             seen.retain(|seen| seen.delay <= amend_within);
-            let (silences, heard, limit, aggregate) = (Vec::new(), Vec::new(), None, None);
+            let (silences, heard, of_nobody) = (Vec::new(), Vec::new(), Vec::new());
+            let (limit, shares_limit, aggregate) = (None, false, None);
             Case {
                 seen,
                 holds,
@@ -88,7 +94,9 @@ fn cases(amends: bool) -> impl Strategy<Value = Case> {
                 at_moments,
                 silences,
                 heard,
+                of_nobody,
                 limit,
+                shares_limit,
                 aggregate,
             }
         },
@@ -105,8 +113,9 @@ impl Case {
     /// As a rule file says it.
     fn rules(&self) -> Arc<Rules> {
         static PLAIN: OnceLock<Arc<Rules>> = OnceLock::new();
-        let is_plain = self.limit.is_none() && self.aggregate.is_none();
-        match self.silences.is_empty() && self.heard.is_empty() && is_plain {
+        let is_loud =
+            self.silences.is_empty() && self.heard.is_empty() && self.of_nobody.is_empty();
+        match is_loud && self.limit.is_none() && self.aggregate.is_none() {
             true => Arc::clone(PLAIN.get_or_init(|| Arc::new(self.read_rules()))),
             false => Arc::new(self.read_rules()),
         }
@@ -119,18 +128,27 @@ impl Case {
             format!("  s{number}: {{ match: [entity = {entity}], from: {from}, until: {until} }}\n")
         });
         let heard = "  told: { events: { where: 'false' } }\n".to_owned();
-        let silences: String = silences.chain((!self.heard.is_empty()).then_some(heard)).collect();
+        let silences = silences.chain((!self.heard.is_empty()).then_some(heard));
+        let of_nobody = "  \
+            told-of-nobody: { match: [entity = nobody], events: { where: 'false' } }\n  \
+            once: { match: [entity = nobody], from: 1970-01-01T00:00:00Z, until: 1970-01-02T00:00:00Z }\n  \
+            lasting: { match: [entity = nobody], while: { match: [state = a] } }\n"
+            .to_owned();
+        let silences: String =
+            silences.chain((!self.of_nobody.is_empty()).then_some(of_nobody)).collect();
         let silences =
             if silences.is_empty() { silences } else { format!("silences:\n{silences}") };
+        let by = if self.shares_limit { ", by: z" } else { "" };
         let limit = self
             .limit
-            .map(|(burst, every)| format!(", limit: {{ burst: {burst}, every: {every}ns }}"));
+            .map(|(burst, every)| format!(", limit: {{ burst: {burst}, every: {every}ns{by} }}"));
         let aggregate = self
             .aggregate
             .map(|(from, within)| format!(", aggregate: {{ from: {from}, within: {within}ns }}"));
         let limit = limit.unwrap_or_default() + &aggregate.unwrap_or_default();
         let text = format!(
-            "version: 1\nsignals: {{ s: {{ states: {{ a: data.a, b: data.b, c: data.c }} }} }}\n\
+            "version: 1\nsignals:\n  s:\n    labels: {{ z: data.z }}\n    \
+             states: {{ a: data.a, b: data.b, c: data.c }}\n\
              rules: [{{ name: r, signal: s{limit} }}]\n{silences}\
              sinks: {{ x: {{ webhook: {{ url: \"http://localhost/\" }} }} }}\nroutes: [{{ to: x }}]\n"
         );
@@ -234,7 +252,7 @@ impl Case {
             limiter: Limiter::new(&rules, &catalog),
             aggregator: Aggregator::new(&rules, &catalog),
             to_hear: VecDeque::new(),
-            waiting: BTreeSet::new(),
+            silenced: BTreeSet::new(),
         }
     }
 }
@@ -261,7 +279,7 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
     // Those that it was time to tell of, and nobody was told, with when they are asked about again
     // for their limit.
     let mut waiting: BTreeMap<Key, i64> = BTreeMap::new();
-    // How full the bucket of each entity is, in time, and when it was so.
+    // How full the bucket of each unit is, in time, and when it was so.
     let mut levels: BTreeMap<SmolStr, (i64, i64)> = BTreeMap::new();
     let mut groups = together::Groups::new(case.aggregate);
     let mut told = Vec::new();
@@ -352,6 +370,8 @@ fn oracle(case: &Case, views: &[(i64, i64, Vec<Episode>)]) -> Vec<Notification> 
                 together::Place::First => Some(together::NAME.into()),
                 together::Place::Within => None,
             };
+            // Without labels all are of one value.
+            let unit = unit.map(|unit| if case.shares_limit { SmolStr::default() } else { unit });
             if let (None, Some((burst, every)), Some(unit)) = (&kept, case.limit, unit) {
                 let full = i64::from(burst) * every;
                 let (level, at) = levels.entry(unit).or_insert((full, *clock));

@@ -30,23 +30,48 @@ impl Case {
 
     /// What records say of silences, by rising logical time.
     pub(super) fn silencings(&self) -> Vec<Update<Silencing>> {
-        let heard =
-            self.heard.iter().enumerate().map(|(number, (id, (entity, from, until), at))| {
-                let value = ENTITIES[*entity].into();
-                let name = "entity".into();
+        let number = self.silences.len() as u16;
+        let heard = self.heard.iter().map(|(id, (entity, from, until), at)| {
+            (number, *id, ENTITIES[*entity], (*from, *until), *at)
+        });
+        let number = number + u16::from(!self.heard.is_empty());
+        let of_nobody = self.of_nobody.iter().map(|at| (number, 0, "nobody", (0, i64::MAX), *at));
+        let silencings = heard.chain(of_nobody).enumerate();
+        let silencings =
+            silencings.map(|(place, (silence, id, entity, (from_ns, until_ns), at))| {
+                let (name, value) = ("entity".into(), entity.into());
                 let silencing = Silencing {
-                    silence: self.silences.len() as u16,
-                    arrival_ns: *at,
-                    position: Position::new(0, number as u64 + 1),
+                    silence,
+                    arrival_ns: at,
+                    position: Position::new(0, place as u64 + 1),
                     id: SmolStr::new(id.to_string()),
                     matchers: vec![Comparison { name, negated: false, is_regex: false, value }],
-                    from_ns: *from,
-                    until_ns: *until,
+                    from_ns,
+                    until_ns,
                 };
-                (silencing, *at, 1)
+                (silencing, self.timing().floor(at), 1)
             });
-        heard.collect()
+        let mut silencings: Vec<_> = silencings.collect();
+        silencings.sort_by_key(|(_, at, _)| *at);
+        silencings
     }
+}
+
+/// The same with a limit, which entities may share, where some may be told as one; and with silences
+/// that have nobody. Ticks may have several instants.
+fn limited_cases_with_silences() -> impl Strategy<Value = Case> {
+    let limit = (1..4u32, 1..60i64);
+    let aggregate = prop::option::of((1..=3usize, 1..60i64));
+    let tick = prop::sample::select(vec![1i64, 1, 4, 7]);
+    let of_nobody = prop::collection::vec(0..120i64, 1..6);
+    let more = (limit, any::<bool>(), aggregate, tick, of_nobody);
+    (silenced_cases(), more).prop_map(|(case, more)| {
+        let (limit, shares_limit, aggregate, tick, mut of_nobody) = more;
+        let end = case.last_arrival() + case.end;
+        of_nobody.iter_mut().for_each(|at| *at = end.min(*at));
+        of_nobody.sort_unstable();
+        Case { limit: Some(limit), shares_limit, aggregate, tick, of_nobody, ..case }
+    })
 }
 
 /// As long as any hold, expiry and lateness of a case together, but for an expiry that never comes.
@@ -100,6 +125,25 @@ proptest! {
     fn what_is_silenced_is_what_the_oracle_silences(case in silenced_cases()) {
         only_openings_are_silenced(case)?;
     }
+
+    /// Who gets a token depends on what is due: not on which silences there are that have nobody, nor
+    /// on when records tell of them.
+    #[test]
+    fn a_silence_that_has_nobody_changes_nothing(case in limited_cases_with_silences()) {
+        let views = case.views();
+        let (got, _) = told(&case, &views);
+        if case.tick == 1 {
+            prop_assert_eq!(shown(&got), shown(&oracle(&case, &views)));
+        }
+        let (without, _) = told(&Case { of_nobody: Vec::new(), ..case.clone() }, &views);
+        prop_assert_eq!(&got, &without);
+        // Nor does one where there is no other.
+        let (silences, heard) = (Vec::new(), Vec::new());
+        let alone = Case { silences, heard, ..case };
+        let (got, _) = told(&alone, &views);
+        let (without, _) = told(&Case { of_nobody: Vec::new(), ..alone }, &views);
+        prop_assert_eq!(got, without);
+    }
 }
 
 /// A late record takes back the end by which it was too late to open an episode, and the log ends
@@ -119,8 +163,48 @@ fn what_is_opened_late_is_closed_when_its_new_end_is_final() {
         at_moments: vec![(true, true, false)],
         silences: vec![(0, 45, 71), (0, 0, 1)],
         heard: Vec::new(),
+        of_nobody: Vec::new(),
         limit: None,
+        shares_limit: false,
         aggregate: None,
     };
     only_openings_are_silenced(case).unwrap();
+}
+
+/// A log that ends within a tick has its deadlines until there, and what they do to silences.
+#[test]
+fn what_is_silenced_no_more_in_a_last_tick_is_told_where_time_ends() {
+    let text = "version: 1\nsignals: { s: { states: { a: data.a, b: data.b } } }\n\
+                rules: [{ name: r, signal: s }]\n\
+                silences: { x: { match: [state = a], while: { match: [state = b] } } }\n\
+                sinks: { x: { webhook: { url: \"http://localhost/\" } } }\nroutes: [{ to: x }]\n";
+    let rules = Rules::parse("rules.yaml", text).unwrap_or_else(|all| panic!("{all}"));
+    let catalog = Catalog::new(&rules);
+    let began = |entity: &str, state: u16| Episode {
+        since_ns: 0,
+        entity: entity.into(),
+        signal: 0,
+        rule: 0,
+        state,
+        until_ns: None,
+        decided_ns: 0,
+        expired: false,
+        revision: 1,
+        detail: None,
+    };
+    let mut latch = Latch::new(&rules, &catalog, 100);
+    let mut out = Vec::new();
+    let working = began("work", 1);
+    latch.take(&[(working.clone(), 0, 1), (began("host", 0), 0, 1)], &mut out);
+    let lateness_ns = latch.timing.lateness;
+    latch.advance(lateness_ns + 1000, &mut out);
+    // It expires within the tick, and the log ends soon after.
+    let (at_ns, tick_ns) = (lateness_ns + 1950, lateness_ns + 2000);
+    let ended = Episode { until_ns: Some(at_ns), expired: true, revision: 2, ..working.clone() };
+    latch.times[0].expire_after_ns = 0;
+    latch.take(&[(working, tick_ns, -1), (ended, tick_ns, 1)], &mut out);
+    latch.end(at_ns + 10, &mut out);
+    let told = out.iter().filter(|told| told.episode.entity == "host");
+    let told: Vec<_> = told.map(|told| (told.at_ns, told.kept_by.is_some())).collect();
+    assert_eq!(told, [(lateness_ns, true), (tick_ns, false)]);
 }
